@@ -1,0 +1,23 @@
+"""AGAD: adversarial generative anomaly detection for images (arXiv 2304.04211).
+
+The public names are loaded on first use, so that `agad_tf.main --help` answers without TensorFlow.
+"""
+
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0"
+
+_HOME_OF = {
+    "AGAD": "agad_tf.model",
+    "ExperimentConfig": "agad_tf.config",
+    "build_discriminator": "agad_tf.networks",
+    "build_generator": "agad_tf.networks",
+}
+__all__ = ["AGAD", "ExperimentConfig", "__version__", "build_discriminator", "build_generator"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'agad_tf' has no attribute '{name}'; it has {', '.join(__all__)}")
+    return getattr(import_module(_HOME_OF[name]), name)

@@ -1,0 +1,341 @@
+"""One frozen dataclass says all there is to say about an experiment.
+
+Flags, `config.cfg`, `results.json` and the checks of what a user gave are made from its fields: a new option is
+written once, here. This module imports neither TensorFlow nor Keras, so that `--help` and wrong flags answer at once.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from absl import flags
+
+
+class UsageError(ValueError):
+    """What the user asked for cannot be done; the message says what is wrong and what to do. Exit code 2."""
+
+
+class DataError(Exception):
+    """The data cannot be used; the message says what is wrong and what to do. Exit code 1."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Interval:
+    """The numbers an option may take; an end that is None is open to infinity."""
+
+    low: float | None = None
+    high: float | None = None
+    low_included: bool = True
+    high_included: bool = True
+
+    def __contains__(self, value: float) -> bool:
+        above = self.low is None or (value >= self.low if self.low_included else value > self.low)
+        below = self.high is None or (value <= self.high if self.high_included else value < self.high)
+        # NaN compares as false with everything; infinity is no setting that could be meant.
+        return above and below and abs(value) < float("inf")
+
+    def __str__(self) -> str:
+        ends = []
+        if self.low is not None:
+            ends.append(f"{'at least' if self.low_included else 'more than'} {self.low:g}")
+        if self.high is not None:
+            ends.append(f"{'at most' if self.high_included else 'less than'} {self.high:g}")
+        return " and ".join(ends)
+
+
+POSITIVE = Interval(0, low_included=False)
+NOT_NEGATIVE = Interval(0)
+COUNT = Interval(1)
+
+
+def option(default: Any, text: str, *, choices: tuple[str, ...] = (), interval: Interval | None = None) -> Any:
+    """A field of the configuration that is a flag as well."""
+    return dataclasses.field(default=default, metadata={"help": text, "choices": choices, "interval": interval})
+
+
+# Number of classes of the data sets that `--dataset` names.
+CLASS_COUNTS = {"fashion_mnist": 10, "mnist": 10, "cifar10": 10, "cifar100": 20, "digits": 10}
+MODES = ("train", "evaluate", "export")
+
+
+@dataclasses.dataclass(frozen=True)
+class ExperimentConfig:
+    """Every option of an experiment.
+
+    Raises:
+        UsageError: a value out of its range, or two that contradict each other.
+    """
+
+    mode: str = option(
+        "train",
+        "train: train, evaluate and export; evaluate: measure the run in --workdir again; "
+        "export: write its SavedModel again.",
+        choices=MODES,
+    )
+    workdir: str = option("", "Folder of the run; by default one below runs/ named after the experiment.")
+
+    dataset: str = option("fashion_mnist", "Data set.", choices=tuple(CLASS_COUNTS))
+    data_dir: str = option("", "Folder or file that holds the data set; by default the known places are searched.")
+    image_size: int = option(32, "Side in pixels that images are resized to, a multiple of 16.", interval=Interval(16))
+    normal_class: int = option(0, "The class that is normal; all others are anomalies.", interval=NOT_NEGATIVE)
+    gamma: float = option(
+        0.0,
+        "γ: share of labelled anomalies in the training set; 0 trains on normal images only.",
+        interval=Interval(0, 1, high_included=False),
+    )
+    anomaly_classes: tuple[int, ...] = option(
+        (), "Classes that labelled anomalies are drawn from, such as 1,4; empty means all but the normal one."
+    )
+    validation_fraction: float = option(
+        0.1,
+        "Share of the training set held out for validation.",
+        interval=Interval(0, 1, low_included=False, high_included=False),
+    )
+    min_anomalies: int = option(32, "Least number of anomalies in a batch when --gamma is above 0.", interval=COUNT)
+
+    generator: str = option(
+        "encoder_decoder", "Generator network.", choices=("encoder_decoder", "unet", "unet_plus_plus")
+    )
+    width: float = option(1.0, "Scale of the number of filters of all networks.", interval=POSITIVE)
+    normalization: str = option(
+        "batch", "Normalisation in all networks.", choices=("batch", "group", "instance", "none")
+    )
+    anomaly_normalization: str = option(
+        "joint",
+        "How labelled anomalies meet batch normalisation in training: joint, in one batch with the normals; "
+        "separate, in a batch of their own; frozen, by the moving statistics.",
+        choices=("joint", "separate", "frozen"),
+    )
+
+    contextual_adversarial: bool = option(True, "Train with pseudo-anomalies (contextual adversarial information).")
+    anomaly_distance: str = option(
+        "input",
+        "Distance an anomaly is driven away by: from the input, equation (3), or from the reconstruction of its "
+        "reconstruction, line 9 of Algorithm 1.",
+        choices=("input", "reconstruction"),
+    )
+    lambda_adv: float = option(1.0, "λ_adv, weight of the adversarial loss.", interval=NOT_NEGATIVE)
+    lambda_con: float = option(50.0, "λ_con, weight of the contextual loss.", interval=NOT_NEGATIVE)
+    lambda_adcon: float = option(15.0, "λ_adcon, weight of the contextual adversarial loss.", interval=NOT_NEGATIVE)
+    lambda_lat: float = option(5.0, "λ_lat, weight of the latent loss.", interval=NOT_NEGATIVE)
+    reciprocal_epsilon: float = option(1e-2, "Added to the losses that equation (10) divides by.", interval=POSITIVE)
+    reinit_threshold: float = option(
+        1e-5,
+        "δ: the discriminator is drawn anew when its loss falls below; 0 never does.",
+        interval=NOT_NEGATIVE,
+    )
+
+    epochs: int = option(15, "Passes over the normal training images.", interval=COUNT)
+    batch_size: int = option(256, "Images in a training batch, anomalies included.", interval=COUNT)
+    learning_rate: float = option(2e-4, "Learning rate of both Adam optimizers.", interval=POSITIVE)
+    beta_1: float = option(0.5, "β₁ of both Adam optimizers.", interval=Interval(0, 1, high_included=False))
+    beta_2: float = option(0.999, "β₂ of both Adam optimizers.", interval=Interval(0, 1, high_included=False))
+    seed: int = option(
+        0,
+        "Seed of weights, splits and order; on CPU a run repeats to the bit.",
+        interval=Interval(0, 2**31 - 1),
+    )
+    jit_compile: str = option(
+        "auto",
+        "Compile the training step with XLA; auto does where there is an accelerator.",
+        choices=("auto", "true", "false"),
+    )
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            _check_field(field, getattr(self, field.name))
+        for contradicts, sentence in CONTRADICTIONS:
+            if contradicts(self):
+                raise UsageError(sentence.format(config=self, class_count=CLASS_COUNTS[self.dataset]))
+        if not self.workdir:
+            object.__setattr__(self, "workdir", _default_workdir(self))
+
+    def settings(self) -> dict[str, Any]:
+        """What defines the outcome of the run: all options but those that say what to do with it, and where."""
+        values = dataclasses.asdict(self)
+        return {name: value for name, value in values.items() if name not in ("mode", "workdir", "data_dir")}
+
+    def to_flagfile(self) -> str:
+        """The text of a flagfile that gives every flag its value here."""
+        values = {**dataclasses.asdict(self), "mode": "train"}
+        return "".join(f"--{name}={_to_flag_text(value)}\n" for name, value in values.items())
+
+
+# Each row: what contradicts, and the sentence that says so.
+CONTRADICTIONS: tuple[tuple[Callable[[ExperimentConfig], bool], str], ...] = (
+    (
+        lambda config: config.normal_class >= CLASS_COUNTS[config.dataset],
+        "--normal_class is {config.normal_class}, but {config.dataset} has {class_count} classes; "
+        "choose one from 0 to the number of classes less one.",
+    ),
+    (
+        lambda config: any(not 0 <= c < CLASS_COUNTS[config.dataset] for c in config.anomaly_classes),
+        "--anomaly_classes is {config.anomaly_classes}, but {config.dataset} has {class_count} classes; "
+        "choose from 0 to the number of classes less one.",
+    ),
+    (
+        lambda config: config.normal_class in config.anomaly_classes,
+        "--anomaly_classes holds the normal class, {config.normal_class}; leave it out.",
+    ),
+    (
+        lambda config: bool(config.anomaly_classes) and config.gamma == 0,
+        "--anomaly_classes says where labelled anomalies come from, but --gamma=0 asks for none; "
+        "give --gamma above 0 or leave --anomaly_classes out.",
+    ),
+    (
+        lambda config: config.image_size % 16 != 0,
+        "--image_size is {config.image_size}; the networks halve the image, so choose a multiple of 16, "
+        "such as 32, 64 or 128.",
+    ),
+    (
+        lambda config: config.gamma > 0 and config.min_anomalies >= config.batch_size,
+        "--min_anomalies={config.min_anomalies} leaves no room for normal images in a batch of "
+        "--batch_size={config.batch_size}; lower the one or raise the other.",
+    ),
+    (
+        lambda config: config.anomaly_normalization != "joint" and config.gamma == 0,
+        "--anomaly_normalization={config.anomaly_normalization} treats labelled anomalies apart, but --gamma=0 "
+        "has none; give --gamma above 0 or leave it at joint.",
+    ),
+    (
+        lambda config: config.anomaly_normalization != "joint" and config.normalization != "batch",
+        "--anomaly_normalization={config.anomaly_normalization} concerns batch statistics, which "
+        "--normalization={config.normalization} does not use; leave one of the two at its default.",
+    ),
+    (
+        lambda config: config.anomaly_normalization != "joint" and config.jit_compile == "true",
+        "--anomaly_normalization={config.anomaly_normalization} splits batches by label, which XLA cannot compile; "
+        "use --jit_compile=auto or false.",
+    ),
+    (
+        lambda config: config.anomaly_distance == "reconstruction" and not config.contextual_adversarial,
+        "--anomaly_distance=reconstruction needs the second reconstruction, which "
+        "--contextual_adversarial=false leaves out; drop one of the two.",
+    ),
+    (
+        lambda config: (
+            config.normalization == "instance" and config.image_size == 16 and config.generator != "encoder_decoder"
+        ),
+        "--normalization=instance turns the single pixel that --generator={config.generator} leaves of "
+        "--image_size=16 into 0; use --image_size=32 or more.",
+    ),
+    (
+        lambda config: config.dataset == "digits" and bool(config.data_dir),
+        "--data_dir={config.data_dir} is given, but --dataset=digits comes with scikit-learn; leave --data_dir out.",
+    ),
+    (
+        lambda config: config.mode != "train" and not config.workdir,
+        "--mode={config.mode} works on a run that exists; name its folder with --workdir.",
+    ),
+)
+
+
+def define_flags(flag_values: flags.FlagValues) -> None:
+    """Defines a flag for every field of `ExperimentConfig`."""
+    define_by_type: dict[Any, Callable[..., Any]] = {
+        int: flags.DEFINE_integer,
+        float: flags.DEFINE_float,
+        bool: flags.DEFINE_bool,
+        str: flags.DEFINE_string,
+        tuple[int, ...]: flags.DEFINE_list,
+    }
+    for field in dataclasses.fields(ExperimentConfig):
+        define: Callable[..., Any] = define_by_type[field.type]
+        default = [str(item) for item in field.default] if isinstance(field.default, tuple) else field.default
+        text = field.metadata["help"]
+        if field.metadata["choices"]:
+            choices = list(field.metadata["choices"])
+            flags.DEFINE_enum(field.name, default, choices, text, flag_values=flag_values)
+        else:
+            define(field.name, default, text, flag_values=flag_values)
+
+
+def config_from_flags(flag_values: flags.FlagValues) -> ExperimentConfig:
+    """The configuration that the flags give; on an existing run, what they leave open is taken from the run.
+
+    Raises:
+        UsageError: flags that are wrong, contradict each other, or name a run that is not there.
+    """
+    given = {
+        field.name: _from_flag_value(field, flag_values[field.name].value)
+        for field in dataclasses.fields(ExperimentConfig)
+    }
+    if given["mode"] == "train" or not given["workdir"]:
+        return ExperimentConfig(**given)
+    stored = dataclasses.asdict(read_config(Path(given["workdir"])))
+    present = {name: value for name, value in given.items() if flag_values[name].present or name in ("mode", "workdir")}
+    config = ExperimentConfig(**{**stored, **present})
+    require_same_settings(ExperimentConfig(**stored), config)
+    return config
+
+
+def read_config(workdir: Path) -> ExperimentConfig:
+    """Reads the configuration that a run left in its folder.
+
+    Raises:
+        UsageError: there is none, or it is not readable.
+    """
+    path = workdir / "config.cfg"
+    flag_values = flags.FlagValues()
+    define_flags(flag_values)
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+        flag_values(["config.cfg", *lines])
+    except OSError as error:
+        raise UsageError(
+            f"There is no run in {workdir}: {path.name} cannot be read ({error.strerror}). "
+            "Train one with --mode=train, or name another --workdir."
+        ) from error
+    except (flags.Error, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} is damaged ({error}); train the run again in another --workdir.") from error
+    return ExperimentConfig(
+        **{
+            field.name: _from_flag_value(field, flag_values[field.name].value)
+            for field in dataclasses.fields(ExperimentConfig)
+        }
+    )
+
+
+def require_same_settings(stored: ExperimentConfig, asked: ExperimentConfig) -> None:
+    """Refuses to mix two experiments in one folder.
+
+    Raises:
+        UsageError: the two differ in anything that defines the outcome.
+    """
+    before, now = stored.settings(), asked.settings()
+    differences = [f"--{name}={_to_flag_text(before[name])}" for name in before if before[name] != now[name]]
+    if differences:
+        raise UsageError(
+            f"{asked.workdir} holds a run with {' '.join(differences)}, which the flags contradict; "
+            "give those values or another --workdir."
+        )
+
+
+def _check_field(field: dataclasses.Field, value: Any) -> None:
+    choices, interval = field.metadata["choices"], field.metadata["interval"]
+    if choices and value not in choices:
+        raise UsageError(f"--{field.name} is '{value}'; choose one of {', '.join(choices)}.")
+    if interval and value not in interval:
+        raise UsageError(f"--{field.name} is {value}; it must be {interval}.")
+
+
+def _default_workdir(config: ExperimentConfig) -> str:
+    return f"runs/{config.dataset}-{config.normal_class}-gamma{config.gamma:g}-{config.generator}-seed{config.seed}"
+
+
+def _from_flag_value(field: dataclasses.Field, value: Any) -> Any:
+    if not isinstance(field.default, tuple):
+        return value
+    try:
+        return tuple(int(item) for item in value)
+    except ValueError as error:
+        raise UsageError(
+            f"--{field.name} is '{','.join(value)}'; give whole numbers with commas between, such as 1,4."
+        ) from error
+
+
+def _to_flag_text(value: Any) -> str:
+    if isinstance(value, tuple):
+        return ",".join(str(item) for item in value)
+    return str(value).lower() if isinstance(value, bool) else str(value)

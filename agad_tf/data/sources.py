@@ -1,0 +1,212 @@
+"""Where pixels come from: each `--dataset` name is one row of `SOURCES`."""
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from agad_tf.config import DataError, UsageError
+from agad_tf.data.cifar100 import COARSE_NAMES, COARSE_OF_FINE
+from agad_tf.data.readers import Arrays, read_idx_folder, read_npz, read_pictures
+
+DIGITS_TEST_FRACTION = 0.2
+# The split of the digits is part of the data set, as the others' is; it does not follow --seed.
+DIGITS_SPLIT_SEED = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """A labelled set of images, as it was published.
+
+    Attributes:
+        name: as `--dataset` gives it.
+        x_train: uint8 (images, height, width, channels).
+        y_train: int (images,), the class of each.
+        x_test: uint8, as x_train.
+        y_test: int, as y_train.
+    """
+
+    name: str
+    x_train: np.ndarray
+    y_train: np.ndarray
+    x_test: np.ndarray
+    y_test: np.ndarray
+
+    @property
+    def channels(self) -> int:
+        """1 for grey, 3 for RGB."""
+        return self.x_train.shape[-1]
+
+
+@dataclasses.dataclass(frozen=True)
+class Benchmark:
+    """Where a published benchmark set is found, and how its labels are named.
+
+    Attributes:
+        classes: number of classes.
+        label: the label's name in TensorFlow Datasets.
+        npz_labels: names of the labels in an `.npz`, before `_train` and `_test`, the first one that is there.
+        folders: places that are searched without being told.
+        names: of the classes in the order of their numbers, for pictures in folders; where empty, the
+            folders in alphabetical order are the classes.
+        alias: class name of a folder's name, where folders are finer than the classes.
+    """
+
+    classes: int = 10
+    label: str = "label"
+    npz_labels: tuple[str, ...] = ("y",)
+    folders: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    alias: dict[str, str] = dataclasses.field(default_factory=dict)
+
+
+BENCHMARKS = {
+    # Debian's package dataset-fashion-mnist installs the four IDX files here.
+    "fashion_mnist": Benchmark(folders=("/usr/share/datasets/fashion-mnist",)),
+    "mnist": Benchmark(),
+    "cifar10": Benchmark(),
+    "cifar100": Benchmark(
+        classes=20,
+        label="coarse_label",
+        npz_labels=("y_coarse", "y"),
+        names=COARSE_NAMES,
+        alias=COARSE_OF_FINE,
+    ),
+}
+
+
+def load_source(name: str, data_dir: str = "") -> Source:
+    """Loads a data set: from `data_dir`, else from a local copy, else through TensorFlow Datasets.
+
+    Args:
+        name: one of `SOURCES`.
+        data_dir: folder or file that holds it; empty searches the known places. A folder may hold IDX files,
+            `<name>.npz`, a tar or folder of pictures, or what TensorFlow Datasets has prepared.
+
+    Returns:
+        The images and their classes.
+
+    Raises:
+        UsageError: an unknown name, or a `data_dir` that does not exist.
+        DataError: the data is not to be had, or damaged.
+    """
+    if name not in SOURCES:
+        raise UsageError(f"Unknown data set '{name}'; choose one of {', '.join(SOURCES)}.")
+    return SOURCES[name](name, data_dir)
+
+
+def _digits(name: str, _: str) -> Source:
+    from sklearn.datasets import load_digits  # noqa: PLC0415
+    from sklearn.model_selection import train_test_split  # noqa: PLC0415
+
+    images, labels = load_digits(return_X_y=True)
+    pixels = np.round(images.reshape(-1, 8, 8, 1) * (255 / 16)).astype(np.uint8)
+    x_train, x_test, y_train, y_test = train_test_split(
+        pixels, labels, test_size=DIGITS_TEST_FRACTION, random_state=DIGITS_SPLIT_SEED, stratify=labels
+    )
+    return Source(name, x_train, y_train, x_test, y_test)
+
+
+def _benchmark(name: str, data_dir: str) -> Source:
+    benchmark = BENCHMARKS[name]
+    if data_dir and not Path(data_dir).exists():
+        raise UsageError(f"--data_dir={data_dir} does not exist; name the folder or file that holds {name}.")
+    folders = [Path(data_dir)] if data_dir else [Path(folder) for folder in benchmark.folders]
+    for folder in folders:
+        for arrays in _local_copies(folder, name, benchmark):
+            return _checked(name, arrays, benchmark, folder)
+    return _checked(name, _from_tensorflow_datasets(name, data_dir, benchmark), benchmark, Path("TensorFlow Datasets"))
+
+
+def _local_copies(path: Path, name: str, benchmark: Benchmark) -> Iterator[Arrays]:
+    """The forms a local copy may have, in the order they are looked for; read only when asked for."""
+    npz_paths = [path] if path.suffix == ".npz" else [path / f"{name}.npz"]
+    for npz_path in npz_paths:
+        if npz_path.is_file():
+            yield _named_labels(read_npz(npz_path), benchmark)
+    arrays = read_idx_folder(path)
+    if arrays:
+        yield arrays
+    tars = [path] if path.is_file() and path.suffix != ".npz" else sorted(path.glob(f"{name}*.t*"))
+    for picture_path in (*tars, path / name, path):
+        if picture_path.is_dir() or picture_path in tars:
+            found = read_pictures(picture_path)
+            if found:
+                yield _numbered_classes(*found, benchmark)
+
+
+def _named_labels(arrays: Arrays, benchmark: Benchmark) -> Arrays:
+    for key in benchmark.npz_labels:
+        if f"{key}_train" in arrays and f"{key}_test" in arrays:
+            return {**arrays, "y_train": arrays[f"{key}_train"], "y_test": arrays[f"{key}_test"]}
+    return arrays
+
+
+def _numbered_classes(arrays: Arrays, folder_names: list[str], benchmark: Benchmark) -> Arrays:
+    """From positions in the alphabetical list of folders to the data set's class numbers."""
+    if not benchmark.names:
+        return arrays
+    class_names = [benchmark.alias.get(folder_name, folder_name) for folder_name in folder_names]
+    unknown = sorted(set(class_names) - set(benchmark.names))
+    if unknown:
+        raise DataError(f"Folder '{unknown[0]}' is no class of this data set; its classes are {benchmark.names}.")
+    numbers = np.array([benchmark.names.index(class_name) for class_name in class_names])
+    return {**arrays, "y_train": numbers[arrays["y_train"]], "y_test": numbers[arrays["y_test"]]}
+
+
+def _from_tensorflow_datasets(name: str, data_dir: str, benchmark: Benchmark) -> Arrays:
+    import tensorflow_datasets as tfds  # noqa: PLC0415
+
+    try:
+        builder = tfds.builder(name, data_dir=data_dir or None)
+        builder.download_and_prepare()
+        arrays = {}
+        for split in ("train", "test"):
+            examples = tfds.as_numpy(builder.as_dataset(split=split, batch_size=-1))
+            arrays[f"x_{split}"], arrays[f"y_{split}"] = examples["image"], examples[benchmark.label]
+    # Whatever hinders TensorFlow Datasets (no network, a full disk, a changed file) comes as an exception of its
+    # own; the user's ways out are the same.
+    except Exception as error:
+        package = (
+            " (3) install Debian's package dataset-fashion-mnist"
+            if name == "fashion_mnist"
+            else (
+                " (3) run once on a machine with a network and copy its tensorflow_datasets folder here, "
+                "named with --data_dir"
+            )
+        )
+        raise DataError(
+            f"{name} is not on this machine, and TensorFlow Datasets could not fetch it "
+            f"({type(error).__name__}). Three ways out: (1) give the machine a network and try again; (2) name a "
+            f"folder that holds {name}.npz, its IDX files or its pictures with --data_dir;{package}."
+        ) from error
+    return arrays
+
+
+def _checked(name: str, arrays: Arrays, benchmark: Benchmark, origin: Path) -> Source:
+    missing = [key for key in ("x_train", "y_train", "x_test", "y_test") if key not in arrays]
+    if missing:
+        raise DataError(f"{origin} holds {name} without {', '.join(missing)}; it has {', '.join(arrays)}.")
+    checked = {}
+    for split in ("train", "test"):
+        images, labels = arrays[f"x_{split}"], arrays[f"y_{split}"].reshape(-1)
+        if images.ndim == 3:
+            images = images[..., np.newaxis]
+        if images.ndim != 4 or images.dtype != np.uint8 or images.shape[-1] not in (1, 3):
+            raise DataError(
+                f"{origin}: x_{split} is {images.dtype} {images.shape}; it must be uint8 "
+                "(images, height, width) or (images, height, width, 1 or 3)."
+            )
+        if len(images) != len(labels):
+            raise DataError(f"{origin}: {split} has {len(images)} images but {len(labels)} labels.")
+        if not np.issubdtype(labels.dtype, np.integer) or not np.isin(labels, range(benchmark.classes)).all():
+            raise DataError(f"{origin}: y_{split} must hold classes from 0 to {benchmark.classes - 1}.")
+        checked[f"x_{split}"], checked[f"y_{split}"] = images, labels.astype(np.int64)
+    return Source(name, **checked)
+
+
+SOURCES: dict[str, Callable[[str, str], Source]] = {
+    "digits": _digits,
+    **dict.fromkeys(BENCHMARKS, _benchmark),
+}

@@ -1,0 +1,1 @@
+"""Scores, the two protocols they are taken under, figures of merit, and the threshold."""

@@ -1,0 +1,63 @@
+"""Figures of merit of anomaly scores."""
+
+import numpy as np
+from scipy.stats import bootstrap
+from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score, roc_curve
+
+BOOTSTRAP_RESAMPLES = 1000
+CONFIDENCE = 0.95
+
+
+def detection_metrics(labels: np.ndarray, scores: np.ndarray, seed: int = 0) -> dict[str, float]:
+    """How well scores tell abnormal from normal images.
+
+    Args:
+        labels: int (images,): 0 normal, 1 abnormal; both kinds must be there.
+        scores: float (images,), higher is more abnormal, finite.
+        seed: of the bootstrap.
+
+    Returns:
+        All as fractions: "auroc" with its 95 % bootstrap interval from "auroc_low" to "auroc_high" (normal and
+        abnormal images are drawn anew each among themselves), "average_precision", "fpr_at_95_tpr", the best
+        "f1" over all thresholds, and the "threshold" it is reached at, in units of the score: images at or
+        above it count as abnormal.
+
+    Raises:
+        ValueError: one kind of image is missing, or a score is not finite.
+    """
+    precision, recall, thresholds = precision_recall_curve(labels, scores)
+    # The last point of the curve has no threshold; where nothing is found, neither part of F1 is.
+    f1 = 2 * precision[:-1] * recall[:-1] / np.maximum(precision[:-1] + recall[:-1], np.finfo(float).tiny)
+    best = int(np.argmax(f1))
+    false_positive_rate, true_positive_rate, _ = roc_curve(labels, scores)
+    auroc = float(roc_auc_score(labels, scores))
+    low, high = _auroc_interval(scores[labels == 0], scores[labels == 1], seed)
+    return {
+        "auroc": auroc,
+        "auroc_low": low,
+        "auroc_high": high,
+        "average_precision": float(average_precision_score(labels, scores)),
+        "fpr_at_95_tpr": float(false_positive_rate[np.argmax(true_positive_rate >= 0.95)]),
+        "f1": float(f1[best]),
+        "threshold": float(thresholds[best]),
+    }
+
+
+def _auroc_interval(normal: np.ndarray, abnormal: np.ndarray, seed: int) -> tuple[float, float]:
+    def auroc(normal_sample: np.ndarray, abnormal_sample: np.ndarray) -> float:
+        labels = np.repeat([0, 1], [len(normal_sample), len(abnormal_sample)])
+        return float(roc_auc_score(labels, np.concatenate([normal_sample, abnormal_sample])))
+
+    if min(len(normal), len(abnormal)) < 2:
+        # One image cannot be drawn anew in more than one way: nothing is known of the spread.
+        return 0.0, 1.0
+    interval = bootstrap(
+        (normal, abnormal),
+        auroc,
+        n_resamples=BOOTSTRAP_RESAMPLES,
+        confidence_level=CONFIDENCE,
+        method="percentile",
+        vectorized=False,
+        rng=np.random.default_rng(seed),
+    ).confidence_interval
+    return float(interval.low), float(interval.high)

@@ -1,0 +1,69 @@
+"""The two ways to score a test set.
+
+`per_image` is what a user gets, and the only one that is called a result. `family` is how the GANomaly family's
+public code scores: with the networks left in training mode, so that an image's score depends on the batch it is
+in. As its batches are ordered by label, the label leaks into the score. It is kept for comparison with published
+tables alone.
+"""
+
+import numpy as np
+import tensorflow as tf
+from tqdm import tqdm
+
+from agad_tf.data.pipeline import scoring_batches
+from agad_tf.data.protocols import ABNORMAL, NORMAL, Split
+from agad_tf.evaluation.scores import reconstruction_norm
+from agad_tf.model import AGAD, call_keeping_statistics
+
+PROTOCOLS = {"per_image": False, "family": True}
+"""By name: whether the labels of the test set leak into its figures."""
+
+
+class Scorer:
+    """Scores images with a model under either protocol; compiles each once.
+
+    Args:
+        model: the detector.
+        batch_size: images at a time; under `family` also how many images share their statistics.
+        progress: whether to show a progress bar on what takes long.
+    """
+
+    def __init__(self, model: AGAD, batch_size: int, progress: bool = False):
+        self.image_size = model.generator.input_shape[1]
+        self.batch_size = batch_size
+        self.progress = progress
+        self._per_image = tf.function(model.anomaly_score, reduce_retracing=True)
+        self._family = tf.function(
+            lambda images: reconstruction_norm(images, call_keeping_statistics(model.generator, images)),
+            reduce_retracing=True,
+        )
+
+    def per_image(self, images: np.ndarray) -> np.ndarray:
+        """A(x) by the moving statistics.
+
+        Args:
+            images: uint8 (images, height, width, channels).
+
+        Returns:
+            float32 (images,).
+        """
+        return self._run(self._per_image, images, "scoring")
+
+    def family(self, test: Split) -> tuple[np.ndarray, np.ndarray]:
+        """A(x) by the statistics of each batch, all normals first; the moving statistics stay as they are.
+
+        Args:
+            test: the test set, in any order.
+
+        Returns:
+            The labels, int32 (images,), and float32 (images,) scores, both in the order they were scored in.
+        """
+        ordered = [test.of_label(NORMAL), test.of_label(ABNORMAL)]
+        images = np.concatenate([split.images for split in ordered])
+        labels = np.concatenate([split.labels for split in ordered])
+        return labels, self._run(self._family, images, "scoring (family)")
+
+    def _run(self, function: tf.types.experimental.PolymorphicFunction, images: np.ndarray, name: str) -> np.ndarray:
+        batches = scoring_batches(images, self.image_size, self.batch_size)
+        bar = tqdm(batches, name, unit="batch", disable=not self.progress, delay=1, leave=False)
+        return np.concatenate([function(batch).numpy() for batch in bar])

@@ -1,0 +1,74 @@
+"""The detector as a SavedModel: raw images in, scores and verdicts out, without this package."""
+
+import shutil
+from pathlib import Path
+
+import tensorflow as tf
+
+from agad_tf.data.pipeline import to_network_input
+from agad_tf.evaluation.scores import reconstruction_norm
+from agad_tf.model import AGAD
+
+
+class Detector(tf.Module):
+    """What is served.
+
+    Args:
+        model: the trained model.
+        threshold: score at or above which an image is flagged.
+    """
+
+    def __init__(self, model: AGAD, threshold: float):
+        super().__init__()
+        self.generator = model.generator
+        self.threshold = tf.Variable(threshold, trainable=False, dtype=tf.float32, name="threshold")
+        _, self.image_size, _, self.channels = model.generator.input_shape
+
+    @tf.function
+    def serve(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Scores images as the user has them.
+
+        Args:
+            images: uint8 or float32 (batch, height, width, channels) in [0, 255], of any size.
+
+        Returns:
+            "score", float (batch,): A(x), higher is more abnormal; "is_anomaly", bool (batch,);
+            "reconstruction", float (batch, image_size, image_size, channels) in [0, 255]; "error_map", float
+            (batch, image_size, image_size): absolute error of each pixel, mean over channels, in [0, 255].
+        """
+        inputs = to_network_input(images, self.image_size)
+        reconstruction = self.generator(inputs, training=False)
+        score = reconstruction_norm(inputs, reconstruction)
+        return {
+            "score": score,
+            "is_anomaly": score >= self.threshold,
+            "reconstruction": (reconstruction + 1.0) * 127.5,
+            "error_map": tf.reduce_mean(tf.abs(inputs - reconstruction), axis=-1) * 127.5,
+        }
+
+
+def export_saved_model(model: AGAD, threshold: float, path: Path) -> None:
+    """Writes the SavedModel, beside an earlier one and then in its place.
+
+    `tf.saved_model.load(path).serve(images)` takes uint8 as well as float32; the signatures "serve" and
+    "serving_default" take float32, "serve_uint8" takes uint8.
+
+    Args:
+        model: the trained model.
+        threshold: score at or above which an image is flagged.
+        path: folder to write.
+    """
+    detector = Detector(model, threshold)
+    shape = (None, None, None, detector.channels)
+    as_float, as_uint8 = (
+        detector.serve.get_concrete_function(tf.TensorSpec(shape, dtype, "images")) for dtype in (tf.float32, tf.uint8)
+    )
+    beside = path.with_name(path.name + ".partial")
+    shutil.rmtree(beside, ignore_errors=True)
+    tf.saved_model.save(
+        detector,
+        str(beside),
+        signatures={"serving_default": as_float, "serve": as_float, "serve_uint8": as_uint8},
+    )
+    shutil.rmtree(path, ignore_errors=True)
+    beside.rename(path)

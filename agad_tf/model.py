@@ -1,0 +1,320 @@
+"""AGAD as a Keras model: `train_step` is the paper's Algorithm 1."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import keras
+import tensorflow as tf
+
+from agad_tf import losses
+from agad_tf.evaluation.scores import reconstruction_norm
+from agad_tf.networks.initialization import draw_weights
+
+DEFAULT_WEIGHTS = losses.LossWeights()
+ANOMALY_DISTANCES = ("input", "reconstruction")
+ANOMALY_NORMALIZATIONS = ("joint", "separate", "frozen")
+
+
+class Passes(NamedTuple):
+    """What the networks say of a batch, lines 2 and 3 of Algorithm 1."""
+
+    reconstruction: tf.Tensor  # x̂ = G(x), which is also the pseudo-anomaly
+    re_reconstruction: tf.Tensor  # x̂' = G(x̂); x̂ itself where neither loss needs it
+    logits: tf.Tensor  # y
+    latent: tf.Tensor  # z = D_z(x)
+    reconstruction_logits: tf.Tensor  # ŷ
+    reconstruction_latent: tf.Tensor  # ẑ = D_z(x̂)
+
+
+@keras.saving.register_keras_serializable("agad_tf")
+class AGAD(keras.Model):
+    """Generator and discriminator, trained against each other by the label-conditional losses of AGAD.
+
+    An ordinary Keras model: `compile`, `fit`, `evaluate`, `predict` and `save` work as ever. Images are float
+    (batch, height, width, channels) in [-1, 1], labels (batch,): 0 normal, 1 abnormal; without labels all
+    images count as normal. Calling the model gives reconstructions.
+
+    Args:
+        generator: G, from `build_generator` or of the same form.
+        discriminator: D, from `build_discriminator` or of the same form.
+        contextual_adversarial: whether pseudo-anomalies x̂ are to be reconstructed badly, equation (8).
+        anomaly_distance: d_a of equation (10): "input" is ‖x − x̂‖₁, equation (3); "reconstruction" is
+            ‖x̂ − G(x̂)‖₁, line 9, which needs `contextual_adversarial`.
+        anomaly_normalization: how labelled anomalies meet batch normalisation in training: "joint", one batch
+            with the normals; "separate", a batch of their own; "frozen", by the moving statistics.
+            The last two need both kinds of image in every batch.
+        loss_weights: the λ of equations (9) and (10) and the epsilon of the reciprocals.
+        reinit_threshold: δ; D is drawn anew when its loss on a batch falls below it. 0 never does.
+        seed: of the discriminators drawn anew.
+
+    Raises:
+        ValueError: an unknown choice, or one that contradicts another.
+
+    Example:
+        >>> model = AGAD(build_generator("encoder_decoder"), build_discriminator())
+        >>> model.compile()
+        >>> model.fit(normal_images, epochs=10)
+        >>> scores = model.anomaly_score(images)
+    """
+
+    def __init__(
+        self,
+        generator: keras.Model,
+        discriminator: keras.Model,
+        *,
+        contextual_adversarial: bool = True,
+        anomaly_distance: str = "input",
+        anomaly_normalization: str = "joint",
+        loss_weights: losses.LossWeights | Sequence[float] = DEFAULT_WEIGHTS,
+        reinit_threshold: float = 1e-5,
+        seed: int = 0,
+        **kwargs: Any,
+    ):
+        super().__init__(**kwargs)
+        _require_choice("anomaly_distance", anomaly_distance, ANOMALY_DISTANCES)
+        _require_choice("anomaly_normalization", anomaly_normalization, ANOMALY_NORMALIZATIONS)
+        if anomaly_distance == "reconstruction" and not contextual_adversarial:
+            raise ValueError("anomaly_distance='reconstruction' measures G(x̂); it needs contextual_adversarial=True.")
+        self.generator = generator
+        self.discriminator = discriminator
+        self.contextual_adversarial = contextual_adversarial
+        self.anomaly_distance = anomaly_distance
+        self.anomaly_normalization = anomaly_normalization
+        self.loss_weights = losses.LossWeights(*loss_weights)
+        self.reinit_threshold = reinit_threshold
+        self.seed = seed
+        self.loss_means = {
+            name: keras.metrics.Mean(name)
+            for name in (
+                "generator_loss",
+                "adversarial_loss",
+                "contextual_loss",
+                "contextual_adversarial_distance",
+                "latent_loss",
+                "anomaly_adversarial_loss",
+                "anomaly_distance",
+                "anomaly_latent_loss",
+                "discriminator_loss",
+                "discriminator_real_loss",
+                "discriminator_fake_loss",
+                "discriminator_anomaly_loss",
+            )
+        }
+        self.discriminator_resets = keras.metrics.Sum("discriminator_resets")
+        self.built = True
+
+    def compile(
+        self,
+        generator_optimizer: keras.optimizers.Optimizer | None = None,
+        discriminator_optimizer: keras.optimizers.Optimizer | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Sets the two optimizers; by default Adam with the family's 2e-4 and β₁ 0.5.
+
+        Args:
+            generator_optimizer: of θ_g; also the one that callbacks find as `model.optimizer`.
+            discriminator_optimizer: of θ_d.
+            **kwargs: `jit_compile`, `steps_per_execution` and others of `keras.Model.compile`. Losses are
+                the paper's and cannot be given.
+        """
+        self.generator_optimizer = generator_optimizer or keras.optimizers.Adam(2e-4, beta_1=0.5)
+        self.discriminator_optimizer = discriminator_optimizer or keras.optimizers.Adam(2e-4, beta_1=0.5)
+        super().compile(optimizer=self.generator_optimizer, **kwargs)
+        self.generator_optimizer.build(self.generator.trainable_variables)
+        self.discriminator_optimizer.build(self.discriminator.trainable_variables)
+
+    @property
+    def metrics(self) -> list[keras.metrics.Metric]:
+        """The means of an epoch; Keras' own "loss" is left out, as there are two losses here."""
+        return [*self.loss_means.values(), self.discriminator_resets]
+
+    def call(self, images: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """Reconstructs images, x̂ = G(x), same shape and range."""
+        return self.generator(images, training=training)
+
+    def anomaly_score(self, images: tf.Tensor) -> tf.Tensor:
+        """A(x) = ‖x − G(x)‖₂ of each image, by the moving statistics: it does not depend on the batch.
+
+        Args:
+            images: float (batch, height, width, channels) in [-1, 1].
+
+        Returns:
+            float (batch,), higher is more abnormal.
+        """
+        return reconstruction_norm(images, self(images, training=False))
+
+    def train_step(self, data: Any) -> dict[str, tf.Tensor]:
+        """One step of Algorithm 1: both networks learn from the same forward pass."""
+        images, labels = _unpack(data)  # line 1
+        generator_weights = [variable.value for variable in self.generator.trainable_variables]
+        discriminator_weights = [variable.value for variable in self.discriminator.trainable_variables]
+        # Each tape watches one network alone, so that neither gradient goes back where it is not asked for.
+        with (
+            tf.GradientTape(watch_accessed_variables=False) as generator_tape,
+            tf.GradientTape(watch_accessed_variables=False) as discriminator_tape,
+        ):
+            generator_tape.watch(generator_weights)
+            discriminator_tape.watch(discriminator_weights)
+            passes = self._training_passes(images, labels)  # lines 2 and 3
+            terms = self._loss_terms(images, labels, passes)  # lines 6 to 10
+        generator_gradients = generator_tape.gradient(terms["generator_loss"], generator_weights)
+        discriminator_gradients = discriminator_tape.gradient(terms["discriminator_loss"], discriminator_weights)
+        self.generator_optimizer.apply(generator_gradients, self.generator.trainable_variables)  # line 12
+        self.discriminator_optimizer.apply(discriminator_gradients, self.discriminator.trainable_variables)  # line 13
+        self._draw_discriminator_anew(terms["discriminator_loss"] < self.reinit_threshold)  # δ
+        return self._update_metrics(labels, terms)
+
+    def test_step(self, data: Any) -> dict[str, tf.Tensor]:
+        """The losses of a batch by the moving statistics, nothing learned."""
+        images, labels = _unpack(data)
+        return self._update_metrics(labels, self._loss_terms(images, labels, self._passes(images, training=False)))
+
+    def _training_passes(self, images: tf.Tensor, labels: tf.Tensor) -> Passes:
+        if self.anomaly_normalization == "joint":
+            return self._passes(images, training=True)
+        abnormal = tf.cast(labels, tf.int32)
+        rows = tf.dynamic_partition(tf.range(tf.shape(abnormal)[0]), abnormal, 2)
+        parts = tf.dynamic_partition(images, abnormal, 2)
+        for part, kind in zip(parts, ("normal", "abnormal"), strict=True):
+            tf.debugging.assert_positive(
+                tf.shape(part)[0],
+                f"anomaly_normalization='{self.anomaly_normalization}' needs both kinds of image in every "
+                f"batch, and this one has no {kind} ones; use 'joint' or add some.",
+            )
+        passes = (
+            self._passes(parts[0], training=True),
+            self._passes(parts[1], training=self.anomaly_normalization == "separate"),
+        )
+        return Passes(*(tf.dynamic_stitch(rows, pair) for pair in zip(*passes, strict=True)))
+
+    def _passes(self, images: tf.Tensor, training: bool) -> Passes:
+        reconstruction = self.generator(images, training=training)
+        logits, latent = self.discriminator(images, training=training)
+        re_reconstruction = reconstruction
+        if self.contextual_adversarial:
+            # The moving statistics are there to score images; those of pseudo-anomalies must not enter them.
+            re_reconstruction = call_keeping_statistics(self.generator, reconstruction, training)
+        reconstruction_logits, reconstruction_latent = self.discriminator(reconstruction, training=training)
+        return Passes(reconstruction, re_reconstruction, logits, latent, reconstruction_logits, reconstruction_latent)
+
+    def _loss_terms(self, images: tf.Tensor, labels: tf.Tensor, passes: Passes) -> dict[str, tf.Tensor]:
+        """Every term by its name, one value an image; the two losses averaged over the batch."""
+        contextual = losses.contextual_loss(images, passes.reconstruction)
+        contextual_adversarial = losses.contextual_adversarial_distance(passes.reconstruction, passes.re_reconstruction)
+        latent = losses.latent_loss(passes.latent, passes.reconstruction_latent)
+        adversarial = losses.adversarial_loss(passes.reconstruction_logits, 1)
+        real = losses.adversarial_loss(passes.logits, 1)
+        fake = losses.adversarial_loss(passes.reconstruction_logits, 0)
+        anomaly = losses.adversarial_loss(passes.logits, 0)
+        distance = contextual if self.anomaly_distance == "input" else contextual_adversarial
+        normality_losses = losses.normality_loss(
+            adversarial, contextual, contextual_adversarial, latent, self.loss_weights
+        )
+        anomaly_losses = losses.anomaly_loss(fake, distance, latent, self.loss_weights)
+        return {
+            "generator_loss": tf.reduce_mean(losses.total_loss(labels, anomaly_losses, normality_losses)),
+            "adversarial_loss": adversarial,
+            "contextual_loss": contextual,
+            "contextual_adversarial_distance": contextual_adversarial,
+            "latent_loss": latent,
+            "anomaly_adversarial_loss": fake,
+            "anomaly_distance": distance,
+            "anomaly_latent_loss": latent,
+            "discriminator_loss": tf.reduce_mean(losses.discriminator_loss(labels, real, fake, anomaly)),
+            "discriminator_real_loss": real,
+            "discriminator_fake_loss": fake,
+            "discriminator_anomaly_loss": anomaly,
+        }
+
+    def _draw_discriminator_anew(self, collapsed: tf.Tensor) -> None:
+        """GANomaly's rule: a D that can no longer be fooled teaches G nothing, so it starts again.
+
+        With its weights go its moving statistics and its optimizer's state, but for the learning rate.
+        """
+        variables = self.discriminator.variables
+        state = [
+            variable
+            for variable in self.discriminator_optimizer.variables
+            if variable is not self.discriminator_optimizer._learning_rate
+        ]
+        # The seed comes from the step, not from a generator with a state of its own: a resumed run, and
+        # every replica, draws the same weights.
+        step = tf.cast(self.generator_optimizer.iterations.value, tf.int32)
+        values = tf.cond(
+            collapsed,
+            lambda: (
+                draw_weights(variables, tf.stack([self.seed, step]))
+                + [tf.zeros(variable.shape, variable.dtype) for variable in state]
+            ),
+            lambda: [tf.identity(variable.value) for variable in [*variables, *state]],
+        )
+        for variable, value in zip([*variables, *state], values, strict=True):
+            variable.assign(value)
+        self.discriminator_resets.update_state(tf.cast(collapsed, tf.float32))
+
+    def _update_metrics(self, labels: tf.Tensor, terms: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """Adds a batch to the epoch's means: each term over the images that it is a loss of."""
+        for name, mean in self.loss_means.items():
+            if name in ("generator_loss", "discriminator_loss"):
+                mean.update_state(terms[name])
+            else:
+                of_anomalies = "anomaly" in name
+                mean.update_state(terms[name], sample_weight=labels if of_anomalies else 1 - labels)
+        return self.get_metrics_result()
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments, networks included."""
+        return {
+            **super().get_config(),
+            "generator": keras.saving.serialize_keras_object(self.generator),
+            "discriminator": keras.saving.serialize_keras_object(self.discriminator),
+            "contextual_adversarial": self.contextual_adversarial,
+            "anomaly_distance": self.anomaly_distance,
+            "anomaly_normalization": self.anomaly_normalization,
+            "loss_weights": list(self.loss_weights),
+            "reinit_threshold": self.reinit_threshold,
+            "seed": self.seed,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None) -> "AGAD":
+        """The model that `get_config` describes, with new weights."""
+        networks = {
+            name: keras.saving.deserialize_keras_object(config[name], custom_objects)
+            for name in ("generator", "discriminator")
+        }
+        return cls(**{**config, **networks})
+
+    def get_compile_config(self) -> dict[str, Any]:
+        """Both optimizers, for `keras.models.load_model` to go on training with."""
+        return {
+            name: keras.saving.serialize_keras_object(getattr(self, name))
+            for name in ("generator_optimizer", "discriminator_optimizer")
+        }
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        """Compiles with the optimizers that `get_compile_config` describes."""
+        self.compile(**{name: keras.saving.deserialize_keras_object(value) for name, value in config.items()})
+
+
+def call_keeping_statistics(network: keras.Model, images: tf.Tensor, training: bool = True) -> Any:
+    """Calls a network and leaves its moving statistics as they are, though a training call would move them."""
+    outputs, _ = network.stateless_call(
+        [variable.value for variable in network.trainable_variables],
+        [variable.value for variable in network.non_trainable_variables],
+        images,
+        training=training,
+    )
+    return outputs
+
+
+def _unpack(data: Any) -> tuple[tf.Tensor, tf.Tensor]:
+    images, labels, _ = keras.utils.unpack_x_y_sample_weight(data)
+    if labels is None:
+        return images, tf.zeros(tf.shape(images)[:1])
+    return images, tf.reshape(tf.cast(labels, tf.float32), [-1])
+
+
+def _require_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ValueError(f"Unknown {name} '{value}'; choose one of {', '.join(choices)}.")

@@ -1,0 +1,100 @@
+"""Generators and discriminator. To add a generator: one file here and one line in `GENERATORS`."""
+
+import math
+import random
+from collections.abc import Callable
+
+import keras
+
+from agad_tf.networks.discriminator import discriminator
+from agad_tf.networks.encoder_decoder import encoder_decoder
+from agad_tf.networks.initialization import initialize
+from agad_tf.networks.layers import NORMALIZATIONS
+from agad_tf.networks.unet import unet
+from agad_tf.networks.unet_plus_plus import unet_plus_plus
+
+Builder = Callable[[tuple[int, int, int], float, str], keras.Model]
+
+GENERATORS: dict[str, Builder] = {
+    "encoder_decoder": encoder_decoder,
+    "unet": unet,
+    "unet_plus_plus": unet_plus_plus,
+}
+SIZE_MULTIPLE = 16
+CHANNELS = (1, 3)
+
+
+def build_generator(
+    name: str,
+    image_shape: tuple[int, int, int] = (32, 32, 1),
+    width: float = 1.0,
+    normalization: str = "batch",
+    seed: int | None = None,
+) -> keras.Model:
+    """Builds a generator G with initial weights.
+
+    Args:
+        name: one of `GENERATORS`.
+        image_shape: height, width and channels; square, a multiple of 16 pixels, 1 or 3 channels.
+        width: scale of the number of filters, positive; 1 is the paper's.
+        normalization: "batch", "group", "instance" or "none".
+        seed: of the initial weights; None draws one from Python's `random`.
+
+    Returns:
+        A Keras model that maps images, float (batch, height, width, channels) in [-1, 1], to their
+        reconstructions, of the same shape and range.
+
+    Raises:
+        ValueError: an argument out of its range; the message says which and what is allowed.
+
+    Example:
+        >>> build_generator("unet", image_shape=(64, 64, 3), width=0.5).output_shape
+        (None, 64, 64, 3)
+    """
+    if name not in GENERATORS:
+        raise ValueError(f"Unknown generator '{name}'; choose one of {', '.join(GENERATORS)}.")
+    return _build(GENERATORS[name], image_shape, width, normalization, seed)
+
+
+def build_discriminator(
+    image_shape: tuple[int, int, int] = (32, 32, 1),
+    width: float = 1.0,
+    normalization: str = "batch",
+    seed: int | None = None,
+) -> keras.Model:
+    """Builds the discriminator D with initial weights.
+
+    Args:
+        image_shape: height, width and channels; square, a multiple of 16 pixels, 1 or 3 channels.
+        width: scale of the number of filters, positive; 1 is the paper's.
+        normalization: "batch", "group", "instance" or "none".
+        seed: of the initial weights; None draws one from Python's `random`.
+
+    Returns:
+        A Keras model that maps images, float (batch, height, width, channels) in [-1, 1], to logits,
+        float (batch, height/4, width/4, 1), and the latent embedding D_z, float
+        (batch, height/4, width/4, features).
+
+    Raises:
+        ValueError: an argument out of its range; the message says which and what is allowed.
+    """
+    return _build(discriminator, image_shape, width, normalization, seed)
+
+
+def _build(
+    builder: Builder, image_shape: tuple[int, int, int], width: float, normalization: str, seed: int | None
+) -> keras.Model:
+    height, image_width, channels = image_shape
+    if height != image_width or height < SIZE_MULTIPLE or height % SIZE_MULTIPLE:
+        raise ValueError(
+            f"Images of {height}×{image_width} pixels do not fit the networks; "
+            f"resize them to a square whose side is a multiple of {SIZE_MULTIPLE}, such as 32 or 64."
+        )
+    if channels not in CHANNELS:
+        raise ValueError(f"Images have {channels} channels; convert them to 1 (grey) or 3 (RGB).")
+    if not (math.isfinite(width) and width > 0):
+        raise ValueError(f"Width is {width}; it must be a positive number, 1 for the paper's networks.")
+    if normalization not in NORMALIZATIONS:
+        raise ValueError(f"Unknown normalization '{normalization}'; choose one of {', '.join(NORMALIZATIONS)}.")
+    network = builder((height, image_width, channels), width, normalization)
+    return initialize(network, random.randrange(2**31) if seed is None else seed)

@@ -1,0 +1,53 @@
+"""The initial weights of every network: N(0, 0.02), BatchNorm scale N(1, 0.02), as in GANomaly."""
+
+from collections.abc import Sequence
+
+import keras
+import tensorflow as tf
+
+WEIGHT_STDDEV = 0.02
+
+# By the last part of a variable's name: mean and standard deviation of the normal distribution it is drawn from.
+_DISTRIBUTIONS = {
+    "kernel": (0.0, WEIGHT_STDDEV),
+    "gamma": (1.0, WEIGHT_STDDEV),
+    "bias": (0.0, 0.0),
+    "beta": (0.0, 0.0),
+    "moving_mean": (0.0, 0.0),
+    "moving_variance": (1.0, 0.0),
+}
+
+
+def draw_weights(variables: Sequence[keras.Variable], seed: tf.Tensor) -> list[tf.Tensor]:
+    """Draws a value for each variable; the same seed always draws the same values.
+
+    Being a pure function of its seed, it serves the first weights of a network as well as a
+    discriminator drawn anew in the middle of training, and gives every replica the same values.
+
+    Args:
+        variables: of convolutions and normalisation layers, moving statistics included.
+        seed: int (2,), as `tf.random.stateless_normal` takes it.
+
+    Returns:
+        One tensor a variable, of its shape and dtype.
+
+    Raises:
+        KeyError: a variable of a kind that has no initial distribution here.
+    """
+    values = []
+    for index, variable in enumerate(variables):
+        mean, stddev = _DISTRIBUTIONS[variable.name]
+        if stddev:
+            variable_seed = tf.random.fold_in(seed, index)
+            value = tf.random.stateless_normal(variable.shape, variable_seed, mean, stddev, variable.dtype)
+        else:
+            value = tf.fill(variable.shape, tf.cast(mean, variable.dtype))
+        values.append(value)
+    return values
+
+
+def initialize(network: keras.Model, seed: int) -> keras.Model:
+    """Gives a network its initial weights, in place, and returns it."""
+    for variable, value in zip(network.variables, draw_weights(network.variables, tf.constant([seed, 0])), strict=True):
+        variable.assign(value)
+    return network

@@ -1,0 +1,44 @@
+"""The building blocks that all networks share."""
+
+import math
+
+import keras
+from keras import layers
+
+# Keras' own defaults (0.99 and 1e-3) differ from the family's: a run of a few hundred steps would be
+# over before statistics with momentum 0.99 have reached those of the data.
+BATCH_MOMENTUM = 0.9
+BATCH_EPSILON = 1e-5
+GROUPS = 8
+
+NORMALIZATIONS = ("batch", "group", "instance", "none")
+
+
+def scaled_filters(filters: int, width: float) -> int:
+    """The number of filters at a width, never less than one."""
+    return max(1, round(filters * width))
+
+
+def normalize(x: keras.KerasTensor, normalization: str) -> keras.KerasTensor:
+    """Applies the normalisation layer called `normalization`, one of `NORMALIZATIONS`."""
+    if normalization == "batch":
+        return layers.BatchNormalization(momentum=BATCH_MOMENTUM, epsilon=BATCH_EPSILON)(x)
+    if normalization == "group":
+        return layers.GroupNormalization(groups=math.gcd(GROUPS, x.shape[-1]), epsilon=BATCH_EPSILON)(x)
+    if normalization == "instance":
+        return layers.GroupNormalization(groups=-1, epsilon=BATCH_EPSILON)(x)
+    return x
+
+
+def convolution(
+    x: keras.KerasTensor, filters: int, kernel_size: int, strides: int, normalization: str
+) -> keras.KerasTensor:
+    """Convolution; its bias is left out where a normalisation would cancel it, as in the family."""
+    return layers.Conv2D(filters, kernel_size, strides, "same", use_bias=normalization == "none")(x)
+
+
+def transposed_convolution(
+    x: keras.KerasTensor, filters: int, kernel_size: int, strides: int, normalization: str
+) -> keras.KerasTensor:
+    """Transposed convolution, with a bias on the same terms as `convolution`."""
+    return layers.Conv2DTranspose(filters, kernel_size, strides, "same", use_bias=normalization == "none")(x)

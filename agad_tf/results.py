@@ -1,0 +1,104 @@
+"""What is told of a run: results.json, scores.csv, and the table on the terminal."""
+
+import csv
+import json
+import os
+import platform
+from collections.abc import Callable, Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from agad_tf.config import DataError
+from agad_tf.data.protocols import Split
+from agad_tf.evaluation.protocols import PROTOCOLS
+
+SCHEMA_VERSION = 1
+_FIGURES = {
+    "auroc": "AUROC",
+    "average_precision": "average precision",
+    "fpr_at_95_tpr": "false positives at 95 % true",
+    "f1": "best F1",
+}
+
+
+def versions() -> dict[str, str]:
+    """Versions of what the figures depend on."""
+    packages = ("agad_tf", "tensorflow", "keras", "numpy", "scikit-learn")
+    return {"python": platform.python_version(), **{package: version(package) for package in packages}}
+
+
+def write_results(path: Path, results: dict[str, Any]) -> None:
+    """Writes results.json."""
+    write_whole(
+        path,
+        lambda file: file.write(json.dumps({"schema_version": SCHEMA_VERSION, **results}, indent=2) + "\n"),
+    )
+
+
+def read_results(path: Path) -> dict[str, Any]:
+    """Reads results.json.
+
+    Raises:
+        DataError: it is missing, damaged, or of a newer version of this package.
+    """
+    try:
+        results = json.loads(path.read_text(encoding="utf-8"))
+        schema_version = results["schema_version"]
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror}); finish the run with --mode=train.") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path} is damaged; measure the run again with --mode=evaluate.") from error
+    if schema_version > SCHEMA_VERSION:
+        raise DataError(f"{path} has schema version {schema_version}, newer than {SCHEMA_VERSION}; update agad_tf.")
+    return results
+
+
+def write_scores(path: Path, test: Split, scores: np.ndarray) -> None:
+    """Writes scores.csv: of every test image its position in the published test set, its label and its score."""
+
+    def write(file: TextIO) -> None:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["image_id", "label", "anomaly_score"])
+        # repr of a float32 as Python float is exact: equal files mean equal scores.
+        writer.writerows(zip(test.ids.tolist(), test.labels.tolist(), scores.tolist(), strict=True))
+
+    write_whole(path, write)
+
+
+def write_whole(path: Path, write: Callable[[TextIO], Any]) -> None:
+    """Writes a text file beside its place and then puts it there, so that no half-written one is ever seen."""
+    beside = path.with_name(path.name + ".partial")
+    with beside.open("w", encoding="utf-8", newline="") as file:
+        write(file)
+        file.flush()
+        os.fsync(file.fileno())
+    beside.replace(path)
+
+
+def print_table(results: dict[str, Any]) -> None:
+    """Prints the figures of both protocols, in %, the leaking one marked as such."""
+    table = Table(
+        title=f"{results['dataset']}, normal class {results['normal_class']}, γ = {results['gamma']:g}, "
+        f"{results['generator']}, seed {results['seed']}"
+    )
+    table.add_column("in %")
+    for name, leaks in PROTOCOLS.items():
+        epoch = results["protocols"][name]["epoch"]
+        note = f"labels leak: no result\nepoch {epoch}, best on the test set" if leaks else f"\nepoch {epoch}, the last"
+        table.add_column(f"{name}\n{note}", justify="right")
+    for title, texts in _table_rows(results["protocols"]):
+        table.add_row(title, *texts)
+    Console().print(table)
+
+
+def _table_rows(protocols: dict[str, dict[str, float]]) -> Iterator[tuple[str, list[str]]]:
+    for key, title in _FIGURES.items():
+        yield title, [f"{100 * protocols[name][key]:.1f}" for name in PROTOCOLS]
+        if key == "auroc":
+            intervals = [(protocols[name]["auroc_low"], protocols[name]["auroc_high"]) for name in PROTOCOLS]
+            yield "  95 % interval", [f"{100 * low:.1f} – {100 * high:.1f}" for low, high in intervals]

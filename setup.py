@@ -1,0 +1,38 @@
+"""Package metadata; tool settings live in pyproject.toml."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+TEST_REQUIREMENTS = ["pytest>=8", "pytest-xdist>=3"]
+
+setup(
+    name="agad_tf",
+    version="0.1.0",
+    description="AGAD: adversarial generative anomaly detection for images, in Keras 3 and TensorFlow",
+    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    packages=find_packages(include=["agad_tf", "agad_tf.*"]),
+    package_data={"agad_tf": ["py.typed"]},
+    python_requires=">=3.10,<3.14",
+    install_requires=[
+        "absl-py>=2.1",
+        "importlib_resources>=6",  # imported, but not required, by tensorflow-datasets 4.9.10
+        "keras>=3.12,<4",
+        "numpy>=1.26",
+        "pillow>=10",
+        "rich>=13",
+        "scikit-learn>=1.4",
+        "scipy>=1.11",
+        "tensorboard>=2.20,<3",
+        "tensorflow>=2.20,<3",
+        "tensorflow-datasets>=4.9.7",
+        "tqdm>=4.66",
+    ],
+    extras_require={
+        "test": TEST_REQUIREMENTS,
+        "dev": [*TEST_REQUIREMENTS, "mypy>=1.15", "ruff>=0.12"],
+    },
+    entry_points={"console_scripts": ["agad-tf = agad_tf.main:run"]},
+)
