@@ -126,9 +126,14 @@ class ExperimentConfig:
         interval=NOT_NEGATIVE,
     )
 
-    epochs: int = option(15, "Passes over the normal training images.", interval=COUNT)
+    epochs: int = option(12, "Passes over the normal training images.", interval=COUNT)
     batch_size: int = option(256, "Images in a training batch, anomalies included.", interval=COUNT)
     learning_rate: float = option(2e-4, "Learning rate of both Adam optimizers.", interval=POSITIVE)
+    learning_rate_schedule: str = option(
+        "constant",
+        "constant, or cosine: from --learning_rate down towards 0 at the last epoch, which steadies the game.",
+        choices=("constant", "cosine"),
+    )
     beta_1: float = option(0.5, "β₁ of both Adam optimizers.", interval=Interval(0, 1, high_included=False))
     beta_2: float = option(0.999, "β₂ of both Adam optimizers.", interval=Interval(0, 1, high_included=False))
     seed: int = option(

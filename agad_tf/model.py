@@ -162,12 +162,15 @@ class AGAD(keras.Model):
         self.generator_optimizer.apply(generator_gradients, self.generator.trainable_variables)  # line 12
         self.discriminator_optimizer.apply(discriminator_gradients, self.discriminator.trainable_variables)  # line 13
         self._draw_discriminator_anew(terms["discriminator_loss"] < self.reinit_threshold)  # δ
-        return self._update_metrics(labels, terms)
+        self._update_loss_means(labels, terms)
+        return self.get_metrics_result()
 
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
         """The losses of a batch by the moving statistics, nothing learned."""
         images, labels = _unpack(data)
-        return self._update_metrics(labels, self._loss_terms(images, labels, self._passes(images, training=False)))
+        terms = self._loss_terms(images, labels, self._passes(images, training=False))
+        self._update_loss_means(labels, terms)
+        return {name: mean.result() for name, mean in self.loss_means.items()}
 
     def _training_passes(self, images: tf.Tensor, labels: tf.Tensor) -> Passes:
         if self.anomaly_normalization == "joint":
@@ -252,7 +255,7 @@ class AGAD(keras.Model):
             variable.assign(value)
         self.discriminator_resets.update_state(tf.cast(collapsed, tf.float32))
 
-    def _update_metrics(self, labels: tf.Tensor, terms: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    def _update_loss_means(self, labels: tf.Tensor, terms: dict[str, tf.Tensor]) -> None:
         """Adds a batch to the epoch's means: each term over the images that it is a loss of."""
         for name, mean in self.loss_means.items():
             if name in ("generator_loss", "discriminator_loss"):
@@ -260,7 +263,6 @@ class AGAD(keras.Model):
             else:
                 of_anomalies = "anomaly" in name
                 mean.update_state(terms[name], sample_weight=labels if of_anomalies else 1 - labels)
-        return self.get_metrics_result()
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments, networks included."""
@@ -286,14 +288,12 @@ class AGAD(keras.Model):
         return cls(**{**config, **networks})
 
     def get_compile_config(self) -> dict[str, Any]:
-        """Both optimizers, for `keras.models.load_model` to go on training with."""
-        return {
-            name: keras.saving.serialize_keras_object(getattr(self, name))
-            for name in ("generator_optimizer", "discriminator_optimizer")
-        }
+        """Both optimizers and how steps are run, for `keras.models.load_model` to go on training with."""
+        names = ("generator_optimizer", "discriminator_optimizer", "run_eagerly", "steps_per_execution", "jit_compile")
+        return {name: keras.saving.serialize_keras_object(getattr(self, name)) for name in names}
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
-        """Compiles with the optimizers that `get_compile_config` describes."""
+        """Compiles with what `get_compile_config` describes."""
         self.compile(**{name: keras.saving.deserialize_keras_object(value) for name, value in config.items()})
 
 

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from agad_tf.callbacks import (
     Checkpoints,
+    CosineLearningRate,
     EpochScores,
     Progress,
     Summaries,
@@ -70,6 +71,7 @@ def train(config: ExperimentConfig) -> None:
             shuffle=False,
             verbose=0,
             callbacks=[
+                *_learning_rate_schedule(config),
                 epoch_scores,
                 Summaries(workdir.tensorboard, task, epoch_scores),
                 Progress(plan.steps_per_epoch, config.epochs, first_epoch),
@@ -134,6 +136,12 @@ def build_model(config: ExperimentConfig, channels: int) -> AGAD:
     optimizers = [keras.optimizers.Adam(config.learning_rate, config.beta_1, config.beta_2) for _ in range(2)]
     model.compile(*optimizers, jit_compile=_compiles_with_xla(config))
     return model
+
+
+def _learning_rate_schedule(config: ExperimentConfig) -> list[keras.callbacks.Callback]:
+    if config.learning_rate_schedule == "constant":
+        return []
+    return [CosineLearningRate(config.learning_rate, config.epochs)]
 
 
 def _compiles_with_xla(config: ExperimentConfig) -> bool:

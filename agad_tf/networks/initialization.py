@@ -1,5 +1,6 @@
 """The initial weights of every network: N(0, 0.02), BatchNorm scale N(1, 0.02), as in GANomaly."""
 
+import zlib
 from collections.abc import Sequence
 
 import keras
@@ -47,7 +48,11 @@ def draw_weights(variables: Sequence[keras.Variable], seed: tf.Tensor) -> list[t
 
 
 def initialize(network: keras.Model, seed: int) -> keras.Model:
-    """Gives a network its initial weights, in place, and returns it."""
-    for variable, value in zip(network.variables, draw_weights(network.variables, tf.constant([seed, 0])), strict=True):
+    """Gives a network its initial weights, in place, and returns it.
+
+    The network's name enters the seed, so that generator and discriminator do not start from equal kernels.
+    """
+    network_seed = tf.constant([seed, zlib.crc32(network.name.encode()) % 2**31])
+    for variable, value in zip(network.variables, draw_weights(network.variables, network_seed), strict=True):
         variable.assign(value)
     return network

@@ -1,0 +1,306 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from agad_tf import losses
+from agad_tf.model import AGAD, call_keeping_statistics
+from agad_tf.networks import build_discriminator, build_generator
+
+
+def values(variables):
+    return [keras.ops.convert_to_numpy(variable).copy() for variable in variables]
+
+
+def equal(first, second):
+    return all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+def options_of(model):
+    return {name: value for name, value in model.get_config().items() if name not in ("generator", "discriminator")}
+
+
+def test_training_makes_normal_reconstructions_better(build_model, batch):
+    model = build_model()
+    model.compile(jit_compile=False)
+    normal = batch[0][batch[1] == 0]
+    history = model.fit(normal, epochs=60, batch_size=6, verbose=0).history
+    assert history["contextual_loss"][-1] < 0.9 * history["contextual_loss"][0]
+
+
+def test_training_with_anomalies_drives_their_reconstructions_away(batch):
+    # Images that all look alike but for their sign: the labels alone say which to reconstruct.
+    images = np.where(batch[1][:, None, None, None] == 1, -1, 1) * np.abs(batch[0])
+    shape = images.shape[1:]
+    model = AGAD(build_generator("encoder_decoder", shape, 0.25, seed=1), build_discriminator(shape, 0.25, seed=2))
+    model.compile(keras.optimizers.Adam(2e-3, 0.5), keras.optimizers.Adam(2e-3, 0.5), jit_compile=False)
+    model.fit(images, batch[1], epochs=60, batch_size=8, verbose=0)
+    scores = model.anomaly_score(images).numpy()
+    assert scores[batch[1] == 1].min() > scores[batch[1] == 0].max()
+
+
+def test_losses_of_a_step_are_those_of_the_equations(build_model, batch):
+    model = build_model()
+    images, labels = batch
+    reconstruction = call_keeping_statistics(model.generator, images)
+    re_reconstruction = call_keeping_statistics(model.generator, reconstruction)
+    _, latent = call_keeping_statistics(model.discriminator, images)
+    fake_logits, fake_latent = call_keeping_statistics(model.discriminator, reconstruction)
+    weights = losses.LossWeights()
+    l_lat = losses.latent_loss(latent, fake_latent)
+    normality = losses.normality_loss(
+        losses.adversarial_loss(fake_logits, 1),
+        losses.contextual_loss(images, reconstruction),
+        losses.contextual_adversarial_distance(reconstruction, re_reconstruction),
+        l_lat,
+        weights,
+    )
+    anomaly = losses.anomaly_loss(
+        losses.adversarial_loss(fake_logits, 0), losses.contextual_loss(images, reconstruction), l_lat, weights
+    )
+    expected = np.where(labels == 1, anomaly, normality).mean()
+    found = model.train_on_batch(images, labels, return_dict=True)
+    assert found["generator_loss"] == pytest.approx(expected, rel=1e-4)
+
+
+def test_both_updates_come_from_the_same_forward_pass(build_model, batch):
+    """Freezing one network leaves the other's update as it was: neither sees the other's new weights."""
+    model, frozen_generator = build_model(), build_model()
+    frozen_generator.generator_optimizer.learning_rate = 0.0
+    for each in (model, frozen_generator):
+        each.train_on_batch(*batch)
+    assert equal(
+        values(model.discriminator.trainable_variables), values(frozen_generator.discriminator.trainable_variables)
+    )
+    assert not equal(
+        values(model.generator.trainable_variables), values(frozen_generator.generator.trainable_variables)
+    )
+
+
+def test_generator_step_is_adams_for_the_generator_loss_alone(build_model, batch):
+    """Adam's first step is the learning rate times the gradient's sign: compare with a gradient taken apart."""
+    model = build_model()
+    images, labels = tf.constant(batch[0]), tf.constant(batch[1])
+    before = values(model.generator.trainable_variables)
+    with tf.GradientTape() as tape:
+        terms = model._loss_terms(images, labels, model._passes(images, training=True))
+    gradients = tape.gradient(terms["generator_loss"], [v.value for v in model.generator.trainable_variables])
+    build_again = build_model()
+    build_again.train_on_batch(*batch)
+    for old, new, gradient in zip(before, build_again.generator.trainable_variables, gradients, strict=True):
+        clear = np.abs(gradient) > 1e-4
+        np.testing.assert_allclose((old - new.numpy())[clear], 2e-4 * np.sign(gradient)[clear], rtol=0.05)
+
+
+def test_moving_statistics_follow_images_and_not_pseudo_anomalies(build_model, batch):
+    model, without = build_model(), build_model(contextual_adversarial=False)
+    for each in (model, without):
+        each.train_on_batch(*batch)
+    assert equal(values(model.generator.non_trainable_variables), values(without.generator.non_trainable_variables))
+
+
+def test_score_of_an_image_does_not_depend_on_its_batch(build_model, batch):
+    model = build_model()
+    model.train_on_batch(*batch)
+    images = batch[0]
+    alone = np.concatenate([model.anomaly_score(images[i : i + 1]) for i in range(len(images))])
+    np.testing.assert_allclose(model.anomaly_score(images), alone, rtol=1e-5)
+    np.testing.assert_allclose(
+        alone, np.linalg.norm((images - model.predict(images, verbose=0)).reshape(8, -1), axis=1), rtol=1e-5
+    )
+
+
+@pytest.mark.parametrize("normalization", ["batch", "group"])
+def test_discriminator_is_drawn_anew_below_the_threshold(build_model, batch, normalization):
+    # The loss of a step is always below this threshold.
+    model = build_model(reinit_threshold=1e9, normalization=normalization)
+    before = values(model.discriminator.trainable_variables)
+    drawn = []
+    for _ in range(2):
+        assert model.train_on_batch(*batch, return_dict=True)["discriminator_resets"] == 1
+        drawn.append(values(model.discriminator.trainable_variables))
+    assert not equal(before, drawn[0])
+    assert not equal(*drawn), "every drawing must give other weights"
+    kernels = np.concatenate([v.ravel() for v in drawn[1] if v.ndim == 4])
+    assert kernels.std() == pytest.approx(0.02, rel=0.1)
+    optimizer = model.discriminator_optimizer
+    assert float(optimizer.learning_rate) == pytest.approx(2e-4)
+    assert int(optimizer.iterations) == 0
+    assert not any(np.any(v) for v in optimizer.variables if "learning_rate" not in v.name)
+    for variable in model.discriminator.non_trainable_variables:
+        assert np.all(variable == (1 if variable.name == "moving_variance" else 0))
+    assert int(model.generator_optimizer.iterations) == 2
+
+
+def test_discriminator_goes_on_learning_above_the_threshold(build_model, batch):
+    model = build_model()
+    result = model.train_on_batch(*batch, return_dict=True)
+    assert result["discriminator_resets"] == 0
+    assert int(model.discriminator_optimizer.iterations) == 1
+
+
+def test_threshold_is_compared_with_the_loss_of_the_batch(build_model, batch):
+    loss = build_model().train_on_batch(*batch, return_dict=True)["discriminator_loss"]
+    for threshold, resets in ((0.999 * loss, 0), (1.001 * loss, 1)):
+        model = build_model(reinit_threshold=threshold)
+        assert model.train_on_batch(*batch, return_dict=True)["discriminator_resets"] == resets
+
+
+def test_labels_in_any_order_give_the_same_losses(build_model, batch):
+    images, labels = batch
+    order = np.argsort(labels)
+    for anomaly_normalization in ("joint", "separate", "frozen"):
+        first, second = (build_model(anomaly_normalization=anomaly_normalization) for _ in range(2))
+        a = first.train_on_batch(images, labels, return_dict=True)
+        b = second.train_on_batch(images[order], labels[order], return_dict=True)
+        assert a == pytest.approx(b, rel=1e-4)
+
+
+def test_separate_gives_normals_the_statistics_of_normals_alone(build_model, batch):
+    images, labels = batch
+    mixed, alone = build_model(anomaly_normalization="separate"), build_model()
+    mixed_result = mixed.train_on_batch(images, labels, return_dict=True)
+    alone_result = alone.train_on_batch(images[labels == 0], return_dict=True)
+    assert mixed_result["contextual_loss"] == pytest.approx(alone_result["contextual_loss"], rel=1e-5)
+    joint_result = build_model().train_on_batch(images, labels, return_dict=True)
+    assert joint_result["contextual_loss"] != pytest.approx(alone_result["contextual_loss"], rel=1e-5)
+
+
+def test_frozen_sends_anomalies_through_the_moving_statistics(build_model, batch):
+    images, labels = batch
+    frozen, alone = build_model(anomaly_normalization="frozen"), build_model()
+    # Fresh moving statistics (mean 0, variance 1) are those of inference.
+    expected = np.abs(images - frozen.predict(images, verbose=0)).mean(axis=(1, 2, 3))[labels == 1].mean()
+    result = frozen.train_on_batch(images, labels, return_dict=True)
+    assert result["anomaly_distance"] == pytest.approx(expected, rel=1e-4)
+    alone.train_on_batch(images[labels == 0])
+    assert equal(values(frozen.generator.non_trainable_variables), values(alone.generator.non_trainable_variables))
+
+
+@pytest.mark.parametrize("anomaly_normalization", ["separate", "frozen"])
+def test_split_normalization_refuses_batches_of_one_kind(build_model, batch, anomaly_normalization):
+    model = build_model(anomaly_normalization=anomaly_normalization)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="no abnormal ones"):
+        model.train_on_batch(batch[0], np.zeros(8))
+
+
+def test_reconstruction_distance_uses_the_second_reconstruction(build_model, batch):
+    by_input, by_reconstruction = (build_model(anomaly_distance=kind) for kind in ("input", "reconstruction"))
+    results = [m.train_on_batch(*batch, return_dict=True) for m in (by_input, by_reconstruction)]
+    assert results[0]["anomaly_distance"] != pytest.approx(results[1]["anomaly_distance"], rel=1e-3)
+    assert results[0]["contextual_loss"] == pytest.approx(results[1]["contextual_loss"], rel=1e-5)
+
+
+def test_without_contextual_adversarial_information_pseudo_anomalies_count_for_nothing(build_model, batch):
+    result = build_model(contextual_adversarial=False).train_on_batch(*batch, return_dict=True)
+    assert result["contextual_adversarial_distance"] == 0
+
+
+def test_evaluate_learns_nothing_and_names_every_loss(build_model, batch):
+    model = build_model()
+    before = values(model.weights)
+    result = model.evaluate(*batch, return_dict=True, verbose=0)
+    assert set(result) == set(model.loss_means)
+    assert all(np.isfinite(value) for value in result.values())
+    assert equal(before, values(model.weights))
+
+
+def test_saved_model_goes_on_training_as_if_never_saved(build_model, batch, tmp_path):
+    model = build_model(anomaly_distance="reconstruction", reinit_threshold=0.25, seed=7)
+    model.train_on_batch(*batch)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert options_of(loaded) == options_of(model)
+    assert loaded.generator_optimizer is not loaded.discriminator_optimizer
+    for each in (model, loaded):
+        each.train_on_batch(*batch)
+    assert equal(values(model.generator.variables), values(loaded.generator.variables))
+    assert equal(values(model.discriminator.variables), values(loaded.discriminator.variables))
+
+
+def test_from_config_builds_the_same_model(build_model):
+    model = build_model(compiled=False, contextual_adversarial=False, loss_weights=(1.0, 2.0, 3.0, 4.0, 0.5))
+    again = AGAD.from_config(model.get_config())
+    assert options_of(again) == options_of(model)
+    assert again.loss_weights == losses.LossWeights(1, 2, 3, 4, 0.5)
+
+
+def test_ordinary_keras_callbacks_work(build_model, batch, tmp_path):
+    model = build_model()
+    model.fit(
+        *batch,
+        validation_data=batch,
+        epochs=2,
+        batch_size=4,
+        verbose=0,
+        callbacks=[
+            keras.callbacks.ModelCheckpoint(tmp_path / "best.keras", monitor="val_contextual_loss", mode="min"),
+            keras.callbacks.EarlyStopping("val_contextual_loss", mode="min"),
+            keras.callbacks.ReduceLROnPlateau("contextual_loss", mode="min"),
+        ],
+    )
+    assert (tmp_path / "best.keras").exists()
+
+
+def test_xla_compiles_the_step_and_computes_the_same(build_model, batch):
+    plain, compiled = build_model(), build_model(compiled=False)
+    compiled.compile(jit_compile=True)
+    first, second = (m.train_on_batch(*batch, return_dict=True) for m in (plain, compiled))
+    assert first == pytest.approx(second, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ({"anomaly_distance": "far"}, "far.*input, reconstruction"),
+        ({"anomaly_normalization": "none"}, "none.*joint, separate, frozen"),
+        ({"anomaly_distance": "reconstruction", "contextual_adversarial": False}, "needs contextual_adversarial"),
+    ],
+)
+def test_wrong_choices_are_refused(build_model, options, complaint):
+    with pytest.raises(ValueError, match=complaint):
+        build_model(**options)
+
+
+def forward_flops(network, size):
+    """Floating-point operations of a network's convolutions for one image, two a multiplication."""
+    counts = []
+    for layer in network.layers:
+        if isinstance(layer, keras.layers.Conv2D | keras.layers.Conv2DTranspose):
+            # A transposed convolution is its convolution's gradient: its positions are those of its input.
+            smaller = layer.input if isinstance(layer, keras.layers.Conv2DTranspose) else layer.output
+            counts.append(2 * int(np.prod(layer.kernel.shape)) * int(np.prod(smaller.shape[1:3])))
+    assert size == network.input_shape[1]
+    return counts
+
+
+def least_flops(generator, discriminator, size):
+    """What the shapes allow: derived in BUILD_NOTES.md, "Floating-point work of a step"."""
+    g, d = forward_flops(generator, size), forward_flops(discriminator, size)
+    generator_passes = 2 * sum(g) + 2 * sum(g) + (2 * sum(g) - g[0])
+    discriminator_of_image = sum(d) + sum(d) + (sum(d) - d[0])
+    discriminator_of_reconstruction = sum(d) + sum(d) + sum(d) + (sum(d) - d[0])
+    return generator_passes + discriminator_of_image + discriminator_of_reconstruction
+
+
+def profiled_flops(model, batch_size):
+    """TensorFlow's profiler on the operations that the step's results depend on."""
+    step = tf.function(lambda images: model.train_step((images,)))
+    graph = step.get_concrete_function(tf.TensorSpec((batch_size, *model.generator.input_shape[1:]))).graph
+    wanted = [output.op.name for output in graph.outputs] + [op.name for op in graph.control_outputs]
+    pruned = tf.compat.v1.graph_util.extract_sub_graph(graph.as_graph_def(add_shapes=True), wanted)
+    with tf.Graph().as_default() as reached:
+        tf.graph_util.import_graph_def(pruned, name="")
+    options = tf.compat.v1.profiler.ProfileOptionBuilder.float_operation()
+    options["output"] = "none"
+    return tf.compat.v1.profiler.profile(reached, options=options).total_float_ops
+
+
+@pytest.mark.parametrize("name", ["encoder_decoder", "unet"])
+def test_a_step_does_no_more_floating_point_work_than_the_shapes_demand(name):
+    size, batch_size = 32, 4
+    model = AGAD(build_generator(name, seed=0), build_discriminator(seed=0))
+    model.compile()
+    least = batch_size * least_flops(model.generator, model.discriminator, size)
+    found = profiled_flops(model, batch_size)
+    assert 1.0 <= found / least < 1.10
