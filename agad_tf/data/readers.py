@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import math
 import struct
 import tarfile
 import zipfile
@@ -41,7 +42,7 @@ def read_idx(path: Path) -> np.ndarray:
         raise DataError(f"{path} is not an IDX file of unsigned bytes; get the file again.")
     offset = 4 + 4 * data[3]
     shape = struct.unpack(f">{data[3]}I", data[4:offset])
-    expected = int(np.prod(shape, dtype=np.int64))
+    expected = math.prod(shape)
     if len(data) - offset != expected:
         raise DataError(
             f"{path} holds {len(data) - offset} bytes where its header says {expected}; get the file again."
