@@ -8,6 +8,7 @@ from typing import NoReturn
 
 from absl import app, flags, logging
 
+from agad_tf import config as config_module
 from agad_tf.config import DataError, UsageError, config_from_flags, define_flags
 
 EXIT_FAILURE = 1
@@ -38,6 +39,8 @@ def main(arguments: Sequence[str]) -> None:
 
 def run() -> None:
     """Entry point of the console script."""
+    # Known only in the module that defines them; --help shows this one's.
+    flags.adopt_module_key_flags(config_module)
     app.run(main, flags_parser=_parse_flags)
 
 

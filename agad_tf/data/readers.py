@@ -81,7 +81,9 @@ def read_npz(path: Path) -> Arrays:
         AttributeError,
         TypeError,
     ) as error:
-        raise DataError(f"{path} cannot be read as .npz of plain arrays ({error}); get the file again.") from error
+        raise DataError(
+            f"{path} cannot be read as an .npz of plain arrays ({type(error).__name__}); get the file again."
+        ) from error
 
 
 def read_pictures(path: Path) -> tuple[Arrays, list[str]] | None:

@@ -25,6 +25,8 @@ def detection_metrics(labels: np.ndarray, scores: np.ndarray, seed: int = 0) -> 
     Raises:
         ValueError: one kind of image is missing, or a score is not finite.
     """
+    if set(np.unique(labels)) != {0, 1}:
+        raise ValueError("AUROC compares normal with abnormal images; labels must hold both 0 and 1.")
     precision, recall, thresholds = precision_recall_curve(labels, scores)
     # The last point of the curve has no threshold; where nothing is found, neither part of F1 is.
     f1 = 2 * precision[:-1] * recall[:-1] / np.maximum(precision[:-1] + recall[:-1], np.finfo(float).tiny)

@@ -1,0 +1,73 @@
+import numpy as np
+import pytest
+
+from agad_tf.evaluation.metrics import detection_metrics
+
+LABELS = np.repeat([0, 1], [200, 300])
+
+
+def scores(distance, seed=0):
+    return np.random.default_rng(seed).normal(size=500) + distance * LABELS
+
+
+def test_auroc_is_the_share_of_pairs_in_the_right_order():
+    values = scores(1.0)
+    pairs = values[LABELS == 1][:, None] > values[LABELS == 0][None, :]
+    assert detection_metrics(LABELS, values)["auroc"] == pytest.approx(pairs.mean())
+
+
+def test_perfect_scores_give_perfect_figures():
+    found = detection_metrics(LABELS, LABELS.astype(float))
+    assert found == {
+        "auroc": 1.0,
+        "auroc_low": 1.0,
+        "auroc_high": 1.0,
+        "average_precision": 1.0,
+        "fpr_at_95_tpr": 0.0,
+        "f1": 1.0,
+        "threshold": 1.0,
+    }
+
+
+def test_threshold_reaches_the_best_f1():
+    values = scores(1.5)
+    found = detection_metrics(LABELS, values)
+
+    def f1(threshold):
+        flagged = values >= threshold
+        return 2 * np.sum(flagged & (LABELS == 1)) / (flagged.sum() + LABELS.sum())
+
+    assert f1(found["threshold"]) == pytest.approx(found["f1"])
+    assert found["f1"] == pytest.approx(max(f1(value) for value in values))
+
+
+def test_false_positive_rate_is_taken_where_95_percent_of_anomalies_are_found():
+    values = scores(2.0)
+    threshold = np.sort(values[LABELS == 1])[15]  # 285 of 300 anomalies score at least this
+    expected = np.mean(values[LABELS == 0] >= threshold)
+    assert detection_metrics(LABELS, values)["fpr_at_95_tpr"] == pytest.approx(expected)
+
+
+def test_interval_covers_the_true_auroc_about_as_often_as_it_says():
+    """AUROC of unit normals one apart is Φ(1/√2) = 0.7602."""
+    intervals = [detection_metrics(LABELS[150:300], scores(1.0, seed)[150:300]) for seed in range(40)]
+    covered = [found["auroc_low"] <= 0.7602 <= found["auroc_high"] for found in intervals]
+    assert 34 <= sum(covered) <= 40
+    widths = [found["auroc_high"] - found["auroc_low"] for found in intervals]
+    assert 0.05 < np.mean(widths) < 0.3
+
+
+def test_seed_fixes_the_interval():
+    first, again, other = (detection_metrics(LABELS, scores(1.0), seed) for seed in (1, 1, 2))
+    assert first == again
+    assert first["auroc_low"] != other["auroc_low"]
+
+
+def test_one_kind_of_image_alone_is_refused():
+    with pytest.raises(ValueError, match="both 0 and 1"):
+        detection_metrics(np.ones(5, int), np.arange(5.0))
+
+
+def test_scores_that_are_not_finite_are_refused():
+    with pytest.raises(ValueError, match="NaN"):
+        detection_metrics(np.array([0, 1]), np.array([0.0, np.nan]))

@@ -1,0 +1,67 @@
+"""The command as a user meets it: exit codes and sentences."""
+
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+
+def run(*arguments):
+    # As at a user's: the tests' own log level would let TensorFlow's first lines through.
+    environment = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
+    return subprocess.run(
+        [sys.executable, "-m", "agad_tf.main", *arguments], capture_output=True, text=True, check=False, env=environment
+    )
+
+
+def test_help_names_every_flag_and_is_no_failure():
+    started = time.monotonic()
+    done = run("--help")
+    assert time.monotonic() - started < 1
+    assert done.returncode == 0
+    for flag in ("--dataset", "--gamma", "--workdir", "--[no]contextual_adversarial"):
+        assert flag in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--gamma=abc"], "--gamma=abc"),
+        (["--gamma=2"], "--gamma is 2.0"),
+        (["--gama=0.1"], "gama"),
+        (["--dataset=imagenet"], "fashion_mnist"),
+        (["train"], "'train' is not a flag"),
+        (["--flagfile=/nowhere.cfg"], "/nowhere.cfg"),
+        (["--anomaly_classes=one", "--gamma=0.1"], "whole numbers"),
+        (["--mode=evaluate"], "--workdir"),
+        (["--mode=export", "--workdir=/nowhere"], "no run in /nowhere"),
+        (["--dataset=mnist", "--data_dir=/nowhere"], "/nowhere does not exist"),
+    ],
+)
+def test_usage_errors_are_one_sentence_and_exit_code_2(tmp_path, arguments, complaint):
+    if not any(argument.startswith(("--workdir", "--mode")) for argument in arguments):
+        arguments = [*arguments, f"--workdir={tmp_path}"]
+    done = run(*arguments)
+    assert done.returncode == 2
+    assert complaint in done.stderr
+    assert done.stderr.startswith("agad_tf: ")
+    assert done.stderr.count("\n") == 1
+    assert "Traceback" not in done.stderr
+
+
+def test_failures_are_one_sentence_and_exit_code_1(tmp_path):
+    (tmp_path / "mnist.npz").write_bytes(b"rubbish")
+    done = run("--dataset=mnist", f"--data_dir={tmp_path}", f"--workdir={tmp_path}/run")
+    assert done.returncode == 1
+    assert "mnist.npz cannot be read" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path):
+    (tmp_path / "file").touch()
+    done = run("--dataset=digits", f"--workdir={tmp_path}/file/run")
+    assert done.returncode == 1
+    assert "Not a directory" in done.stderr
+    assert "Traceback" not in done.stderr
