@@ -11,7 +11,7 @@ import tensorflow as tf
 from sklearn.metrics import roc_auc_score
 from tqdm import tqdm
 
-from agad_tf.config import DataError
+from agad_tf.config import RunError
 from agad_tf.data.pipeline import to_network_input
 from agad_tf.data.protocols import ABNORMAL, NORMAL, OneClassTask, Split
 from agad_tf.evaluation.protocols import Scorer
@@ -68,9 +68,18 @@ class EpochScores(keras.callbacks.Callback):
         self.best_auroc = roc_auc_score(*read_family_scores(path)[:2]) if path.exists() else -1.0
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
-        """Scores both sets; `logs` gets the validation figures."""
+        """Scores both sets; `logs` gets the validation figures.
+
+        Raises:
+            RunError: the scores are not finite; the epoch is not saved.
+        """
         validation = self.task.validation
         self.validation_scores = self.scorer.per_image(validation.images)
+        if not np.isfinite(self.validation_scores).all():
+            raise RunError(
+                f"After epoch {epoch + 1} the scores are not finite: the losses have diverged. "
+                "Train with a lower --learning_rate in another --workdir."
+            )
         logs["validation_score"] = float(self.validation_scores[validation.labels == NORMAL].mean())
         if validation.labels.any():
             logs["validation_auroc"] = roc_auc_score(validation.labels, self.validation_scores)
@@ -163,14 +172,15 @@ class Checkpoints(keras.callbacks.Callback):
         """Restores the newest checkpoint, if there is one; returns the number of epochs done.
 
         Raises:
-            DataError: the checkpoint is damaged.
+            RunError: the checkpoint is damaged.
         """
         if not self.manager.latest_checkpoint:
             return 0
         try:
             self.manager.checkpoint.restore(self.manager.latest_checkpoint).assert_existing_objects_matched()
-        except (tf.errors.OpError, AssertionError, ValueError) as error:
-            raise DataError(
+        # A file that is too short comes as an IndexError.
+        except (tf.errors.OpError, AssertionError, ValueError, IndexError) as error:
+            raise RunError(
                 f"The checkpoint {self.manager.latest_checkpoint} is damaged; remove its folder to train anew."
             ) from error
         return int(self.epochs_done)
@@ -231,12 +241,10 @@ def read_family_scores(path: Path) -> tuple[np.ndarray, np.ndarray, int]:
     """Reads what `EpochScores` kept: labels, scores and the epoch, the best on the test set.
 
     Raises:
-        DataError: the file is missing or damaged.
+        RunError: the file is missing or damaged.
     """
     try:
         with np.load(path, allow_pickle=False) as kept:
             return kept["labels"], kept["scores"], int(kept["epoch"])
     except (OSError, ValueError, KeyError, EOFError) as error:
-        raise DataError(
-            f"{os.fspath(path)} is missing or damaged; train the run again in another --workdir."
-        ) from error
+        raise RunError(f"{os.fspath(path)} is missing or damaged; train the run again in another --workdir.") from error

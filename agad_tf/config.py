@@ -16,8 +16,8 @@ class UsageError(ValueError):
     """What the user asked for cannot be done; the message says what is wrong and what to do. Exit code 2."""
 
 
-class DataError(Exception):
-    """The data cannot be used; the message says what is wrong and what to do. Exit code 1."""
+class RunError(Exception):
+    """The run cannot go on with what it was given; the message says what is wrong and what to do. Exit code 1."""
 
 
 @dataclasses.dataclass(frozen=True)

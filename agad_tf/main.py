@@ -9,7 +9,7 @@ from typing import NoReturn
 from absl import app, flags, logging
 
 from agad_tf import config as config_module
-from agad_tf.config import DataError, UsageError, config_from_flags, define_flags
+from agad_tf.config import RunError, UsageError, config_from_flags, define_flags
 
 EXIT_FAILURE = 1
 EXIT_USAGE = 2
@@ -31,7 +31,7 @@ def main(arguments: Sequence[str]) -> None:
         {"train": training.train, "evaluate": training.evaluate, "export": training.export}[config.mode](config)
     except UsageError as error:
         _stop(error, EXIT_USAGE)
-    except (DataError, OSError) as error:
+    except (RunError, OSError) as error:
         _stop(error, EXIT_FAILURE)
     except KeyboardInterrupt:
         _stop("Interrupted; the same command continues after the last finished epoch.", EXIT_INTERRUPTED)

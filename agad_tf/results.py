@@ -13,7 +13,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from agad_tf.config import DataError
+from agad_tf.config import RunError
 from agad_tf.data.protocols import Split
 from agad_tf.evaluation.protocols import PROTOCOLS
 
@@ -44,17 +44,17 @@ def read_results(path: Path) -> dict[str, Any]:
     """Reads results.json.
 
     Raises:
-        DataError: it is missing, damaged, or of a newer version of this package.
+        RunError: it is missing, damaged, or of a newer version of this package.
     """
     try:
         results = json.loads(path.read_text(encoding="utf-8"))
         schema_version = results["schema_version"]
     except OSError as error:
-        raise DataError(f"{path} cannot be read ({error.strerror}); finish the run with --mode=train.") from error
+        raise RunError(f"{path} cannot be read ({error.strerror}); finish the run with --mode=train.") from error
     except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path} is damaged; measure the run again with --mode=evaluate.") from error
+        raise RunError(f"{path} is damaged; measure the run again with --mode=evaluate.") from error
     if schema_version > SCHEMA_VERSION:
-        raise DataError(f"{path} has schema version {schema_version}, newer than {SCHEMA_VERSION}; update agad_tf.")
+        raise RunError(f"{path} has schema version {schema_version}, newer than {SCHEMA_VERSION}; update agad_tf.")
     return results
 
 

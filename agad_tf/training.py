@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from agad_tf.callbacks import (
@@ -17,7 +16,7 @@ from agad_tf.callbacks import (
     read_family_scores,
     write_scores_and_images,
 )
-from agad_tf.config import DataError, ExperimentConfig, read_config, require_same_settings
+from agad_tf.config import ExperimentConfig, RunError, read_config, require_same_settings
 from agad_tf.data.pipeline import plan_batches, training_batches
 from agad_tf.data.protocols import OneClassTask, one_class_task
 from agad_tf.data.sources import load_source
@@ -177,7 +176,7 @@ def _restore(config: ExperimentConfig, workdir: Workdir, channels: int) -> tuple
     model = build_model(config, channels)
     checkpoints = Checkpoints(model, workdir.checkpoints)
     if checkpoints.restore() < config.epochs:
-        raise DataError(f"The run in {workdir.root} is not finished; continue it with --mode=train.")
+        raise RunError(f"The run in {workdir.root} is not finished; continue it with --mode=train.")
     return model, checkpoints
 
 
@@ -188,8 +187,6 @@ def _measure(
     scorer = Scorer(model, config.batch_size, progress=True)
     validation_scores = scorer.per_image(task.validation.images)
     test_scores = scorer.per_image(task.test.images)
-    if not (np.isfinite(validation_scores).all() and np.isfinite(test_scores).all()):
-        raise DataError(f"The model in {workdir.root} gives scores that are not finite; lower --learning_rate.")
     threshold, threshold_source = detector_threshold(task.validation.labels, validation_scores)
     family_labels, family_scores, family_epoch = read_family_scores(workdir.family_scores)
     per_image = detection_metrics(task.test.labels, test_scores, config.seed)

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from agad_tf.config import DataError
+from agad_tf.config import RunError
 
 PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"})
 _IDX_UNSIGNED_BYTES = 0x08
@@ -32,21 +32,19 @@ def read_idx(path: Path) -> np.ndarray:
         uint8, of the shape that the file's header gives.
 
     Raises:
-        DataError: the file cannot be read, is no such file, or its length is not what its header says.
+        RunError: the file cannot be read, is no such file, or its length is not what its header says.
     """
     try:
         data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{path} cannot be read ({error}); get the file again.") from error
+        raise RunError(f"{path} cannot be read ({error}); get the file again.") from error
     if len(data) < 4 or data[:3] != bytes([0, 0, _IDX_UNSIGNED_BYTES]) or len(data) < 4 + 4 * data[3]:
-        raise DataError(f"{path} is not an IDX file of unsigned bytes; get the file again.")
+        raise RunError(f"{path} is not an IDX file of unsigned bytes; get the file again.")
     offset = 4 + 4 * data[3]
     shape = struct.unpack(f">{data[3]}I", data[4:offset])
     expected = math.prod(shape)
     if len(data) - offset != expected:
-        raise DataError(
-            f"{path} holds {len(data) - offset} bytes where its header says {expected}; get the file again."
-        )
+        raise RunError(f"{path} holds {len(data) - offset} bytes where its header says {expected}; get the file again.")
     return np.frombuffer(data, np.uint8, offset=offset).reshape(shape)
 
 
@@ -67,7 +65,7 @@ def read_npz(path: Path) -> Arrays:
     """Reads an `.npz` archive, without unpickling anything.
 
     Raises:
-        DataError: the file cannot be read, or holds objects.
+        RunError: the file cannot be read, or holds objects.
     """
     try:
         with np.load(path, allow_pickle=False) as archive:
@@ -81,7 +79,7 @@ def read_npz(path: Path) -> Arrays:
         AttributeError,
         TypeError,
     ) as error:
-        raise DataError(
+        raise RunError(
             f"{path} cannot be read as an .npz of plain arrays ({type(error).__name__}); get the file again."
         ) from error
 
@@ -97,7 +95,7 @@ def read_pictures(path: Path) -> tuple[Arrays, list[str]] | None:
         None where the path holds no such pictures.
 
     Raises:
-        DataError: a picture cannot be read, or pictures differ in size or colour.
+        RunError: a picture cannot be read, or pictures differ in size or colour.
     """
     pictures: dict[str, list[np.ndarray]] = {"train": [], "test": []}
     labels: dict[str, list[str]] = {"train": [], "test": []}
@@ -110,7 +108,7 @@ def read_pictures(path: Path) -> tuple[Arrays, list[str]] | None:
         return None
     shapes = {picture.shape for split in pictures.values() for picture in split}
     if len(shapes) > 1:
-        raise DataError(f"The pictures in {path} differ in size or colour ({sorted(shapes)}); make them alike.")
+        raise RunError(f"The pictures in {path} differ in size or colour ({sorted(shapes)}); make them alike.")
     names = sorted(set(labels["train"]) | set(labels["test"]))
     arrays = {}
     for split in ("train", "test"):
@@ -125,7 +123,7 @@ def _decode(name: str, data: bytes) -> np.ndarray:
             grey = picture.mode in ("1", "L")
             pixels = np.asarray(picture.convert("L" if grey else "RGB"))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise DataError(f"{name} cannot be read as a picture ({error}); mend or remove it.") from error
+        raise RunError(f"{name} cannot be read as a picture ({error}); mend or remove it.") from error
     return pixels[..., np.newaxis] if grey else pixels
 
 
@@ -151,4 +149,4 @@ def _tar_members(path: Path) -> Iterator[tuple[str, bytes]]:
                     if data:
                         yield member.name, data.read()
     except (tarfile.TarError, EOFError, zlib.error) as error:
-        raise DataError(f"{path} cannot be read as a tar of pictures ({error}); get the file again.") from error
+        raise RunError(f"{path} cannot be read as a tar of pictures ({error}); get the file again.") from error

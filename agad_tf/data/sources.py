@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from agad_tf.config import DataError, UsageError
+from agad_tf.config import RunError, UsageError
 from agad_tf.data.cifar100 import COARSE_NAMES, COARSE_OF_FINE
 from agad_tf.data.readers import Arrays, read_idx_folder, read_npz, read_pictures
 
@@ -89,7 +89,7 @@ def load_source(name: str, data_dir: str = "") -> Source:
 
     Raises:
         UsageError: an unknown name, or a `data_dir` that does not exist.
-        DataError: the data is not to be had, or damaged.
+        RunError: the data is not to be had, or damaged.
     """
     if name not in SOURCES:
         raise UsageError(f"Unknown data set '{name}'; choose one of {', '.join(SOURCES)}.")
@@ -150,7 +150,7 @@ def _numbered_classes(arrays: Arrays, folder_names: list[str], benchmark: Benchm
     class_names = [benchmark.alias.get(folder_name, folder_name) for folder_name in folder_names]
     unknown = sorted(set(class_names) - set(benchmark.names))
     if unknown:
-        raise DataError(f"Folder '{unknown[0]}' is no class of this data set; its classes are {benchmark.names}.")
+        raise RunError(f"Folder '{unknown[0]}' is no class of this data set; its classes are {benchmark.names}.")
     numbers = np.array([benchmark.names.index(class_name) for class_name in class_names])
     return {**arrays, "y_train": numbers[arrays["y_train"]], "y_test": numbers[arrays["y_test"]]}
 
@@ -176,7 +176,7 @@ def _from_tensorflow_datasets(name: str, data_dir: str, benchmark: Benchmark) ->
                 "named with --data_dir"
             )
         )
-        raise DataError(
+        raise RunError(
             f"{name} is not on this machine, and TensorFlow Datasets could not fetch it "
             f"({type(error).__name__}). Three ways out: (1) give the machine a network and try again; (2) name a "
             f"folder that holds {name}.npz, its IDX files or its pictures with --data_dir;{package}."
@@ -187,21 +187,21 @@ def _from_tensorflow_datasets(name: str, data_dir: str, benchmark: Benchmark) ->
 def _checked(name: str, arrays: Arrays, benchmark: Benchmark, origin: Path) -> Source:
     missing = [key for key in ("x_train", "y_train", "x_test", "y_test") if key not in arrays]
     if missing:
-        raise DataError(f"{origin} holds {name} without {', '.join(missing)}; it has {', '.join(arrays)}.")
+        raise RunError(f"{origin} holds {name} without {', '.join(missing)}; it has {', '.join(arrays)}.")
     checked = {}
     for split in ("train", "test"):
         images, labels = arrays[f"x_{split}"], arrays[f"y_{split}"].reshape(-1)
         if images.ndim == 3:
             images = images[..., np.newaxis]
         if images.ndim != 4 or images.dtype != np.uint8 or images.shape[-1] not in (1, 3):
-            raise DataError(
+            raise RunError(
                 f"{origin}: x_{split} is {images.dtype} {images.shape}; it must be uint8 "
                 "(images, height, width) or (images, height, width, 1 or 3)."
             )
         if len(images) != len(labels):
-            raise DataError(f"{origin}: {split} has {len(images)} images but {len(labels)} labels.")
+            raise RunError(f"{origin}: {split} has {len(images)} images but {len(labels)} labels.")
         if not np.issubdtype(labels.dtype, np.integer) or not np.isin(labels, range(benchmark.classes)).all():
-            raise DataError(f"{origin}: y_{split} must hold classes from 0 to {benchmark.classes - 1}.")
+            raise RunError(f"{origin}: y_{split} must hold classes from 0 to {benchmark.classes - 1}.")
         checked[f"x_{split}"], checked[f"y_{split}"] = images, labels.astype(np.int64)
     return Source(name, **checked)
 

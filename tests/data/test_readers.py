@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from agad_tf.config import DataError
+from agad_tf.config import RunError
 from agad_tf.data.readers import read_idx, read_idx_folder, read_npz, read_pictures
 
 IMAGES = np.arange(2 * 3 * 4, dtype=np.uint8).reshape(2, 3, 4)
@@ -59,7 +59,7 @@ def test_idx_is_read_as_written(tmp_path, zipped):
 def test_damaged_idx_is_refused_with_its_name(tmp_path, data, complaint):
     path = tmp_path / "images"
     path.write_bytes(data)
-    with pytest.raises(DataError, match=complaint) as caught:
+    with pytest.raises(RunError, match=complaint) as caught:
         read_idx(path)
     assert str(path) in str(caught.value)
 
@@ -67,7 +67,7 @@ def test_damaged_idx_is_refused_with_its_name(tmp_path, data, complaint):
 def test_truncated_gzip_is_refused(tmp_path):
     path = tmp_path / "images.gz"
     path.write_bytes(gzip.compress(idx_bytes(IMAGES))[:-9])
-    with pytest.raises(DataError, match="cannot be read"):
+    with pytest.raises(RunError, match="cannot be read"):
         read_idx(path)
 
 
@@ -84,7 +84,7 @@ def test_npz_is_read_without_unpickling(tmp_path):
     np.savez(tmp_path / "plain.npz", x_train=IMAGES)
     np.testing.assert_array_equal(read_npz(tmp_path / "plain.npz")["x_train"], IMAGES)
     np.savez(tmp_path / "objects.npz", x_train=np.array([{"code": 1}], dtype=object))
-    with pytest.raises(DataError, match="plain arrays"):
+    with pytest.raises(RunError, match="plain arrays"):
         read_npz(tmp_path / "objects.npz")
 
 
@@ -92,7 +92,7 @@ def test_damaged_npz_is_refused(tmp_path):
     path = tmp_path / "data.npz"
     for data in (b"", b"rubbish", b"PK\x03\x04"):
         path.write_bytes(data)
-        with pytest.raises(DataError, match=r"data\.npz"):
+        with pytest.raises(RunError, match=r"data\.npz"):
             read_npz(path)
 
 
@@ -124,17 +124,17 @@ def test_a_folder_without_pictures_gives_nothing(tmp_path):
 
 def test_a_damaged_picture_is_named(tmp_path):
     write_pictures(tmp_path, {**PICTURES, "train/cat/broken.png": PICTURES["train/cat/b.png"][:40]})
-    with pytest.raises(DataError, match=r"train/cat/broken\.png cannot be read"):
+    with pytest.raises(RunError, match=r"train/cat/broken\.png cannot be read"):
         read_pictures(tmp_path)
 
 
 def test_pictures_of_different_sizes_are_refused(tmp_path):
     write_pictures(tmp_path, {**PICTURES, "train/cat/large.png": picture_bytes(np.zeros((8, 8, 3), np.uint8))})
-    with pytest.raises(DataError, match="differ in size"):
+    with pytest.raises(RunError, match="differ in size"):
         read_pictures(tmp_path)
 
 
 def test_a_file_that_is_no_tar_is_refused(tmp_path):
     (tmp_path / "set.tar").write_bytes(b"rubbish")
-    with pytest.raises(DataError, match=r"set\.tar cannot be read as a tar"):
+    with pytest.raises(RunError, match=r"set\.tar cannot be read as a tar"):
         read_pictures(tmp_path / "set.tar")

@@ -7,7 +7,7 @@ import pytest
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core.download import resource
 
-from agad_tf.config import CLASS_COUNTS, DataError, UsageError
+from agad_tf.config import CLASS_COUNTS, RunError, UsageError
 from agad_tf.data.cifar100 import COARSE_NAMES, COARSE_OF_FINE
 from agad_tf.data.sources import BENCHMARKS, SOURCES, load_source
 from tests.data.test_readers import idx_bytes, picture_bytes, write_pictures
@@ -121,7 +121,7 @@ def test_the_table_of_cifar100_is_complete_and_in_order():
 def test_cifar100_folders_of_unknown_classes_are_refused(tmp_path):
     picture = picture_bytes(np.zeros((32, 32, 3), np.uint8))
     write_pictures(tmp_path, {"train/unicorn/1.png": picture, "test/wolf/1.png": picture})
-    with pytest.raises(DataError, match="'unicorn' is no class"):
+    with pytest.raises(RunError, match="'unicorn' is no class"):
         load_source("cifar100", str(tmp_path))
 
 
@@ -139,7 +139,7 @@ def test_cifar100_folders_of_unknown_classes_are_refused(tmp_path):
 def test_arrays_of_the_wrong_form_are_refused(tmp_path, change, complaint):
     data = {key: value for key, value in {**arrays(), **change}.items() if value is not None}
     np.savez(tmp_path / "mnist.npz", **data)
-    with pytest.raises(DataError, match=complaint):
+    with pytest.raises(RunError, match=complaint):
         load_source("mnist", str(tmp_path))
 
 
@@ -159,5 +159,5 @@ def test_data_that_is_nowhere_is_one_sentence_with_three_ways_out(tmp_path, monk
         raise ConnectionError("no route to host")
 
     monkeypatch.setattr(tfds, "builder", no_network)
-    with pytest.raises(DataError, match=rf"{name} is not on this machine.*\(1\).*\(2\).*\(3\)"):
+    with pytest.raises(RunError, match=rf"{name} is not on this machine.*\(1\).*\(2\).*\(3\)"):
         load_source(name, str(tmp_path))

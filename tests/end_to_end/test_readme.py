@@ -1,0 +1,115 @@
+"""Runs the README's first command as a user would, and reads every file that it leaves."""
+
+import csv
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from sklearn.metrics import roc_auc_score
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from agad_tf.config import ExperimentConfig, read_config
+from agad_tf.data.sources import load_source
+
+ROOT = Path(__file__).parents[2]
+LEFT = {"config.cfg", "results.json", "scores.csv", "tensorboard", "checkpoints", "saved_model"}
+FIGURES = {"auroc", "auroc_low", "auroc_high", "average_precision", "fpr_at_95_tpr", "f1", "threshold"}
+
+
+def digits_command():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    return re.search(r"python -m agad_tf\.main (--flagfile=flags/digits\.cfg\S*)", readme).group(1)
+
+
+def agad(*arguments):
+    environment = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
+    command = [sys.executable, "-m", "agad_tf.main", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, env=environment)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("runs") / "digits"
+    done = agad(digits_command(), f"--workdir={workdir}")
+    assert done.returncode == 0, done.stderr
+    return workdir, done
+
+
+def test_it_says_what_it_does_and_nothing_else(run):
+    workdir, done = run
+    assert str(workdir) in done.stdout
+    assert "per_image" in done.stdout
+    assert "labels leak" in done.stdout
+    assert "saved_model" in done.stdout
+    assert "training: 100%" in done.stderr
+    lines = [line for line in re.split(r"[\r\n]+", done.stderr) if line.strip()]
+    assert all(line.startswith(("training:", "epoch ", "scoring")) for line in lines), lines
+
+
+def test_it_leaves_what_is_documented_and_nothing_else(run):
+    assert {path.name for path in run[0].iterdir()} == LEFT
+
+
+def test_configuration_repeats_the_run(run):
+    config = read_config(run[0])
+    assert isinstance(config, ExperimentConfig)
+    assert config.dataset == "digits"
+    assert len((run[0] / "config.cfg").read_text().splitlines()) == len(config.__dataclass_fields__)
+
+
+def test_results_agree_with_the_scores(run):
+    results = json.loads((run[0] / "results.json").read_text())
+    assert results["dataset"] == "digits"
+    assert results["epochs"] == read_config(run[0]).epochs
+    assert results["versions"]["tensorflow"] == tf.__version__
+    assert results["seconds"] > 0
+    assert set(results["protocols"]) == {"per_image", "family"}
+    for name, figures in results["protocols"].items():
+        assert set(figures) >= FIGURES
+        assert figures["labels_leak"] == (name == "family")
+        assert figures["auroc_low"] <= figures["auroc"] <= figures["auroc_high"]
+    rows = list(csv.DictReader((run[0] / "scores.csv").open()))
+    assert len(rows) == 360
+    labels, scores = ([float(row[key]) for row in rows] for key in ("label", "anomaly_score"))
+    assert results["protocols"]["per_image"]["auroc"] == pytest.approx(roc_auc_score(labels, scores))
+    normal_class = results["normal_class"]
+    y_test = load_source("digits").y_test
+    assert all((y_test[int(row["image_id"])] != normal_class) == int(row["label"]) for row in rows)
+
+
+def test_the_detector_tells_anomalies_from_normal_images(run):
+    """A weak bound that any working detector passes and a broken one does not."""
+    results = json.loads((run[0] / "results.json").read_text())
+    assert results["protocols"]["per_image"]["auroc"] > 0.8
+
+
+def test_tensorboard_can_be_read(run):
+    events = EventAccumulator(str(run[0] / "tensorboard"), size_guidance={"tensors": 0}).Reload()
+    tags = set(events.Tags()["tensors"])
+    assert {"generator_loss", "discriminator_loss", "discriminator_resets", "validation/normal"} <= tags
+    assert {"test/normal", "test/abnormal", "scores/test/abnormal"} <= tags
+    epochs = read_config(run[0]).epochs
+    assert [event.step for event in events.Tensors("generator_loss")] == list(range(1, epochs + 1))
+
+
+def test_saved_model_gives_the_scores_of_the_table(run):
+    rows = list(csv.DictReader((run[0] / "scores.csv").open()))
+    scores = {int(row["image_id"]): float(row["anomaly_score"]) for row in rows}
+    detector = tf.saved_model.load(str(run[0] / "saved_model"))
+    served = detector.serve(load_source("digits").x_test)
+    np.testing.assert_allclose(served["score"], [scores[i] for i in range(360)], atol=1e-5)
+    threshold = json.loads((run[0] / "results.json").read_text())["detector_threshold"]
+    assert float(detector.threshold) == pytest.approx(threshold)
+
+
+def test_checkpoints_carry_an_evaluation_to_the_same_results(run):
+    before = [(run[0] / name).read_text() for name in ("results.json", "scores.csv")]
+    done = agad("--mode=evaluate", f"--workdir={run[0]}")
+    assert done.returncode == 0, done.stderr
+    assert [(run[0] / name).read_text() for name in ("results.json", "scores.csv")] == before

@@ -1,0 +1,156 @@
+import dataclasses
+import json
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from agad_tf import training
+from agad_tf.config import ExperimentConfig, RunError, UsageError
+
+
+@pytest.fixture
+def config(tmp_path):
+    return ExperimentConfig(
+        dataset="digits",
+        normal_class=8,
+        image_size=16,
+        width=1 / 8,
+        batch_size=32,
+        min_anomalies=8,
+        gamma=0.1,
+        epochs=3,
+        learning_rate_schedule="cosine",
+        workdir=str(tmp_path / "run"),
+    )
+
+
+class Killed(BaseException):
+    """Stands for a process that ends in the middle."""
+
+
+def kill_in_epoch(monkeypatch, epoch):
+    """Ends training while the epoch of this number is being scored: before its checkpoint is written."""
+    on_epoch_end = training.EpochScores.on_epoch_end
+
+    def end(self, number, logs):
+        on_epoch_end(self, number, logs)
+        if number == epoch:
+            raise Killed
+
+    monkeypatch.setattr(training.EpochScores, "on_epoch_end", end)
+
+
+def files_of(config):
+    workdir = training.Workdir(training.Path(config.workdir))
+    return workdir.scores.read_text(), json.loads(workdir.results.read_text())
+
+
+def test_a_resumed_run_equals_an_unbroken_one(config, tmp_path, monkeypatch, capsys):
+    unbroken = dataclasses.replace(config, workdir=str(tmp_path / "unbroken"))
+    training.train(unbroken)
+    with monkeypatch.context() as patched, pytest.raises(Killed):
+        kill_in_epoch(patched, 1)
+        training.train(config)
+    training.train(config)
+    assert "Continuing after epoch 1 of 3" in capsys.readouterr().out
+    (scores, results), (expected_scores, expected_results) = files_of(config), files_of(unbroken)
+    assert scores == expected_scores
+    assert results["protocols"] == expected_results["protocols"]
+    models = [training._restore(c, training.Workdir(training.Path(c.workdir)), 1)[0] for c in (config, unbroken)]
+    for variables in zip(*(m.weights + m.generator_optimizer.variables for m in models), strict=True):
+        np.testing.assert_array_equal(*(variable.numpy() for variable in variables))
+
+
+def test_a_finished_run_is_evaluated_and_exported_again_to_the_same_figures(config):
+    training.train(config)
+    before = files_of(config)
+    saved_model = training.Workdir(training.Path(config.workdir)).saved_model
+    training.evaluate(config)
+    assert files_of(config) == before
+    for path in sorted(saved_model.rglob("*"), reverse=True):
+        path.unlink() if path.is_file() else path.rmdir()
+    training.export(config)
+    digits = training.load_source("digits").x_test[:5]
+    detector = tf.saved_model.load(str(saved_model))
+    served = detector.serve(digits)
+    assert float(detector.threshold) == pytest.approx(before[1]["detector_threshold"])
+    ids = [line.split(",") for line in before[0].splitlines()[1:]]
+    by_id = {int(number): float(score) for number, _, score in ids}
+    np.testing.assert_allclose(served["score"], [by_id[i] for i in range(5)], atol=1e-5)
+
+
+def test_training_a_finished_run_again_changes_nothing(config, capsys):
+    training.train(config)
+    before = files_of(config)
+    capsys.readouterr()
+    training.train(config)
+    assert "holds the finished run" in capsys.readouterr().out
+    assert files_of(config) == before
+
+
+def test_another_experiment_in_the_same_folder_is_refused(config):
+    training._open_workdir(config)
+    with pytest.raises(UsageError, match="--seed=0, which the flags contradict"):
+        training.train(dataclasses.replace(config, seed=1))
+
+
+def test_an_unfinished_run_is_not_evaluated(config, monkeypatch):
+    with monkeypatch.context() as patched, pytest.raises(Killed):
+        kill_in_epoch(patched, 1)
+        training.train(config)
+    with pytest.raises(RunError, match="is not finished"):
+        training.evaluate(config)
+    with pytest.raises(RunError, match="finish the run"):
+        training.export(config)
+
+
+def test_options_reach_the_model(config):
+    model = training.build_model(
+        dataclasses.replace(
+            config,
+            generator="unet",
+            normalization="group",
+            anomaly_distance="reconstruction",
+            lambda_adv=2.0,
+            lambda_con=3.0,
+            lambda_adcon=4.0,
+            lambda_lat=6.0,
+            reciprocal_epsilon=0.5,
+            reinit_threshold=0.25,
+            learning_rate=1e-3,
+            beta_1=0.25,
+            beta_2=0.75,
+            seed=9,
+        ),
+        channels=3,
+    )
+    assert model.generator.name == "unet"
+    assert model.generator.input_shape == (None, 16, 16, 3)
+    assert model.loss_weights == (2.0, 3.0, 4.0, 6.0, 0.5)
+    assert (model.anomaly_distance, model.reinit_threshold, model.seed) == ("reconstruction", 0.25, 9)
+    assert not any(isinstance(layer, keras.layers.BatchNormalization) for layer in model.generator.layers)
+    for optimizer in (model.generator_optimizer, model.discriminator_optimizer):
+        assert float(optimizer.learning_rate) == pytest.approx(1e-3)
+        assert (optimizer.beta_1, optimizer.beta_2) == (0.25, 0.75)
+
+
+def test_generator_and_discriminator_start_from_different_kernels(config):
+    model = training.build_model(dataclasses.replace(config, width=1.0), 1)
+    first_kernels = [network.trainable_variables[0].numpy() for network in (model.generator, model.discriminator)]
+    assert first_kernels[0].shape == first_kernels[1].shape
+    assert not np.array_equal(*first_kernels)
+
+
+@pytest.mark.parametrize(("choice", "compiled"), [("auto", False), ("true", True), ("false", False)])
+def test_xla_is_left_off_on_cpu_unless_asked_for(config, choice, compiled):
+    if tf.config.list_physical_devices("GPU"):
+        pytest.skip("this machine has a GPU")
+    model = training.build_model(dataclasses.replace(config, jit_compile=choice), 1)
+    assert model.jit_compile is compiled
+
+
+def test_losses_that_diverge_end_the_run_in_one_sentence(config):
+    with pytest.raises(RunError, match="not finite.*lower --learning_rate"):
+        training.train(dataclasses.replace(config, learning_rate=1e30, gamma=0.0))
