@@ -152,5 +152,5 @@ def test_xla_is_left_off_on_cpu_unless_asked_for(config, choice, compiled):
 
 
 def test_losses_that_diverge_end_the_run_in_one_sentence(config):
-    with pytest.raises(RunError, match="not finite.*lower --learning_rate"):
+    with pytest.raises(RunError, match=r"not finite.*lower --learning_rate"):
         training.train(dataclasses.replace(config, learning_rate=1e30, gamma=0.0))
