@@ -39,8 +39,9 @@ def main(arguments: Sequence[str]) -> None:
 
 def run() -> None:
     """Entry point of the console script."""
-    # Known only in the module that defines them; --help shows this one's.
-    flags.adopt_module_key_flags(config_module)
+    # --help shows the flags of the program that was called, whose name differs between `python -m` and agad-tf.
+    for flag in flags.FLAGS.get_flags_for_module(config_module):
+        flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
     app.run(main, flags_parser=_parse_flags)
 
 

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -23,6 +24,12 @@ def test_help_names_every_flag_and_is_no_failure():
     assert done.returncode == 0
     for flag in ("--dataset", "--gamma", "--workdir", "--[no]contextual_adversarial"):
         assert flag in done.stdout
+
+
+def test_console_script_is_the_same_command():
+    script = Path(sys.executable).with_name("agad-tf")
+    done = subprocess.run([script, "--help"], capture_output=True, text=True, check=True)
+    assert "--anomaly_normalization" in done.stdout
 
 
 @pytest.mark.parametrize(
