@@ -104,7 +104,7 @@ class ExperimentConfig:
     anomaly_normalization: str = option(
         "joint",
         "How labelled anomalies meet batch normalisation in training: joint, in one batch with the normals; "
-        "separate, in a batch of their own; frozen, by the moving statistics.",
+        "separate, each kind of image in a batch of its own; frozen, by the moving statistics.",
         choices=("joint", "separate", "frozen"),
     )
 

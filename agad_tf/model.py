@@ -41,8 +41,9 @@ class AGAD(keras.Model):
         anomaly_distance: d_a of equation (10): "input" is ‖x − x̂‖₁, equation (3); "reconstruction" is
             ‖x̂ − G(x̂)‖₁, line 9, which needs `contextual_adversarial`.
         anomaly_normalization: how labelled anomalies meet batch normalisation in training: "joint", one batch
-            with the normals; "separate", a batch of their own; "frozen", by the moving statistics.
-            The last two need both kinds of image in every batch.
+            with the normals; "frozen", by the moving statistics; "separate", as in code that feeds G one kind at
+            a time: normals, anomalies and the pseudo-anomalies of either are batches of their own, and all of
+            them move the moving statistics. The last two need both labels in every batch.
         loss_weights: the λ of equations (9) and (10) and the epsilon of the reciprocals.
         reinit_threshold: δ; D is drawn anew when its loss on a batch falls below it. 0 never does.
         seed: of the discriminators drawn anew.
@@ -194,7 +195,9 @@ class AGAD(keras.Model):
         reconstruction = self.generator(images, training=training)
         logits, latent = self.discriminator(images, training=training)
         re_reconstruction = reconstruction
-        if self.contextual_adversarial:
+        if self.contextual_adversarial and self.anomaly_normalization == "separate":
+            re_reconstruction = self.generator(reconstruction, training=training)
+        elif self.contextual_adversarial:
             # The moving statistics are there to score images; those of pseudo-anomalies must not enter them.
             re_reconstruction = call_keeping_statistics(self.generator, reconstruction, training)
         reconstruction_logits, reconstruction_latent = self.discriminator(reconstruction, training=training)

@@ -166,6 +166,18 @@ def test_separate_gives_normals_the_statistics_of_normals_alone(build_model, bat
     assert joint_result["contextual_loss"] != pytest.approx(alone_result["contextual_loss"], rel=1e-5)
 
 
+def test_separate_lets_every_kind_of_image_move_the_statistics(build_model, batch):
+    images, labels = batch
+    model, expected = (build_model(anomaly_normalization="separate") for _ in range(2))
+    for part in (images[labels == 0], images[labels == 1]):
+        expected.generator(expected.generator(part, training=True), training=True)
+    model.train_on_batch(images, labels)
+    for found, wanted in zip(
+        model.generator.non_trainable_variables, expected.generator.non_trainable_variables, strict=True
+    ):
+        np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-6)
+
+
 def test_frozen_sends_anomalies_through_the_moving_statistics(build_model, batch):
     images, labels = batch
     frozen, alone = build_model(anomaly_normalization="frozen"), build_model()
