@@ -1,14 +1,16 @@
 """Package metadata; tool settings live in pyproject.toml."""
 
+import re
 from pathlib import Path
 
 from setuptools import find_packages, setup
 
+INIT = Path(__file__).with_name("agad_tf").joinpath("__init__.py").read_text(encoding="utf-8")
 TEST_REQUIREMENTS = ["pytest>=8", "pytest-xdist>=3"]
 
 setup(
     name="agad_tf",
-    version="0.1.0",
+    version=re.search(r'^__version__ = "(.+)"', INIT, re.MULTILINE).group(1),
     description="AGAD: adversarial generative anomaly detection for images, in Keras 3 and TensorFlow",
     long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
@@ -24,7 +26,7 @@ setup(
         "pillow>=10",
         "rich>=13",
         "scikit-learn>=1.4",
-        "scipy>=1.11",
+        "scipy>=1.15",
         "tensorboard>=2.20,<3",
         "tensorflow>=2.20,<3",
         "tensorflow-datasets>=4.9.7",

@@ -1,7 +1,7 @@
-"""What happens at the end of every epoch: scores, TensorBoard, a checkpoint, a line for the terminal."""
+"""What happens at the end of every epoch: scores, a checkpoint, a line for the terminal."""
 
 import math
-import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +12,10 @@ from sklearn.metrics import roc_auc_score
 from tqdm import tqdm
 
 from agad_tf.config import RunError
-from agad_tf.data.pipeline import to_network_input
-from agad_tf.data.protocols import ABNORMAL, NORMAL, OneClassTask, Split
+from agad_tf.data.protocols import NORMAL, OneClassTask
+from agad_tf.data.readers import read_npz
 from agad_tf.evaluation.protocols import Scorer
 from agad_tf.model import AGAD
-
-LABEL_NAMES = {NORMAL: "normal", ABNORMAL: "abnormal"}
-GRID_IMAGES = 8
-GRID_SCALE = 3
-GRID_ROWS = "From the top: input x, reconstruction G(x) (of a normal image: the pseudo-anomaly), its reconstruction \
-G(G(x)), and the error |x − G(x)|."
 
 
 class CosineLearningRate(keras.callbacks.Callback):
@@ -92,64 +86,6 @@ class EpochScores(keras.callbacks.Callback):
             beside.replace(self.path)
 
 
-class Summaries(keras.callbacks.Callback):
-    """Writes TensorBoard's scalars, images and histograms.
-
-    Args:
-        directory: of the event files.
-        task: the images.
-        epoch_scores: has scored the validation images by the time this callback is called.
-    """
-
-    def __init__(self, directory: Path, task: OneClassTask, epoch_scores: EpochScores):
-        super().__init__()
-        self.writer = tf.summary.create_file_writer(str(directory))
-        self.task = task
-        self.epoch_scores = epoch_scores
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
-        """Writes what the epoch has brought; a run's steps in TensorBoard are its epochs, from 1."""
-        with self.writer.as_default(step=epoch + 1):
-            for name, value in logs.items():
-                tf.summary.scalar(name, value)
-            for name in ("generator_optimizer", "discriminator_optimizer"):
-                tf.summary.scalar(f"learning_rate/{name}", getattr(self.model, name).learning_rate)
-            for network in (self.model.generator, self.model.discriminator):
-                for variable in network.variables:
-                    tf.summary.histogram(f"{network.name}/{variable.path}", variable.value)
-            write_scores_and_images(self.model, self.task.validation, self.epoch_scores.validation_scores, "validation")
-        self.writer.flush()
-
-
-def write_scores_and_images(model: AGAD, split: Split, scores: np.ndarray, name: str) -> None:
-    """Writes score histograms and image grids of a split, by label, to the current summary writer."""
-    for label, label_name in LABEL_NAMES.items():
-        chosen = split.labels == label
-        if chosen.any():
-            tf.summary.histogram(f"scores/{name}/{label_name}", scores[chosen])
-            grid = image_grid(model, split.images[chosen][:GRID_IMAGES])
-            tf.summary.image(f"{name}/{label_name}", grid, description=GRID_ROWS)
-
-
-def image_grid(model: AGAD, images: np.ndarray) -> tf.Tensor:
-    """One picture with a column an image: x, G(x), G(G(x)) and |x − G(x)|.
-
-    Args:
-        model: the detector.
-        images: uint8 (images, height, width, channels).
-
-    Returns:
-        float (1, height, width, channels) in [0, 1].
-    """
-    inputs = to_network_input(images, model.generator.input_shape[1])
-    reconstruction = model(inputs, training=False)
-    re_reconstruction = model(reconstruction, training=False)
-    error = tf.abs(inputs - reconstruction) - 1.0
-    rows = [tf.concat(tf.unstack(row), axis=1) for row in (inputs, reconstruction, re_reconstruction, error)]
-    grid = (tf.concat(rows, axis=0)[tf.newaxis] + 1.0) / 2.0
-    return tf.repeat(tf.repeat(grid, GRID_SCALE, axis=1), GRID_SCALE, axis=2)
-
-
 class Checkpoints(keras.callbacks.Callback):
     """Saves weights, optimizers and the epoch's number after every epoch, and restores the newest.
 
@@ -169,21 +105,23 @@ class Checkpoints(keras.callbacks.Callback):
         self._epoch_began = tf.timestamp()
 
     def restore(self) -> int:
-        """Restores the newest checkpoint, if there is one; returns the number of epochs done.
+        """Restores the newest checkpoint that is whole; returns the number of epochs done, 0 without any.
 
         Raises:
-            RunError: the checkpoint is damaged.
+            RunError: there are checkpoints, and all are damaged.
         """
-        if not self.manager.latest_checkpoint:
-            return 0
-        try:
-            self.manager.checkpoint.restore(self.manager.latest_checkpoint).assert_existing_objects_matched()
-        # A file that is too short comes as an IndexError.
-        except (tf.errors.OpError, AssertionError, ValueError, IndexError) as error:
-            raise RunError(
-                f"The checkpoint {self.manager.latest_checkpoint} is damaged; remove its folder to train anew."
-            ) from error
-        return int(self.epochs_done)
+        paths = self.manager.checkpoints
+        for path in reversed(paths):
+            try:
+                self.manager.checkpoint.restore(path).assert_existing_objects_matched()
+            # A file that is too short comes as an IndexError.
+            except (tf.errors.OpError, AssertionError, ValueError, IndexError):
+                tqdm.write(f"agad_tf: the checkpoint {path} is damaged and is left out.", file=sys.stderr)
+            else:
+                return int(self.epochs_done)
+        if paths:
+            raise RunError(f"No checkpoint in {self.manager.directory} is whole; remove that folder to train anew.")
+        return 0
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Starts the clock."""
@@ -244,7 +182,7 @@ def read_family_scores(path: Path) -> tuple[np.ndarray, np.ndarray, int]:
         RunError: the file is missing or damaged.
     """
     try:
-        with np.load(path, allow_pickle=False) as kept:
-            return kept["labels"], kept["scores"], int(kept["epoch"])
-    except (OSError, ValueError, KeyError, EOFError) as error:
-        raise RunError(f"{os.fspath(path)} is missing or damaged; train the run again in another --workdir.") from error
+        kept = read_npz(path)
+        return kept["labels"], kept["scores"], int(kept["epoch"])
+    except (RunError, KeyError, TypeError) as error:
+        raise RunError(f"{path} is missing or damaged; train the run again in another --workdir.") from error

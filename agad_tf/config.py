@@ -5,6 +5,7 @@ written once, here. This module imports neither TensorFlow nor Keras, so that `-
 """
 
 import dataclasses
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -54,9 +55,18 @@ def option(default: Any, text: str, *, choices: tuple[str, ...] = (), interval: 
     return dataclasses.field(default=default, metadata={"help": text, "choices": choices, "interval": interval})
 
 
-# Number of classes of the data sets that `--dataset` names.
-CLASS_COUNTS = {"fashion_mnist": 10, "mnist": 10, "cifar10": 10, "cifar100": 20, "digits": 10}
+# The names that options choose from. They stand here, and not where they are carried out, so that the command line
+# knows them without importing TensorFlow.
 MODES = ("train", "evaluate", "export")
+# Data sets and their numbers of classes.
+CLASS_COUNTS = {"fashion_mnist": 10, "mnist": 10, "cifar10": 10, "cifar100": 20, "digits": 10}
+# Each is a function of its own name in a module of its own name in agad_tf/networks/.
+GENERATORS = ("encoder_decoder", "unet", "unet_plus_plus")
+NORMALIZATIONS = ("batch", "group", "instance", "none")
+ANOMALY_DISTANCES = ("input", "reconstruction")
+ANOMALY_NORMALIZATIONS = ("joint", "separate", "frozen")
+# The networks halve an image four times.
+SIZE_MULTIPLE = 16
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,7 +87,9 @@ class ExperimentConfig:
 
     dataset: str = option("fashion_mnist", "Data set.", choices=tuple(CLASS_COUNTS))
     data_dir: str = option("", "Folder or file that holds the data set; by default the known places are searched.")
-    image_size: int = option(32, "Side in pixels that images are resized to, a multiple of 16.", interval=Interval(16))
+    image_size: int = option(
+        32, "Side in pixels that images are resized to, a multiple of 16.", interval=Interval(SIZE_MULTIPLE)
+    )
     normal_class: int = option(0, "The class that is normal; all others are anomalies.", interval=NOT_NEGATIVE)
     gamma: float = option(
         0.0,
@@ -94,18 +106,14 @@ class ExperimentConfig:
     )
     min_anomalies: int = option(32, "Least number of anomalies in a batch when --gamma is above 0.", interval=COUNT)
 
-    generator: str = option(
-        "encoder_decoder", "Generator network.", choices=("encoder_decoder", "unet", "unet_plus_plus")
-    )
+    generator: str = option("encoder_decoder", "Generator network.", choices=GENERATORS)
     width: float = option(1.0, "Scale of the number of filters of all networks.", interval=POSITIVE)
-    normalization: str = option(
-        "batch", "Normalisation in all networks.", choices=("batch", "group", "instance", "none")
-    )
+    normalization: str = option("batch", "Normalisation in all networks.", choices=NORMALIZATIONS)
     anomaly_normalization: str = option(
         "joint",
         "How labelled anomalies meet batch normalisation in training: joint, in one batch with the normals; "
         "separate, each kind of image in a batch of its own; frozen, by the moving statistics.",
-        choices=("joint", "separate", "frozen"),
+        choices=ANOMALY_NORMALIZATIONS,
     )
 
     contextual_adversarial: bool = option(True, "Train with pseudo-anomalies (contextual adversarial information).")
@@ -113,7 +121,7 @@ class ExperimentConfig:
         "input",
         "Distance an anomaly is driven away by: from the input, equation (3), or from the reconstruction of its "
         "reconstruction, line 9 of Algorithm 1.",
-        choices=("input", "reconstruction"),
+        choices=ANOMALY_DISTANCES,
     )
     lambda_adv: float = option(1.0, "λ_adv, weight of the adversarial loss.", interval=NOT_NEGATIVE)
     lambda_con: float = option(50.0, "λ_con, weight of the contextual loss.", interval=NOT_NEGATIVE)
@@ -153,8 +161,16 @@ class ExperimentConfig:
         for contradicts, sentence in CONTRADICTIONS:
             if contradicts(self):
                 raise UsageError(sentence.format(config=self, class_count=CLASS_COUNTS[self.dataset]))
-        if not self.workdir:
-            object.__setattr__(self, "workdir", _default_workdir(self))
+
+    @property
+    def folder(self) -> Path:
+        """Where the run is kept: `workdir`, or a folder named after the experiment, other settings other name."""
+        if self.workdir:
+            return Path(self.workdir)
+        digest = zlib.crc32(repr(self.settings()).encode())
+        return Path(
+            f"runs/{self.dataset}-{self.normal_class}-gamma{self.gamma:g}-{self.generator}-seed{self.seed}-{digest:08x}"
+        )
 
     def settings(self) -> dict[str, Any]:
         """What defines the outcome of the run: all options but those that say what to do with it, and where."""
@@ -163,7 +179,7 @@ class ExperimentConfig:
 
     def to_flagfile(self) -> str:
         """The text of a flagfile that gives every flag its value here."""
-        values = {**dataclasses.asdict(self), "mode": "train"}
+        values = {**dataclasses.asdict(self), "mode": "train", "workdir": str(self.folder)}
         return "".join(f"--{name}={_to_flag_text(value)}\n" for name, value in values.items())
 
 
@@ -189,7 +205,7 @@ CONTRADICTIONS: tuple[tuple[Callable[[ExperimentConfig], bool], str], ...] = (
         "give --gamma above 0 or leave --anomaly_classes out.",
     ),
     (
-        lambda config: config.image_size % 16 != 0,
+        lambda config: config.image_size % SIZE_MULTIPLE != 0,
         "--image_size is {config.image_size}; the networks halve the image, so choose a multiple of 16, "
         "such as 32, 64 or 128.",
     ),
@@ -207,11 +223,6 @@ CONTRADICTIONS: tuple[tuple[Callable[[ExperimentConfig], bool], str], ...] = (
         lambda config: config.anomaly_normalization != "joint" and config.normalization != "batch",
         "--anomaly_normalization={config.anomaly_normalization} concerns batch statistics, which "
         "--normalization={config.normalization} does not use; leave one of the two at its default.",
-    ),
-    (
-        lambda config: config.anomaly_normalization != "joint" and config.jit_compile == "true",
-        "--anomaly_normalization={config.anomaly_normalization} splits batches by label, which XLA cannot compile; "
-        "use --jit_compile=auto or false.",
     ),
     (
         lambda config: config.anomaly_distance == "reconstruction" and not config.contextual_adversarial,
@@ -294,6 +305,9 @@ def read_config(workdir: Path) -> ExperimentConfig:
         ) from error
     except (flags.Error, UnicodeDecodeError) as error:
         raise UsageError(f"{path} is damaged ({error}); train the run again in another --workdir.") from error
+    missing = [field.name for field in dataclasses.fields(ExperimentConfig) if not flag_values[field.name].present]
+    if missing:
+        raise UsageError(f"{path} is damaged (no --{missing[0]}); train the run again in another --workdir.")
     return ExperimentConfig(
         **{
             field.name: _from_flag_value(field, flag_values[field.name].value)
@@ -312,7 +326,7 @@ def require_same_settings(stored: ExperimentConfig, asked: ExperimentConfig) -> 
     differences = [f"--{name}={_to_flag_text(before[name])}" for name in before if before[name] != now[name]]
     if differences:
         raise UsageError(
-            f"{asked.workdir} holds a run with {' '.join(differences)}, which the flags contradict; "
+            f"{asked.folder} holds a run with {' '.join(differences)}, which the flags contradict; "
             "give those values or another --workdir."
         )
 
@@ -323,10 +337,6 @@ def _check_field(field: dataclasses.Field, value: Any) -> None:
         raise UsageError(f"--{field.name} is '{value}'; choose one of {', '.join(choices)}.")
     if interval and value not in interval:
         raise UsageError(f"--{field.name} is {value}; it must be {interval}.")
-
-
-def _default_workdir(config: ExperimentConfig) -> str:
-    return f"runs/{config.dataset}-{config.normal_class}-gamma{config.gamma:g}-{config.generator}-seed{config.seed}"
 
 
 def _from_flag_value(field: dataclasses.Field, value: Any) -> Any:

@@ -29,7 +29,7 @@ class Detector(tf.Module):
         """Scores images as the user has them.
 
         Args:
-            images: uint8 or float32 (batch, height, width, channels) in [0, 255], of any size.
+            images: uint8, float32 or float64 (batch, height, width, channels) in [0, 255], of any size.
 
         Returns:
             "score", float (batch,): A(x), higher is more abnormal; "is_anomaly", bool (batch,);
@@ -50,7 +50,7 @@ class Detector(tf.Module):
 def export_saved_model(model: AGAD, threshold: float, path: Path) -> None:
     """Writes the SavedModel, beside an earlier one and then in its place.
 
-    `tf.saved_model.load(path).serve(images)` takes uint8 as well as float32; the signatures "serve" and
+    `tf.saved_model.load(path).serve(images)` takes uint8, float32 and float64; the signatures "serve" and
     "serving_default" take float32, "serve_uint8" takes uint8.
 
     Args:
@@ -60,8 +60,10 @@ def export_saved_model(model: AGAD, threshold: float, path: Path) -> None:
     """
     detector = Detector(model, threshold)
     shape = (None, None, None, detector.channels)
-    as_float, as_uint8 = (
-        detector.serve.get_concrete_function(tf.TensorSpec(shape, dtype, "images")) for dtype in (tf.float32, tf.uint8)
+    # Each type traced here is one that `serve` takes; float64 is what NumPy makes of most arithmetic.
+    as_float, as_uint8, _ = (
+        detector.serve.get_concrete_function(tf.TensorSpec(shape, dtype, "images"))
+        for dtype in (tf.float32, tf.uint8, tf.float64)
     )
     beside = path.with_name(path.name + ".partial")
     shutil.rmtree(beside, ignore_errors=True)

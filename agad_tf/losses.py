@@ -85,7 +85,7 @@ def contextual_adversarial_distance(reconstruction: Tensor, re_reconstruction: T
 def normality_loss(
     adversarial: Tensor,
     contextual: Tensor,
-    contextual_adversarial: Tensor | float,
+    contextual_adversarial: Tensor,
     latent: Tensor,
     weights: LossWeights,
 ) -> Tensor:
@@ -94,7 +94,7 @@ def normality_loss(
     Args:
         adversarial: l_adv(ŷ, 1), float (batch,).
         contextual: l_con, float (batch,).
-        contextual_adversarial: the distance d of equation (8), float (batch,); 0 trains without C.A.
+        contextual_adversarial: the distance d of equation (8), float (batch,); zeros train without C.A.
         latent: l_lat, float (batch,).
         weights: the λ.
 

@@ -1,10 +1,11 @@
 """The command: `python -m agad_tf.main --flagfile=flags/fmnist.cfg`. It picks the mode and has no logic of its own."""
 
 import contextlib
+import io
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from typing import NoReturn
+from typing import NoReturn, cast
 
 from absl import app, flags, logging
 
@@ -28,7 +29,9 @@ def main(arguments: Sequence[str]) -> None:
         with _silenced_start():
             from agad_tf import training  # noqa: PLC0415
 
-        {"train": training.train, "evaluate": training.evaluate, "export": training.export}[config.mode](config)
+        run_mode = {"train": training.train, "evaluate": training.evaluate, "export": training.export}[config.mode]
+        with _file_errors_of_tensorflow_as_os_errors():
+            run_mode(config)
     except UsageError as error:
         _stop(error, EXIT_USAGE)
     except (RunError, OSError) as error:
@@ -39,6 +42,9 @@ def main(arguments: Sequence[str]) -> None:
 
 def run() -> None:
     """Entry point of the console script."""
+    # The paper's symbols are no reason to fail on a terminal that does not know them.
+    for stream in (sys.stdout, sys.stderr):
+        cast(io.TextIOWrapper, stream).reconfigure(errors="replace")
     # --help shows the flags of the program that was called, whose name differs between `python -m` and agad-tf.
     for flag in flags.FLAGS.get_flags_for_module(config_module):
         flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
@@ -53,6 +59,21 @@ def _parse_flags(arguments: Sequence[str]) -> list[str]:
     except SystemExit as stop:
         # absl ends --help with 1; asking for help is no failure.
         raise SystemExit(0 if stop.code == 1 else stop.code) from None
+
+
+@contextlib.contextmanager
+def _file_errors_of_tensorflow_as_os_errors() -> Iterator[None]:
+    """A full disk or a forbidden folder comes from TensorFlow's file system as an exception of its own."""
+    from tensorflow import errors  # noqa: PLC0415
+
+    kinds = (
+        *(errors.ResourceExhaustedError, errors.PermissionDeniedError, errors.NotFoundError),
+        *(errors.DataLossError, errors.UnavailableError, errors.UnknownError, errors.FailedPreconditionError),
+    )
+    try:
+        yield
+    except kinds as error:
+        raise OSError(str(error.message).splitlines()[0]) from error
 
 
 @contextlib.contextmanager

@@ -7,12 +7,28 @@ import keras
 import tensorflow as tf
 
 from agad_tf import losses
+from agad_tf.config import ANOMALY_DISTANCES, ANOMALY_NORMALIZATIONS
 from agad_tf.evaluation.scores import reconstruction_norm
 from agad_tf.networks.initialization import draw_weights
 
 DEFAULT_WEIGHTS = losses.LossWeights()
-ANOMALY_DISTANCES = ("input", "reconstruction")
-ANOMALY_NORMALIZATIONS = ("joint", "separate", "frozen")
+
+# The loss terms by name; each is averaged over the images that it is a loss of.
+BATCH_TERMS = ("generator_loss", "discriminator_loss")
+NORMAL_TERMS = (
+    "adversarial_loss",
+    "contextual_loss",
+    "contextual_adversarial_distance",
+    "latent_loss",
+    "discriminator_real_loss",
+    "discriminator_fake_loss",
+)
+ANOMALY_TERMS = (
+    "anomaly_adversarial_loss",
+    "anomaly_distance",
+    "anomaly_latent_loss",
+    "discriminator_anomaly_loss",
+)
 
 
 class Passes(NamedTuple):
@@ -84,23 +100,7 @@ class AGAD(keras.Model):
         self.loss_weights = losses.LossWeights(*loss_weights)
         self.reinit_threshold = reinit_threshold
         self.seed = seed
-        self.loss_means = {
-            name: keras.metrics.Mean(name)
-            for name in (
-                "generator_loss",
-                "adversarial_loss",
-                "contextual_loss",
-                "contextual_adversarial_distance",
-                "latent_loss",
-                "anomaly_adversarial_loss",
-                "anomaly_distance",
-                "anomaly_latent_loss",
-                "discriminator_loss",
-                "discriminator_real_loss",
-                "discriminator_fake_loss",
-                "discriminator_anomaly_loss",
-            )
-        }
+        self.loss_means = {name: keras.metrics.Mean(name) for name in (*BATCH_TERMS, *NORMAL_TERMS, *ANOMALY_TERMS)}
         self.discriminator_resets = keras.metrics.Sum("discriminator_resets")
         self.built = True
 
@@ -114,7 +114,8 @@ class AGAD(keras.Model):
 
         Args:
             generator_optimizer: of θ_g; also the one that callbacks find as `model.optimizer`.
-            discriminator_optimizer: of θ_d.
+            discriminator_optimizer: of θ_d; one whose state begins at 0, as Adam's does, for a discriminator
+                drawn anew sets it back there.
             **kwargs: `jit_compile`, `steps_per_execution` and others of `keras.Model.compile`. Losses are
                 the paper's and cannot be given.
         """
@@ -178,13 +179,17 @@ class AGAD(keras.Model):
             return self._passes(images, training=True)
         abnormal = tf.cast(labels, tf.int32)
         rows = tf.dynamic_partition(tf.range(tf.shape(abnormal)[0]), abnormal, 2)
-        parts = tf.dynamic_partition(images, abnormal, 2)
-        for part, kind in zip(parts, ("normal", "abnormal"), strict=True):
+        both_kinds = [
             tf.debugging.assert_positive(
-                tf.shape(part)[0],
+                tf.size(row),
                 f"anomaly_normalization='{self.anomaly_normalization}' needs both kinds of image in every "
                 f"batch, and this one has no {kind} ones; use 'joint' or add some.",
             )
+            for row, kind in zip(rows, ("normal", "abnormal"), strict=True)
+        ]
+        # In a graph nothing else would make the networks wait for the check.
+        with tf.control_dependencies([check for check in both_kinds if check is not None]):
+            parts = tf.dynamic_partition(images, abnormal, 2)
         passes = (
             self._passes(parts[0], training=True),
             self._passes(parts[1], training=self.anomaly_normalization == "separate"),
@@ -238,11 +243,7 @@ class AGAD(keras.Model):
         With its weights go its moving statistics and its optimizer's state, but for the learning rate.
         """
         variables = self.discriminator.variables
-        state = [
-            variable
-            for variable in self.discriminator_optimizer.variables
-            if variable is not self.discriminator_optimizer._learning_rate
-        ]
+        state = [v for v in self.discriminator_optimizer.variables if v.name != "learning_rate"]
         # The seed comes from the step, not from a generator with a state of its own: a resumed run, and
         # every replica, draws the same weights.
         step = tf.cast(self.generator_optimizer.iterations.value, tf.int32)
@@ -259,13 +260,13 @@ class AGAD(keras.Model):
         self.discriminator_resets.update_state(tf.cast(collapsed, tf.float32))
 
     def _update_loss_means(self, labels: tf.Tensor, terms: dict[str, tf.Tensor]) -> None:
-        """Adds a batch to the epoch's means: each term over the images that it is a loss of."""
-        for name, mean in self.loss_means.items():
-            if name in ("generator_loss", "discriminator_loss"):
-                mean.update_state(terms[name])
-            else:
-                of_anomalies = "anomaly" in name
-                mean.update_state(terms[name], sample_weight=labels if of_anomalies else 1 - labels)
+        """Adds a batch to the epoch's means."""
+        for name in BATCH_TERMS:
+            self.loss_means[name].update_state(terms[name])
+        for name in NORMAL_TERMS:
+            self.loss_means[name].update_state(terms[name], sample_weight=1 - labels)
+        for name in ANOMALY_TERMS:
+            self.loss_means[name].update_state(terms[name], sample_weight=labels)
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments, networks included."""
@@ -312,7 +313,9 @@ def call_keeping_statistics(network: keras.Model, images: tf.Tensor, training: b
 
 
 def _unpack(data: Any) -> tuple[tf.Tensor, tf.Tensor]:
-    images, labels, _ = keras.utils.unpack_x_y_sample_weight(data)
+    images, labels, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+    if sample_weight is not None:
+        raise ValueError("AGAD's losses are weighted by label alone; leave out sample_weight and class_weight.")
     if labels is None:
         return images, tf.zeros(tf.shape(images)[:1])
     return images, tf.reshape(tf.cast(labels, tf.float32), [-1])

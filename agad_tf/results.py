@@ -18,6 +18,10 @@ from agad_tf.data.protocols import Split
 from agad_tf.evaluation.protocols import PROTOCOLS
 
 SCHEMA_VERSION = 1
+_REQUIRED = (
+    *("dataset", "normal_class", "gamma", "generator", "seed", "channels"),
+    *("detector_threshold", "detector_threshold_source", "protocols"),
+)
 _FIGURES = {
     "auroc": "AUROC",
     "average_precision": "average precision",
@@ -48,18 +52,21 @@ def read_results(path: Path) -> dict[str, Any]:
     """
     try:
         results = json.loads(path.read_text(encoding="utf-8"))
-        schema_version = results["schema_version"]
+        schema_version = int(results["schema_version"])
     except OSError as error:
         raise RunError(f"{path} cannot be read ({error.strerror}); finish the run with --mode=train.") from error
     except (ValueError, KeyError, TypeError) as error:
         raise RunError(f"{path} is damaged; measure the run again with --mode=evaluate.") from error
     if schema_version > SCHEMA_VERSION:
         raise RunError(f"{path} has schema version {schema_version}, newer than {SCHEMA_VERSION}; update agad_tf.")
+    missing = [key for key in _REQUIRED if key not in results]
+    if missing:
+        raise RunError(f"{path} is damaged (no {missing[0]}); measure the run again with --mode=evaluate.")
     return results
 
 
 def write_scores(path: Path, test: Split, scores: np.ndarray) -> None:
-    """Writes scores.csv: of every test image its position in the published test set, its label and its score."""
+    """Writes scores.csv: of every test image its position in the test set, its label and its score."""
 
     def write(file: TextIO) -> None:
         writer = csv.writer(file, lineterminator="\n")
@@ -81,7 +88,7 @@ def write_whole(path: Path, write: Callable[[TextIO], Any]) -> None:
 
 
 def print_table(results: dict[str, Any]) -> None:
-    """Prints the figures of both protocols, in %, the leaking one marked as such."""
+    """Prints the figures of both protocols, in %, the leaking one marked as such, and the detector's threshold."""
     table = Table(
         title=f"{results['dataset']}, normal class {results['normal_class']}, γ = {results['gamma']:g}, "
         f"{results['generator']}, seed {results['seed']}"
@@ -94,6 +101,10 @@ def print_table(results: dict[str, Any]) -> None:
     for title, texts in _table_rows(results["protocols"]):
         table.add_row(title, *texts)
     Console().print(table)
+    print(
+        f"The detector flags scores from {results['detector_threshold']:.4g} on "
+        f"({results['detector_threshold_source']})."
+    )
 
 
 def _table_rows(protocols: dict[str, dict[str, float]]) -> Iterator[tuple[str, list[str]]]:

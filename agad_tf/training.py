@@ -12,14 +12,12 @@ from agad_tf.callbacks import (
     CosineLearningRate,
     EpochScores,
     Progress,
-    Summaries,
     read_family_scores,
-    write_scores_and_images,
 )
 from agad_tf.config import ExperimentConfig, RunError, read_config, require_same_settings
 from agad_tf.data.pipeline import plan_batches, training_batches
 from agad_tf.data.protocols import OneClassTask, one_class_task
-from agad_tf.data.sources import load_source
+from agad_tf.data.sources import Source, load_source
 from agad_tf.evaluation.metrics import detection_metrics
 from agad_tf.evaluation.protocols import PROTOCOLS, Scorer
 from agad_tf.evaluation.thresholds import detector_threshold
@@ -28,6 +26,7 @@ from agad_tf.losses import LossWeights
 from agad_tf.model import AGAD
 from agad_tf.networks import build_discriminator, build_generator
 from agad_tf.results import print_table, read_results, versions, write_results, write_scores, write_whole
+from agad_tf.summaries import Summaries, event_writer, write_scores_and_images
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,26 +35,59 @@ class Workdir:
 
     root: Path
 
-    config = property(lambda self: self.root / "config.cfg")
-    results = property(lambda self: self.root / "results.json")
-    scores = property(lambda self: self.root / "scores.csv")
-    tensorboard = property(lambda self: self.root / "tensorboard")
-    checkpoints = property(lambda self: self.root / "checkpoints")
-    family_scores = property(lambda self: self.root / "checkpoints" / "family_best_epoch.npz")
-    saved_model = property(lambda self: self.root / "saved_model")
+    @property
+    def config(self) -> Path:
+        """Every flag's value."""
+        return self.root / "config.cfg"
+
+    @property
+    def results(self) -> Path:
+        """The figures; written last, so that a run that has them is finished."""
+        return self.root / "results.json"
+
+    @property
+    def scores(self) -> Path:
+        """The score of each test image."""
+        return self.root / "scores.csv"
+
+    @property
+    def tensorboard(self) -> Path:
+        """Folder of the event files."""
+        return self.root / "tensorboard"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Folder of what a run needs to go on."""
+        return self.root / "checkpoints"
+
+    @property
+    def family_scores(self) -> Path:
+        """The test scores of the epoch that the family protocol reports."""
+        return self.checkpoints / "family_best_epoch.npz"
+
+    @property
+    def saved_model(self) -> Path:
+        """Folder of the detector."""
+        return self.root / "saved_model"
 
 
 def train(config: ExperimentConfig) -> None:
     """Trains, evaluates and exports; goes on where an earlier call with the same settings was interrupted."""
-    workdir = _open_workdir(config)
+    workdir = Workdir(config.folder)
+    if workdir.config.exists():
+        require_same_settings(read_config(workdir.root), config)
     if workdir.results.exists():
         print_table(read_results(workdir.results))
         print(f"{workdir.root} holds the finished run; --mode=evaluate measures it again.")
         return
-    task = _load_task(config)
-    # Before the model is built: a batch size that does not fit should be said at once.
+    source, task = _load(config)
     plan = plan_batches(task.train, config.batch_size, config.min_anomalies)
-    model = build_model(config, task.train.images.shape[-1])
+    # Written only now: flags that turned out not to fit the data must not stand in the way of better ones.
+    workdir.checkpoints.mkdir(parents=True, exist_ok=True)
+    write_whole(workdir.config, lambda file: file.write(config.to_flagfile()))
+    print(f"The run is in {workdir.root}")
+
+    model = build_model(config, source.channels)
     checkpoints = Checkpoints(model, workdir.checkpoints)
     first_epoch = checkpoints.restore()
     if first_epoch:
@@ -77,9 +109,8 @@ def train(config: ExperimentConfig) -> None:
                 checkpoints,
             ],
         )
-    results = _measure(config, workdir, task, model, checkpoints)
+    results = _measure(config, workdir, source, task, (model, checkpoints))
     export_saved_model(model, results["detector_threshold"], workdir.saved_model)
-    # Last of all: a run with results is a finished run.
     write_results(workdir.results, results)
     print_table(results)
     print(f"The detector is in {workdir.saved_model}; look at the run with: tensorboard --logdir {workdir.tensorboard}")
@@ -87,17 +118,16 @@ def train(config: ExperimentConfig) -> None:
 
 def evaluate(config: ExperimentConfig) -> None:
     """Measures a finished run again, from its last checkpoint."""
-    workdir = Workdir(Path(config.workdir))
-    task = _load_task(config)
-    model, checkpoints = _restore(config, workdir, task.train.images.shape[-1])
-    results = _measure(config, workdir, task, model, checkpoints)
+    workdir = Workdir(config.folder)
+    source, task = _load(config)
+    results = _measure(config, workdir, source, task, _restore(config, workdir, source.channels))
     write_results(workdir.results, results)
     print_table(results)
 
 
 def export(config: ExperimentConfig) -> None:
     """Writes the SavedModel of a finished run again."""
-    workdir = Workdir(Path(config.workdir))
+    workdir = Workdir(config.folder)
     results = read_results(workdir.results)
     model, _ = _restore(config, workdir, results["channels"])
     export_saved_model(model, results["detector_threshold"], workdir.saved_model)
@@ -146,30 +176,21 @@ def _learning_rate_schedule(config: ExperimentConfig) -> list[keras.callbacks.Ca
 def _compiles_with_xla(config: ExperimentConfig) -> bool:
     if config.jit_compile != "auto":
         return config.jit_compile == "true"
-    # On the CPUs measured so far TensorFlow's own kernels are faster; splitting by label cannot be compiled.
-    return bool(tf.config.list_physical_devices("GPU")) and config.anomaly_normalization == "joint"
+    # On the CPUs measured so far TensorFlow's own kernels are faster.
+    return bool(tf.config.list_physical_devices("GPU"))
 
 
-def _open_workdir(config: ExperimentConfig) -> Workdir:
-    workdir = Workdir(Path(config.workdir))
-    if workdir.config.exists():
-        require_same_settings(read_config(workdir.root), config)
-    else:
-        workdir.checkpoints.mkdir(parents=True, exist_ok=True)
-        write_whole(workdir.config, lambda file: file.write(config.to_flagfile()))
-    print(f"The run is in {workdir.root}")
-    return workdir
-
-
-def _load_task(config: ExperimentConfig) -> OneClassTask:
-    return one_class_task(
-        load_source(config.dataset, config.data_dir),
+def _load(config: ExperimentConfig) -> tuple[Source, OneClassTask]:
+    source = load_source(config.dataset, config.data_dir)
+    task = one_class_task(
+        source,
         config.normal_class,
         config.gamma,
         config.anomaly_classes,
         config.validation_fraction,
         config.seed,
     )
+    return source, task
 
 
 def _restore(config: ExperimentConfig, workdir: Workdir, channels: int) -> tuple[AGAD, Checkpoints]:
@@ -181,9 +202,14 @@ def _restore(config: ExperimentConfig, workdir: Workdir, channels: int) -> tuple
 
 
 def _measure(
-    config: ExperimentConfig, workdir: Workdir, task: OneClassTask, model: AGAD, checkpoints: Checkpoints
+    config: ExperimentConfig,
+    workdir: Workdir,
+    source: Source,
+    task: OneClassTask,
+    trained: tuple[AGAD, Checkpoints],
 ) -> dict[str, Any]:
     """Scores the test set, writes scores.csv and the test set's summaries, and returns the results."""
+    model, checkpoints = trained
     scorer = Scorer(model, config.batch_size, progress=True)
     validation_scores = scorer.per_image(task.validation.images)
     test_scores = scorer.per_image(task.test.images)
@@ -192,11 +218,12 @@ def _measure(
     per_image = detection_metrics(task.test.labels, test_scores, config.seed)
     family = detection_metrics(family_labels, family_scores, config.seed)
     write_scores(workdir.scores, task.test, test_scores)
-    with tf.summary.create_file_writer(str(workdir.tensorboard)).as_default(step=config.epochs):
+    with event_writer(workdir.tensorboard, "test").as_default(step=config.epochs):
         write_scores_and_images(model, task.test, test_scores, "test")
     return {
         **config.settings(),
-        "channels": task.train.images.shape[-1],
+        "data_origin": source.origin,
+        "channels": source.channels,
         "versions": versions(),
         "seconds": round(float(checkpoints.seconds), 1),
         "detector_threshold": threshold,

@@ -6,8 +6,12 @@ import keras
 import numpy as np
 import pytest
 
+from agad_tf.callbacks import EpochScores
+from agad_tf.data.protocols import OneClassTask, Split
+from agad_tf.evaluation.protocols import Scorer
 from agad_tf.model import AGAD
 from agad_tf.networks import build_discriminator, build_generator
+from agad_tf.summaries import Summaries
 
 SIZE = 16
 
@@ -37,3 +41,25 @@ def batch():
     """Eight random images in [-1, 1] and their labels, six normal ones and two anomalies."""
     images = np.random.default_rng(0).uniform(-1, 1, (8, SIZE, SIZE, 1)).astype(np.float32)
     return images, np.array([0, 0, 1, 0, 0, 1, 0, 0], np.float32)
+
+
+@pytest.fixture
+def task():
+    """A task of a few random images."""
+    rng = np.random.default_rng(0)
+
+    def split(normals, anomalies):
+        images = rng.integers(0, 256, (normals + anomalies, 16, 16, 1), np.uint8)
+        return Split(images, np.repeat([0, 1], [normals, anomalies]).astype(np.int32), np.arange(normals + anomalies))
+
+    return OneClassTask(train=split(8, 4), validation=split(6, 5), test=split(6, 6))
+
+
+@pytest.fixture
+def fitted(build_model, task, batch, tmp_path):
+    """A model after two epochs with scores and summaries, and what Keras has recorded of them."""
+    model = build_model()
+    epoch_scores = EpochScores(task, Scorer(model, 4), tmp_path / "family.npz")
+    callbacks = [epoch_scores, Summaries(tmp_path / "tensorboard", task, epoch_scores)]
+    history = model.fit(*batch, batch_size=8, epochs=2, verbose=0, callbacks=callbacks).history
+    return model, history

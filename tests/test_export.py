@@ -20,9 +20,11 @@ detector = tf.saved_model.load(path)
 by_signature = detector.signatures["serve_uint8"](images=tf.constant(images))
 as_uint8 = detector.serve(tf.constant(images))
 as_float = detector.serve(tf.constant(images, tf.float32))
+as_double = detector.serve(images.astype("float64"))
 default = detector.signatures["serving_default"](images=tf.constant(images, tf.float32))
 np.savez(output, **as_uint8, **{f"float_{k}": v for k, v in as_float.items()},
-         signature_score=by_signature["score"], default_score=default["score"])
+         signature_score=by_signature["score"], double_score=as_double["score"],
+         default_score=default["score"])
 """
 
 
@@ -46,7 +48,7 @@ def test_saved_model_serves_raw_images_without_this_package(trained, tmp_path, s
     inputs = to_network_input(images, 16)
     scores = trained.anomaly_score(inputs).numpy()
     reconstruction = trained.predict(inputs, verbose=0)
-    for name in ("score", "float_score", "signature_score", "default_score"):
+    for name in ("score", "float_score", "double_score", "signature_score", "default_score"):
         np.testing.assert_allclose(served[name], scores, rtol=0, atol=1e-5)
     np.testing.assert_array_equal(served["is_anomaly"], scores >= THRESHOLD)
     np.testing.assert_allclose(served["reconstruction"], (reconstruction + 1) * 127.5, atol=1e-3)

@@ -9,12 +9,11 @@ from pathlib import Path
 import pytest
 
 
-def run(*arguments):
+def run(*arguments, **variables):
     # As at a user's: the tests' own log level would let TensorFlow's first lines through.
     environment = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
-    return subprocess.run(
-        [sys.executable, "-m", "agad_tf.main", *arguments], capture_output=True, text=True, check=False, env=environment
-    )
+    command = [sys.executable, "-m", "agad_tf.main", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, env={**environment, **variables})
 
 
 def test_help_names_every_flag_and_is_no_failure():
@@ -24,6 +23,12 @@ def test_help_names_every_flag_and_is_no_failure():
     assert done.returncode == 0
     for flag in ("--dataset", "--gamma", "--workdir", "--[no]contextual_adversarial"):
         assert flag in done.stdout
+
+
+def test_help_does_not_need_a_terminal_that_knows_greek():
+    done = run("--help", PYTHONIOENCODING="ascii")
+    assert done.returncode == 0
+    assert "--lambda_con" in done.stdout
 
 
 def test_console_script_is_the_same_command():

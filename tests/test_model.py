@@ -4,8 +4,9 @@ import pytest
 import tensorflow as tf
 
 from agad_tf import losses
+from agad_tf.config import GENERATORS
 from agad_tf.model import AGAD, call_keeping_statistics
-from agad_tf.networks import GENERATORS, build_discriminator, build_generator
+from agad_tf.networks import build_discriminator, build_generator
 
 
 def values(variables):
@@ -39,28 +40,62 @@ def test_training_with_anomalies_drives_their_reconstructions_away(batch):
     assert scores[batch[1] == 1].min() > scores[batch[1] == 0].max()
 
 
-def test_losses_of_a_step_are_those_of_the_equations(build_model, batch):
-    model = build_model()
-    images, labels = batch
+def terms_by_numpy(images, passes, labels, anomaly_distance):
+    """Every loss term of a batch in float64, straight from the equations; `passes` as the networks gave them."""
+    x, x_hat, x_hat_again, y, z, y_hat, z_hat = (np.asarray(a, np.float64) for a in (images, *passes))
+
+    def mean(values):
+        return values.reshape(len(values), -1).mean(axis=1)
+
+    def cross_entropy(logits, target):
+        probability = 1 / (1 + np.exp(-logits))
+        return mean(-np.log(probability if target else 1 - probability))
+
+    l_con, d, l_lat = mean(np.abs(x - x_hat)), mean(np.abs(x_hat - x_hat_again)), np.sqrt(mean((z - z_hat) ** 2))
+    d_a = l_con if anomaly_distance == "input" else d
+    normality = cross_entropy(y_hat, 1) + 50 * l_con - 15 * d + 5 * l_lat
+    anomaly = 1 / (cross_entropy(y_hat, 0) + 0.01) + 15 / (d_a + 0.01) + 5 * l_lat
+    of_discriminator = np.where(labels == 1, cross_entropy(y, 0), cross_entropy(y_hat, 0) + cross_entropy(y, 1))
+    of_normals = {
+        "adversarial_loss": cross_entropy(y_hat, 1),
+        "contextual_loss": l_con,
+        "contextual_adversarial_distance": d,
+        "latent_loss": l_lat,
+        "discriminator_real_loss": cross_entropy(y, 1),
+        "discriminator_fake_loss": cross_entropy(y_hat, 0),
+    }
+    of_anomalies = {
+        "anomaly_adversarial_loss": cross_entropy(y_hat, 0),
+        "anomaly_distance": d_a,
+        "anomaly_latent_loss": l_lat,
+        "discriminator_anomaly_loss": cross_entropy(y, 0),
+    }
+    return {
+        "generator_loss": np.where(labels == 1, anomaly, normality).mean(),
+        "discriminator_loss": of_discriminator.mean(),
+        **{name: value[labels == 0].mean() if (labels == 0).any() else 0 for name, value in of_normals.items()},
+        **{name: value[labels == 1].mean() if (labels == 1).any() else 0 for name, value in of_anomalies.items()},
+    }
+
+
+@pytest.mark.parametrize("kinds", ["all normal", "all abnormal", "mixed"])
+@pytest.mark.parametrize("options", [{}, {"anomaly_distance": "reconstruction"}, {"contextual_adversarial": False}])
+def test_every_loss_of_a_step_is_that_of_its_equation(build_model, batch, kinds, options):
+    images, mixed = batch
+    labels = {"all normal": 0 * mixed, "all abnormal": 0 * mixed + 1, "mixed": mixed}[kinds]
+    model = build_model(**options)
     reconstruction = call_keeping_statistics(model.generator, images)
-    re_reconstruction = call_keeping_statistics(model.generator, reconstruction)
-    _, latent = call_keeping_statistics(model.discriminator, images)
-    fake_logits, fake_latent = call_keeping_statistics(model.discriminator, reconstruction)
-    weights = losses.LossWeights()
-    l_lat = losses.latent_loss(latent, fake_latent)
-    normality = losses.normality_loss(
-        losses.adversarial_loss(fake_logits, 1),
-        losses.contextual_loss(images, reconstruction),
-        losses.contextual_adversarial_distance(reconstruction, re_reconstruction),
-        l_lat,
-        weights,
+    again = reconstruction
+    if model.contextual_adversarial:
+        again = call_keeping_statistics(model.generator, reconstruction)
+    passes = (
+        *(reconstruction, again),
+        *call_keeping_statistics(model.discriminator, images),
+        *call_keeping_statistics(model.discriminator, reconstruction),
     )
-    anomaly = losses.anomaly_loss(
-        losses.adversarial_loss(fake_logits, 0), losses.contextual_loss(images, reconstruction), l_lat, weights
-    )
-    expected = np.where(labels == 1, anomaly, normality).mean()
     found = model.train_on_batch(images, labels, return_dict=True)
-    assert found["generator_loss"] == pytest.approx(expected, rel=1e-4)
+    expected = terms_by_numpy(images, passes, labels, model.anomaly_distance)
+    assert found == pytest.approx({**expected, "discriminator_resets": 0}, rel=1e-4, abs=1e-6)
 
 
 def test_both_updates_come_from_the_same_forward_pass(build_model, batch):
@@ -190,8 +225,10 @@ def test_frozen_sends_anomalies_through_the_moving_statistics(build_model, batch
 
 
 @pytest.mark.parametrize("anomaly_normalization", ["separate", "frozen"])
-def test_split_normalization_refuses_batches_of_one_kind(build_model, batch, anomaly_normalization):
+@pytest.mark.parametrize("run_eagerly", [True, False])
+def test_split_normalization_refuses_batches_of_one_kind(build_model, batch, anomaly_normalization, run_eagerly):
     model = build_model(anomaly_normalization=anomaly_normalization)
+    model.compile(run_eagerly=run_eagerly, jit_compile=False)
     with pytest.raises(tf.errors.InvalidArgumentError, match="no abnormal ones"):
         model.train_on_batch(batch[0], np.zeros(8))
 
@@ -254,11 +291,18 @@ def test_ordinary_keras_callbacks_work(build_model, batch, tmp_path):
     assert (tmp_path / "best.keras").exists()
 
 
-def test_xla_compiles_the_step_and_computes_the_same(build_model, batch):
-    plain, compiled = build_model(), build_model(compiled=False)
+@pytest.mark.parametrize("anomaly_normalization", ["joint", "separate"])
+def test_xla_compiles_the_step_and_computes_the_same(build_model, batch, anomaly_normalization):
+    options = {"anomaly_normalization": anomaly_normalization}
+    plain, compiled = build_model(**options), build_model(compiled=False, **options)
     compiled.compile(jit_compile=True)
     first, second = (m.train_on_batch(*batch, return_dict=True) for m in (plain, compiled))
     assert first == pytest.approx(second, rel=1e-3)
+
+
+def test_sample_weights_are_refused(build_model, batch):
+    with pytest.raises(ValueError, match="weighted by label alone"):
+        build_model().fit(*batch, sample_weight=np.ones(8), verbose=0)
 
 
 @pytest.mark.parametrize(

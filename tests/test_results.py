@@ -24,6 +24,9 @@ RESULTS = {
     "gamma": 0.05,
     "generator": "unet",
     "seed": 1,
+    "channels": 1,
+    "detector_threshold": 3.25,
+    "detector_threshold_source": "best F1 on validation images",
     "protocols": {"per_image": FIGURES, "family": {**FIGURES, "auroc": 0.999}},
 }
 
@@ -33,7 +36,7 @@ def test_results_are_read_back_as_written(tmp_path):
     assert read_results(tmp_path / "results.json").items() >= RESULTS.items()
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "{}"])
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"schema_version": null}', '{"schema_version": 1}'])
 def test_damaged_results_are_refused(tmp_path, text):
     (tmp_path / "results.json").write_text(text)
     with pytest.raises(RunError, match="is damaged"):
@@ -81,3 +84,4 @@ def test_table_gives_percentages_and_marks_the_leaking_protocol(capsys, monkeypa
     assert "99.9" in printed
     assert "90.0 – 92.0" in printed
     assert "labels leak" in printed
+    assert "3.25" in printed

@@ -1,13 +1,15 @@
 import dataclasses
 import json
+import shutil
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from agad_tf import training
-from agad_tf.config import ExperimentConfig, RunError, UsageError
+from agad_tf.config import ExperimentConfig, RunError, UsageError, read_config
 
 
 @pytest.fixture
@@ -31,19 +33,19 @@ class Killed(BaseException):
 
 
 def kill_in_epoch(monkeypatch, epoch):
-    """Ends training while the epoch of this number is being scored: before its checkpoint is written."""
-    on_epoch_end = training.EpochScores.on_epoch_end
+    """Ends training when all of an epoch is done but its checkpoint."""
+    on_epoch_end = training.Progress.on_epoch_end
 
     def end(self, number, logs):
         on_epoch_end(self, number, logs)
         if number == epoch:
             raise Killed
 
-    monkeypatch.setattr(training.EpochScores, "on_epoch_end", end)
+    monkeypatch.setattr(training.Progress, "on_epoch_end", end)
 
 
 def files_of(config):
-    workdir = training.Workdir(training.Path(config.workdir))
+    workdir = training.Workdir(config.folder)
     return workdir.scores.read_text(), json.loads(workdir.results.read_text())
 
 
@@ -58,15 +60,40 @@ def test_a_resumed_run_equals_an_unbroken_one(config, tmp_path, monkeypatch, cap
     (scores, results), (expected_scores, expected_results) = files_of(config), files_of(unbroken)
     assert scores == expected_scores
     assert results["protocols"] == expected_results["protocols"]
-    models = [training._restore(c, training.Workdir(training.Path(c.workdir)), 1)[0] for c in (config, unbroken)]
+    models = [training._restore(c, training.Workdir(c.folder), 1)[0] for c in (config, unbroken)]
     for variables in zip(*(m.weights + m.generator_optimizer.variables for m in models), strict=True):
         np.testing.assert_array_equal(*(variable.numpy() for variable in variables))
+    # The epoch that was trained twice is shown once.
+    events = EventAccumulator(str(training.Workdir(config.folder).tensorboard), size_guidance={"tensors": 0}).Reload()
+    assert [event.step for event in events.Tensors("generator_loss")] == [1, 2, 3]
+
+
+def test_the_configuration_a_run_leaves_repeats_it(config, tmp_path):
+    training.train(config)
+    repeated = dataclasses.replace(read_config(config.folder), workdir=str(tmp_path / "again"))
+    training.train(repeated)
+    assert files_of(repeated)[0] == files_of(config)[0]
+
+
+def test_flags_that_do_not_fit_the_data_leave_no_run_behind(config):
+    with pytest.raises(UsageError, match="--batch_size=500"):
+        training.train(dataclasses.replace(config, batch_size=500))
+    assert not config.folder.exists()
+
+
+def test_a_run_whose_checkpoints_were_removed_starts_anew(config, monkeypatch):
+    with monkeypatch.context() as patched, pytest.raises(Killed):
+        kill_in_epoch(patched, 1)
+        training.train(config)
+    shutil.rmtree(training.Workdir(config.folder).checkpoints)
+    training.train(dataclasses.replace(config))
+    assert files_of(config)[1]["epochs"] == 3
 
 
 def test_a_finished_run_is_evaluated_and_exported_again_to_the_same_figures(config):
     training.train(config)
     before = files_of(config)
-    saved_model = training.Workdir(training.Path(config.workdir)).saved_model
+    saved_model = training.Workdir(config.folder).saved_model
     training.evaluate(config)
     assert files_of(config) == before
     for path in sorted(saved_model.rglob("*"), reverse=True):
@@ -91,7 +118,8 @@ def test_training_a_finished_run_again_changes_nothing(config, capsys):
 
 
 def test_another_experiment_in_the_same_folder_is_refused(config):
-    training._open_workdir(config)
+    config.folder.mkdir()
+    (config.folder / "config.cfg").write_text(config.to_flagfile())
     with pytest.raises(UsageError, match="--seed=0, which the flags contradict"):
         training.train(dataclasses.replace(config, seed=1))
 

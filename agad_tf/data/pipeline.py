@@ -43,7 +43,7 @@ def plan_batches(train: Split, batch_size: int, min_anomalies: int) -> BatchPlan
 
     Args:
         train: the training images.
-        batch_size: images in a batch.
+        batch_size: images in a batch; at least 2 where the training set has anomalies.
         min_anomalies: least number of anomalies in a batch, where the training set has any (Section 3.3.2).
 
     Returns:
@@ -54,7 +54,7 @@ def plan_batches(train: Split, batch_size: int, min_anomalies: int) -> BatchPlan
     """
     normal_count = int(np.sum(train.labels == NORMAL))
     share = 1 - normal_count / len(train.labels)
-    anomalies = max(min_anomalies, round(batch_size * share)) if share else 0
+    anomalies = min(max(min_anomalies, round(batch_size * share)), batch_size - 1) if share else 0
     normals = batch_size - anomalies
     if normals > normal_count:
         raise UsageError(

@@ -17,7 +17,7 @@ class Split:
     Attributes:
         images: uint8 (images, height, width, channels).
         labels: int32 (images,): 0 normal, 1 abnormal.
-        ids: int64 (images,), position in the published training or test set.
+        ids: int64 (images,), position in the training or test set as it was read from its source.
     """
 
     images: np.ndarray
@@ -74,6 +74,8 @@ def one_class_task(
     normals = rng.permutation(np.flatnonzero(source.y_train == normal_class))
     if not len(normals) or not (source.y_test == normal_class).any():
         raise UsageError(f"Class {normal_class} of {source.name} has no images; choose another --normal_class.")
+    if (source.y_test == normal_class).all():
+        raise UsageError(f"The test set of {source.name} has class {normal_class} alone: nothing could be measured.")
     if gamma:
         pool = rng.permutation(np.flatnonzero(_is_anomaly_source(source.y_train, normal_class, anomaly_classes)))
         wanted = round(len(normals) * gamma / (1 - gamma))

@@ -149,4 +149,6 @@ def _tar_members(path: Path) -> Iterator[tuple[str, bytes]]:
                     if data:
                         yield member.name, data.read()
     except (tarfile.TarError, EOFError, zlib.error) as error:
-        raise RunError(f"{path} cannot be read as a tar of pictures ({error}); get the file again.") from error
+        raise RunError(
+            f"{path} cannot be read as a tar of pictures ({type(error).__name__}); get the file again."
+        ) from error

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from agad_tf.config import RunError, UsageError
+from agad_tf.config import CLASS_COUNTS, RunError, UsageError
 from agad_tf.data.cifar100 import COARSE_NAMES, COARSE_OF_FINE
 from agad_tf.data.readers import Arrays, read_idx_folder, read_npz, read_pictures
 
+TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 DIGITS_TEST_FRACTION = 0.2
 # The split of the digits is part of the data set, as the others' is; it does not follow --seed.
 DIGITS_SPLIT_SEED = 0
@@ -25,6 +26,7 @@ class Source:
         y_train: int (images,), the class of each.
         x_test: uint8, as x_train.
         y_test: int, as y_train.
+        origin: the file or folder it was read from, or the package it came with.
     """
 
     name: str
@@ -32,6 +34,7 @@ class Source:
     y_train: np.ndarray
     x_test: np.ndarray
     y_test: np.ndarray
+    origin: str
 
     @property
     def channels(self) -> int:
@@ -44,7 +47,7 @@ class Benchmark:
     """Where a published benchmark set is found, and how its labels are named.
 
     Attributes:
-        classes: number of classes.
+        channels: 1 for grey, 3 for RGB.
         label: the label's name in TensorFlow Datasets.
         npz_labels: names of the labels in an `.npz`, before `_train` and `_test`, the first one that is there.
         folders: places that are searched without being told.
@@ -53,7 +56,7 @@ class Benchmark:
         alias: class name of a folder's name, where folders are finer than the classes.
     """
 
-    classes: int = 10
+    channels: int
     label: str = "label"
     npz_labels: tuple[str, ...] = ("y",)
     folders: tuple[str, ...] = ()
@@ -63,11 +66,11 @@ class Benchmark:
 
 BENCHMARKS = {
     # Debian's package dataset-fashion-mnist installs the four IDX files here.
-    "fashion_mnist": Benchmark(folders=("/usr/share/datasets/fashion-mnist",)),
-    "mnist": Benchmark(),
-    "cifar10": Benchmark(),
+    "fashion_mnist": Benchmark(channels=1, folders=("/usr/share/datasets/fashion-mnist",)),
+    "mnist": Benchmark(channels=1),
+    "cifar10": Benchmark(channels=3),
     "cifar100": Benchmark(
-        classes=20,
+        channels=3,
         label="coarse_label",
         npz_labels=("y_coarse", "y"),
         names=COARSE_NAMES,
@@ -105,18 +108,25 @@ def _digits(name: str, _: str) -> Source:
     x_train, x_test, y_train, y_test = train_test_split(
         pixels, labels, test_size=DIGITS_TEST_FRACTION, random_state=DIGITS_SPLIT_SEED, stratify=labels
     )
-    return Source(name, x_train, y_train, x_test, y_test)
+    return Source(name, x_train, y_train, x_test, y_test, "scikit-learn")
 
 
 def _benchmark(name: str, data_dir: str) -> Source:
     benchmark = BENCHMARKS[name]
     if data_dir and not Path(data_dir).exists():
         raise UsageError(f"--data_dir={data_dir} does not exist; name the folder or file that holds {name}.")
-    folders = [Path(data_dir)] if data_dir else [Path(folder) for folder in benchmark.folders]
-    for folder in folders:
-        for arrays in _local_copies(folder, name, benchmark):
-            return _checked(name, arrays, benchmark, folder)
-    return _checked(name, _from_tensorflow_datasets(name, data_dir, benchmark), benchmark, Path("TensorFlow Datasets"))
+    places = [data_dir] if data_dir else benchmark.folders
+    for place in places:
+        for arrays in _local_copies(Path(place), name, benchmark):
+            return _checked(name, arrays, benchmark, place)
+    # A folder of the user's is not filled with downloads, unless TensorFlow Datasets has been at work there before.
+    if data_dir and not any((Path(data_dir) / traces).is_dir() for traces in (name, "downloads")):
+        raise UsageError(
+            f"--data_dir={data_dir} holds no {name}: no {name}.npz, no set of four IDX files, no tar or folder of "
+            "pictures as train/<class>/ and test/<class>/. Name another, or leave it out to search the known places."
+        )
+    arrays = _from_tensorflow_datasets(name, data_dir, benchmark)
+    return _checked(name, arrays, benchmark, "TensorFlow Datasets")
 
 
 def _local_copies(path: Path, name: str, benchmark: Benchmark) -> Iterator[Arrays]:
@@ -125,15 +135,15 @@ def _local_copies(path: Path, name: str, benchmark: Benchmark) -> Iterator[Array
     for npz_path in npz_paths:
         if npz_path.is_file():
             yield _named_labels(read_npz(npz_path), benchmark)
-    arrays = read_idx_folder(path)
-    if arrays:
-        yield arrays
-    tars = [path] if path.is_file() and path.suffix != ".npz" else sorted(path.glob(f"{name}*.t*"))
-    for picture_path in (*tars, path / name, path):
-        if picture_path.is_dir() or picture_path in tars:
-            found = read_pictures(picture_path)
-            if found:
-                yield _numbered_classes(*found, benchmark)
+    for folder in (path, path / name):
+        arrays = read_idx_folder(folder)
+        if arrays:
+            yield arrays
+    tars = [path] if path.is_file() else [path / f"{name}{suffix}" for suffix in TAR_SUFFIXES]
+    for picture_path in (*(tar for tar in tars if tar.is_file()), path / name, path):
+        found = read_pictures(picture_path) if picture_path.exists() else None
+        if found:
+            yield _numbered_classes(*found, benchmark)
 
 
 def _named_labels(arrays: Arrays, benchmark: Benchmark) -> Arrays:
@@ -184,7 +194,8 @@ def _from_tensorflow_datasets(name: str, data_dir: str, benchmark: Benchmark) ->
     return arrays
 
 
-def _checked(name: str, arrays: Arrays, benchmark: Benchmark, origin: Path) -> Source:
+def _checked(name: str, arrays: Arrays, benchmark: Benchmark, origin: str) -> Source:
+    class_count = CLASS_COUNTS[name]
     missing = [key for key in ("x_train", "y_train", "x_test", "y_test") if key not in arrays]
     if missing:
         raise RunError(f"{origin} holds {name} without {', '.join(missing)}; it has {', '.join(arrays)}.")
@@ -193,17 +204,17 @@ def _checked(name: str, arrays: Arrays, benchmark: Benchmark, origin: Path) -> S
         images, labels = arrays[f"x_{split}"], arrays[f"y_{split}"].reshape(-1)
         if images.ndim == 3:
             images = images[..., np.newaxis]
-        if images.ndim != 4 or images.dtype != np.uint8 or images.shape[-1] not in (1, 3):
+        if images.ndim != 4 or images.dtype != np.uint8 or images.shape[-1] != benchmark.channels:
             raise RunError(
-                f"{origin}: x_{split} is {images.dtype} {images.shape}; it must be uint8 "
-                "(images, height, width) or (images, height, width, 1 or 3)."
+                f"{origin}: x_{split} is {images.dtype} {images.shape}; {name} is uint8 "
+                f"(images, height, width, {benchmark.channels})."
             )
         if len(images) != len(labels):
             raise RunError(f"{origin}: {split} has {len(images)} images but {len(labels)} labels.")
-        if not np.issubdtype(labels.dtype, np.integer) or not np.isin(labels, range(benchmark.classes)).all():
-            raise RunError(f"{origin}: y_{split} must hold classes from 0 to {benchmark.classes - 1}.")
+        if not np.issubdtype(labels.dtype, np.integer) or not np.isin(labels, range(class_count)).all():
+            raise RunError(f"{origin}: y_{split} must hold classes from 0 to {class_count - 1}.")
         checked[f"x_{split}"], checked[f"y_{split}"] = images, labels.astype(np.int64)
-    return Source(name, **checked)
+    return Source(name, **checked, origin=origin)
 
 
 SOURCES: dict[str, Callable[[str, str], Source]] = {

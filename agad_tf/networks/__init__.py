@@ -1,26 +1,18 @@
-"""Generators and discriminator. To add a generator: one file here and one line in `GENERATORS`."""
+"""Generators and discriminator. To add a generator: one file here and its name in `agad_tf.config.GENERATORS`."""
 
 import math
 import random
 from collections.abc import Callable
+from importlib import import_module
 
 import keras
 
+from agad_tf.config import GENERATORS, NORMALIZATIONS, SIZE_MULTIPLE
 from agad_tf.networks.discriminator import discriminator
-from agad_tf.networks.encoder_decoder import encoder_decoder
 from agad_tf.networks.initialization import initialize
-from agad_tf.networks.layers import NORMALIZATIONS
-from agad_tf.networks.unet import unet
-from agad_tf.networks.unet_plus_plus import unet_plus_plus
 
 Builder = Callable[[tuple[int, int, int], float, str], keras.Model]
 
-GENERATORS: dict[str, Builder] = {
-    "encoder_decoder": encoder_decoder,
-    "unet": unet,
-    "unet_plus_plus": unet_plus_plus,
-}
-SIZE_MULTIPLE = 16
 CHANNELS = (1, 3)
 
 
@@ -34,7 +26,7 @@ def build_generator(
     """Builds a generator G with initial weights.
 
     Args:
-        name: one of `GENERATORS`.
+        name: one of `agad_tf.config.GENERATORS`.
         image_shape: height, width and channels; square, a multiple of 16 pixels, 1 or 3 channels.
         width: scale of the number of filters, positive; 1 is the paper's.
         normalization: "batch", "group", "instance" or "none".
@@ -53,7 +45,8 @@ def build_generator(
     """
     if name not in GENERATORS:
         raise ValueError(f"Unknown generator '{name}'; choose one of {', '.join(GENERATORS)}.")
-    return _build(GENERATORS[name], image_shape, width, normalization, seed)
+    builder = getattr(import_module(f"agad_tf.networks.{name}"), name)
+    return _build(builder, image_shape, width, normalization, seed)
 
 
 def build_discriminator(

@@ -11,8 +11,6 @@ BATCH_MOMENTUM = 0.9
 BATCH_EPSILON = 1e-5
 GROUPS = 8
 
-NORMALIZATIONS = ("batch", "group", "instance", "none")
-
 
 def scaled_filters(filters: int, width: float) -> int:
     """The number of filters at a width, never less than one."""
@@ -20,7 +18,7 @@ def scaled_filters(filters: int, width: float) -> int:
 
 
 def normalize(x: keras.KerasTensor, normalization: str) -> keras.KerasTensor:
-    """Applies the normalisation layer called `normalization`, one of `NORMALIZATIONS`."""
+    """Applies the normalisation layer called `normalization`, one of `agad_tf.config.NORMALIZATIONS`."""
     if normalization == "batch":
         return layers.BatchNormalization(momentum=BATCH_MOMENTUM, epsilon=BATCH_EPSILON)(x)
     if normalization == "group":

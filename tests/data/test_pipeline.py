@@ -73,6 +73,10 @@ def test_anomalies_have_at_least_their_share_of_a_batch():
     assert plan_batches(split_of(60, 40), 10, 1)[:2] == (6, 4)
 
 
+def test_a_large_share_of_anomalies_leaves_room_for_a_normal_image():
+    assert plan_batches(split_of(5, 95), 4, 1)[:2] == (1, 3)
+
+
 def test_order_follows_the_seed():
     train = split_of(30, 5)
     plan = plan_batches(train, 10, 4)

@@ -12,7 +12,7 @@ def source():
     y_train, y_test = np.tile(np.arange(10), 100), np.tile(np.arange(10), 10)
     x_train = np.arange(1000, dtype=np.uint16).view(np.uint8).reshape(1000, 2, 1, 1)
     x_test = np.arange(100, dtype=np.uint16).view(np.uint8).reshape(100, 2, 1, 1)
-    return Source("test", x_train, y_train, x_test, y_test)
+    return Source("test", x_train, y_train, x_test, y_test, "memory")
 
 
 def test_without_gamma_only_normal_images_are_trained_on(source):
@@ -84,6 +84,13 @@ def test_shares_that_the_data_cannot_give_are_refused(source, arguments, complai
 
 def test_a_class_of_one_image_is_refused():
     images = np.zeros((1, 2, 2, 1), np.uint8)
-    source = Source("test", images, np.array([0]), images, np.array([0]))
+    source = Source("test", images, np.array([0]), images.repeat(2, 0), np.array([0, 1]), "memory")
     with pytest.raises(UsageError, match="has one training image"):
+        one_class_task(source, 0)
+
+
+def test_a_test_set_without_anomalies_is_refused():
+    images = np.zeros((4, 2, 2, 1), np.uint8)
+    source = Source("test", images, np.array([0, 0, 1, 1]), images, np.zeros(4, int), "memory")
+    with pytest.raises(UsageError, match="nothing could be measured"):
         one_class_task(source, 0)

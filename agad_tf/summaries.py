@@ -1,0 +1,95 @@
+"""What TensorBoard shows of a run: scalars, score histograms, weights, and images beside their reconstructions."""
+
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from agad_tf.callbacks import EpochScores
+from agad_tf.data.pipeline import to_network_input
+from agad_tf.data.protocols import ABNORMAL, NORMAL, OneClassTask, Split
+from agad_tf.model import AGAD, ANOMALY_TERMS
+
+LABEL_NAMES = {NORMAL: "normal", ABNORMAL: "abnormal"}
+GRID_IMAGES = 8
+GRID_SCALE = 3
+GRID_ROWS = (
+    "From the top: input x, reconstruction G(x) (of a normal image: the pseudo-anomaly), "
+    "its reconstruction G(G(x)), and the error |x − G(x)|."
+)
+
+
+def event_writer(directory: Path, name: str) -> tf.summary.SummaryWriter:
+    """A writer to an event file of its own, in place of an earlier one of that name.
+
+    An epoch that is trained again after an interruption, or a test set that is measured again, is shown once.
+
+    Args:
+        directory: of the event files; made if it is not there.
+        name: what is written to this file, such as "epoch-3".
+    """
+    for earlier in directory.glob(f"*.{name}"):
+        earlier.unlink()
+    return tf.summary.create_file_writer(str(directory), filename_suffix=f".{name}")
+
+
+class Summaries(keras.callbacks.Callback):
+    """Writes TensorBoard's scalars, images and histograms.
+
+    Args:
+        directory: of the event files.
+        task: the images.
+        epoch_scores: has scored the validation images by the time this callback is called.
+    """
+
+    def __init__(self, directory: Path, task: OneClassTask, epoch_scores: EpochScores):
+        super().__init__()
+        self.directory = directory
+        self.task = task
+        self.epoch_scores = epoch_scores
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
+        """Writes what the epoch has brought; a run's steps in TensorBoard are its epochs, from 1."""
+        without_anomalies = not self.task.train.labels.any()
+        with event_writer(self.directory, f"epoch-{epoch + 1}").as_default(step=epoch + 1):
+            for name, value in logs.items():
+                # The mean of no anomaly's loss is 0 and would look like a perfect one.
+                if not (without_anomalies and name in ANOMALY_TERMS):
+                    tf.summary.scalar(name, value)
+            for name in ("generator_optimizer", "discriminator_optimizer"):
+                tf.summary.scalar(f"learning_rate/{name}", getattr(self.model, name).learning_rate)
+            for network in (self.model.generator, self.model.discriminator):
+                for variable in network.variables:
+                    tf.summary.histogram(f"{network.name}/{variable.path}", variable.value)
+            write_scores_and_images(self.model, self.task.validation, self.epoch_scores.validation_scores, "validation")
+
+
+def write_scores_and_images(model: AGAD, split: Split, scores: np.ndarray, name: str) -> None:
+    """Writes score histograms and image grids of a split, by label, to the current summary writer."""
+    for label, label_name in LABEL_NAMES.items():
+        chosen = split.labels == label
+        if chosen.any():
+            tf.summary.histogram(f"scores/{name}/{label_name}", scores[chosen])
+            grid = image_grid(model, split.images[chosen][:GRID_IMAGES])
+            tf.summary.image(f"{name}/{label_name}", grid, description=GRID_ROWS)
+
+
+def image_grid(model: AGAD, images: np.ndarray) -> tf.Tensor:
+    """One picture with a column an image: x, G(x), G(G(x)) and |x − G(x)|.
+
+    Args:
+        model: the detector.
+        images: uint8 (images, height, width, channels).
+
+    Returns:
+        float (1, height, width, channels) in [0, 1].
+    """
+    inputs = to_network_input(images, model.generator.input_shape[1])
+    reconstruction = model(inputs, training=False)
+    re_reconstruction = model(reconstruction, training=False)
+    error = tf.abs(inputs - reconstruction) - 1.0
+    rows = [tf.concat(tf.unstack(row), axis=1) for row in (inputs, reconstruction, re_reconstruction, error)]
+    grid = (tf.concat(rows, axis=0)[tf.newaxis] + 1.0) / 2.0
+    return tf.repeat(tf.repeat(grid, GRID_SCALE, axis=1), GRID_SCALE, axis=2)
