@@ -1,7 +1,9 @@
 """What happens at the end of every epoch: scores, a checkpoint, a line for the terminal."""
 
 import math
+import signal
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +91,7 @@ class EpochScores(keras.callbacks.Callback):
 class Checkpoints(keras.callbacks.Callback):
     """Saves weights, optimizers and the epoch's number after every epoch, and restores the newest.
 
-    Must come last among the callbacks: an epoch that is saved is an epoch whose other traces are on disk.
+    Must come after the callbacks that write: an epoch that is saved is an epoch whose other traces are on disk.
 
     Args:
         model: the compiled model.
@@ -173,6 +175,45 @@ class Progress(keras.callbacks.Callback):
     def on_train_end(self, logs: Any = None) -> None:
         """Leaves the full bar."""
         self.bar.close()
+
+
+class Interruption(keras.callbacks.Callback):
+    """Ends training between two steps on Ctrl-C or SIGTERM; a context manager around `fit`.
+
+    Python's own way, an exception wherever the process happens to be, aborts it when that is inside TensorFlow.
+    Must come after the checkpoints among the callbacks, so that an epoch that is done is also saved.
+    """
+
+    SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.requested = False
+
+    def __enter__(self) -> "Interruption":
+        # Python allows handlers in the main thread alone; elsewhere signals are not ours to take.
+        in_main_thread = threading.current_thread() is threading.main_thread()
+        self._handlers = {number: signal.signal(number, self._request) for number in self.SIGNALS if in_main_thread}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+
+    def _request(self, *_: object) -> None:
+        self.requested = True
+
+    def _stop_if_requested(self) -> None:
+        if self.requested:
+            raise KeyboardInterrupt
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Ends training if that was asked for during the step."""
+        self._stop_if_requested()
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Ends training if that was asked for while the epoch was scored."""
+        self._stop_if_requested()
 
 
 def read_family_scores(path: Path) -> tuple[np.ndarray, np.ndarray, int]:

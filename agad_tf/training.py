@@ -11,6 +11,7 @@ from agad_tf.callbacks import (
     Checkpoints,
     CosineLearningRate,
     EpochScores,
+    Interruption,
     Progress,
     read_family_scores,
 )
@@ -94,21 +95,23 @@ def train(config: ExperimentConfig) -> None:
         print(f"Continuing after epoch {first_epoch} of {config.epochs}.")
     if first_epoch < config.epochs:
         epoch_scores = EpochScores(task, Scorer(model, config.batch_size), workdir.family_scores)
-        model.fit(
-            training_batches(task.train, config.image_size, plan, config.epochs, config.seed, first_epoch),
-            steps_per_epoch=plan.steps_per_epoch,
-            initial_epoch=first_epoch,
-            epochs=config.epochs,
-            shuffle=False,
-            verbose=0,
-            callbacks=[
-                *_learning_rate_schedule(config),
-                epoch_scores,
-                Summaries(workdir.tensorboard, task, epoch_scores),
-                Progress(plan.steps_per_epoch, config.epochs, first_epoch),
-                checkpoints,
-            ],
-        )
+        with Interruption() as interruption:
+            model.fit(
+                training_batches(task.train, config.image_size, plan, config.epochs, config.seed, first_epoch),
+                steps_per_epoch=plan.steps_per_epoch,
+                initial_epoch=first_epoch,
+                epochs=config.epochs,
+                shuffle=False,
+                verbose=0,
+                callbacks=[
+                    *_learning_rate_schedule(config),
+                    epoch_scores,
+                    Summaries(workdir.tensorboard, task, epoch_scores),
+                    Progress(plan.steps_per_epoch, config.epochs, first_epoch),
+                    checkpoints,
+                    interruption,
+                ],
+            )
     results = _measure(config, workdir, source, task, (model, checkpoints))
     export_saved_model(model, results["detector_threshold"], workdir.saved_model)
     write_results(workdir.results, results)
