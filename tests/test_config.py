@@ -56,6 +56,7 @@ def test_written_configuration_reads_back_as_itself(tmp_path):
         anomaly_classes=(3, 5),
         contextual_adversarial=False,
         learning_rate=1 / 3,
+        beta_2=0.99,
         data_dir="/some where/data",
     )
     (tmp_path / "config.cfg").write_text(config.to_flagfile())
