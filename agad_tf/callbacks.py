@@ -95,7 +95,7 @@ class Checkpoints(keras.callbacks.Callback):
 
     Args:
         model: the compiled model.
-        directory: of the checkpoints.
+        directory: to save to.
     """
 
     def __init__(self, model: AGAD, directory: Path):
@@ -106,13 +106,16 @@ class Checkpoints(keras.callbacks.Callback):
         self.manager = tf.train.CheckpointManager(checkpoint, str(directory), max_to_keep=2, checkpoint_name="epoch")
         self._epoch_began = tf.timestamp()
 
-    def restore(self) -> int:
-        """Restores the newest checkpoint that is whole; returns the number of epochs done, 0 without any.
+    def restore(self, directory: Path) -> int:
+        """Restores the newest checkpoint of a directory that is whole.
+
+        Returns:
+            The number of epochs done, 0 without any checkpoint.
 
         Raises:
             RunError: there are checkpoints, and all are damaged.
         """
-        paths = self.manager.checkpoints
+        paths = tf.train.CheckpointManager(self.manager.checkpoint, str(directory), max_to_keep=None).checkpoints
         for path in reversed(paths):
             try:
                 self.manager.checkpoint.restore(path).assert_existing_objects_matched()
@@ -122,7 +125,7 @@ class Checkpoints(keras.callbacks.Callback):
             else:
                 return int(self.epochs_done)
         if paths:
-            raise RunError(f"No checkpoint in {self.manager.directory} is whole; remove that folder to train anew.")
+            raise RunError(f"No checkpoint in {directory} is whole; remove that folder to train anew.")
         return 0
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
@@ -156,6 +159,7 @@ class Progress(keras.callbacks.Callback):
     def __init__(self, steps_per_epoch: int, epochs: int, first_epoch: int):
         super().__init__()
         self.epochs = epochs
+        self.steps_shown = 0
         self.bar = tqdm(
             total=steps_per_epoch * epochs,
             initial=steps_per_epoch * first_epoch,
@@ -164,8 +168,13 @@ class Progress(keras.callbacks.Callback):
         )
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        """Moves the bar."""
-        self.bar.update()
+        """Moves the bar; `batch` is the last of the steps that were taken at a time."""
+        self.bar.update(batch + 1 - self.steps_shown)
+        self.steps_shown = batch + 1
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """Counts the epoch's steps from 0."""
+        self.steps_shown = 0
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
         """Says how the epoch went."""

@@ -5,6 +5,7 @@ written once, here. This module imports neither TensorFlow nor Keras, so that `-
 """
 
 import dataclasses
+import re
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -67,6 +68,8 @@ ANOMALY_DISTANCES = ("input", "reconstruction")
 ANOMALY_NORMALIZATIONS = ("joint", "separate", "frozen")
 # The networks halve an image four times.
 SIZE_MULTIPLE = 16
+# Options that do not define an experiment: what to do with it, and what it runs on.
+WHERE_AND_HOW = ("mode", "workdir", "data_dir", "strategy", "devices", "steps_per_execution")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -151,8 +154,32 @@ class ExperimentConfig:
     )
     jit_compile: str = option(
         "auto",
-        "Compile the training step with XLA; auto does where there is an accelerator.",
+        "Compile passes and gradients of a training step with XLA; auto does where there is an accelerator, unless "
+        "several would then each normalise by the statistics of their own images.",
         choices=("auto", "true", "false"),
+    )
+    mixed_precision: str = option(
+        "none",
+        "Number format that the networks compute in; weights, losses and scores are float32. float16 scales the "
+        "losses.",
+        choices=("none", "bfloat16", "float16"),
+    )
+
+    strategy: str = option(
+        "auto",
+        "What trains: none, one device; mirrored, the devices of this machine; multi_worker, the machines that the "
+        "environment variable TF_CONFIG names; auto, the most that there is.",
+        choices=("auto", "none", "mirrored", "multi_worker"),
+    )
+    devices: tuple[str, ...] = option(
+        (),
+        "Devices to train on, such as GPU:0,GPU:1; by default all GPUs, or the processor. CPU:0,CPU:1 divides the "
+        "processor in two.",
+    )
+    steps_per_execution: int = option(
+        1,
+        "Training steps that TensorFlow takes at a time, at most; more than 1 speeds up steps of a few milliseconds.",
+        interval=COUNT,
     )
 
     def __post_init__(self) -> None:
@@ -173,9 +200,8 @@ class ExperimentConfig:
         )
 
     def settings(self) -> dict[str, Any]:
-        """What defines the outcome of the run: all options but those that say what to do with it, and where."""
-        values = dataclasses.asdict(self)
-        return {name: value for name, value in values.items() if name not in ("mode", "workdir", "data_dir")}
+        """What defines the outcome of the run: all options but `WHERE_AND_HOW`."""
+        return {name: value for name, value in dataclasses.asdict(self).items() if name not in WHERE_AND_HOW}
 
     def to_flagfile(self) -> str:
         """The text of a flagfile that gives every flag its value here."""
@@ -241,6 +267,22 @@ CONTRADICTIONS: tuple[tuple[Callable[[ExperimentConfig], bool], str], ...] = (
         "--data_dir={config.data_dir} is given, but --dataset=digits comes with scikit-learn; leave --data_dir out.",
     ),
     (
+        lambda config: any(not re.fullmatch(r"[CG]PU:\d+", device) for device in config.devices),
+        "--devices is {config.devices}; write devices as CPU:0 or GPU:1, with commas between.",
+    ),
+    (
+        lambda config: len(set(config.devices)) < len(config.devices),
+        "--devices names a device twice: {config.devices}; name each once.",
+    ),
+    (
+        lambda config: config.strategy == "none" and len(config.devices) > 1,
+        "--strategy=none trains on one device, and --devices names {config.devices}; name one, or use mirrored.",
+    ),
+    (
+        lambda config: config.strategy == "multi_worker" and bool(config.devices),
+        "--strategy=multi_worker uses all devices of every machine; leave --devices out.",
+    ),
+    (
         lambda config: config.mode != "train" and not config.workdir,
         "--mode={config.mode} works on a run that exists; name its folder with --workdir.",
     ),
@@ -255,6 +297,7 @@ def define_flags(flag_values: flags.FlagValues) -> None:
         bool: flags.DEFINE_bool,
         str: flags.DEFINE_string,
         tuple[int, ...]: flags.DEFINE_list,
+        tuple[str, ...]: flags.DEFINE_list,
     }
     for field in dataclasses.fields(ExperimentConfig):
         define: Callable[..., Any] = define_by_type[field.type]
@@ -340,8 +383,8 @@ def _check_field(field: dataclasses.Field, value: Any) -> None:
 
 
 def _from_flag_value(field: dataclasses.Field, value: Any) -> Any:
-    if not isinstance(field.default, tuple):
-        return value
+    if field.type != tuple[int, ...]:
+        return tuple(value) if isinstance(value, list) else value
     try:
         return tuple(int(item) for item in value)
     except ValueError as error:

@@ -10,6 +10,7 @@ from agad_tf import losses
 from agad_tf.config import ANOMALY_DISTANCES, ANOMALY_NORMALIZATIONS
 from agad_tf.evaluation.scores import reconstruction_norm
 from agad_tf.networks.initialization import draw_weights
+from agad_tf.networks.normalization import BatchNormalization
 
 DEFAULT_WEIGHTS = losses.LossWeights()
 
@@ -29,6 +30,15 @@ ANOMALY_TERMS = (
     "anomaly_latent_loss",
     "discriminator_anomaly_loss",
 )
+
+
+class Step(NamedTuple):
+    """What a step computes before anything changes."""
+
+    generator_gradients: list[tf.Tensor]
+    discriminator_gradients: list[tf.Tensor]
+    statistics: list[tf.Tensor]  # of batch normalisation, moved
+    terms: dict[str, tf.Tensor]
 
 
 class Passes(NamedTuple):
@@ -108,6 +118,7 @@ class AGAD(keras.Model):
         self,
         generator_optimizer: keras.optimizers.Optimizer | None = None,
         discriminator_optimizer: keras.optimizers.Optimizer | None = None,
+        jit_compile: bool | str = "auto",
         **kwargs: Any,
     ) -> None:
         """Sets the two optimizers; by default Adam with the family's 2e-4 and β₁ 0.5.
@@ -116,14 +127,29 @@ class AGAD(keras.Model):
             generator_optimizer: of θ_g; also the one that callbacks find as `model.optimizer`.
             discriminator_optimizer: of θ_d; one whose state begins at 0, as Adam's does, for a discriminator
                 drawn anew sets it back there.
-            **kwargs: `jit_compile`, `steps_per_execution` and others of `keras.Model.compile`. Losses are
+            jit_compile: whether XLA compiles the passes and gradients of a step, all that costs time; what
+                replicas say to each other stays outside, as it must. Compiled replicas therefore cannot share
+                the statistics of batch normalisation: each normalises by its own images. "auto" compiles on
+                accelerators, unless that would be so.
+            **kwargs: `steps_per_execution`, `run_eagerly` and others of `keras.Model.compile`. Losses are
                 the paper's and cannot be given.
         """
         self.generator_optimizer = generator_optimizer or keras.optimizers.Adam(2e-4, beta_1=0.5)
         self.discriminator_optimizer = discriminator_optimizer or keras.optimizers.Adam(2e-4, beta_1=0.5)
-        super().compile(optimizer=self.generator_optimizer, **kwargs)
+        self.compiles_gradients = self._xla_pays() if jit_compile == "auto" else bool(jit_compile)
+        super().compile(optimizer=self.generator_optimizer, jit_compile=False, **kwargs)
         self.generator_optimizer.build(self.generator.trainable_variables)
         self.discriminator_optimizer.build(self.discriminator.trainable_variables)
+        for layer in self._batch_normalizations:
+            layer.synchronized = not self.compiles_gradients
+        self._gradients = (
+            tf.function(self._compute_gradients, jit_compile=True)
+            if self.compiles_gradients
+            else self._compute_gradients
+        )
+
+    def _maybe_symbolic_build(self, *_: Any, **__: Any) -> None:
+        """Nothing is left to build. Keras would average the first batch over workers, which fails for two of them."""
 
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
@@ -146,33 +172,95 @@ class AGAD(keras.Model):
         return reconstruction_norm(images, self(images, training=False))
 
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
-        """One step of Algorithm 1: both networks learn from the same forward pass."""
+        """One step of Algorithm 1: both networks learn from the same forward pass.
+
+        Runs once in every replica. A replica's losses are sums over its images divided by the number of all
+        replicas' images, so that the sum of its gradients over replicas is the gradient of the whole batch.
+        """
         images, labels = _unpack(data)  # line 1
-        generator_weights = [variable.value for variable in self.generator.trainable_variables]
-        discriminator_weights = [variable.value for variable in self.discriminator.trainable_variables]
+        replica = tf.distribute.get_replica_context()
+        image_count = replica.all_reduce(tf.distribute.ReduceOp.SUM, tf.cast(tf.shape(images)[0], tf.float32))
+        state = (self.generator.trainable_variables, self.discriminator.trainable_variables, self._statistics)
+        values = ([tf.convert_to_tensor(variable) for variable in variables] for variables in state)
+        step = self._gradients(images, labels, image_count, *values)  # lines 2 to 10
+        self.generator_optimizer.apply(step.generator_gradients, self.generator.trainable_variables)  # line 12
+        self.discriminator_optimizer.apply(step.discriminator_gradients, self.discriminator.trainable_variables)  # 13
+        statistics, discriminator_loss = replica.all_reduce(
+            tf.distribute.ReduceOp.SUM,
+            [
+                [value / replica.num_replicas_in_sync for value in step.statistics],
+                tf.reduce_sum(step.terms["discriminator_loss"]) / image_count,
+            ],
+        )
+        self._assign(self._statistics, statistics)
+        self._draw_discriminator_anew(discriminator_loss < self.reinit_threshold)  # δ
+        self._update_loss_means(labels, step.terms)
+        return self._results()
+
+    def test_step(self, data: Any) -> dict[str, tf.Tensor]:
+        """The losses of a batch by the moving statistics, nothing learned."""
+        images, labels = _unpack(data)
+        self._update_loss_means(labels, self._loss_terms(images, labels, self._passes(images, training=False)))
+        results = self._results()
+        del results["discriminator_resets"]
+        return results
+
+    def _results(self) -> dict[str, tf.Tensor]:
+        results = self.get_metrics_result()
+        if isinstance(self.distribute_strategy, tf.distribute.MultiWorkerMirroredStrategy):
+            # Keras takes the mean over workers along the first axis, which a scalar lacks.
+            return {name: result[tf.newaxis] for name, result in results.items()}
+        return results
+
+    def _compute_gradients(
+        self,
+        images: tf.Tensor,
+        labels: tf.Tensor,
+        image_count: tf.Tensor,
+        generator_weights: list[tf.Tensor],
+        discriminator_weights: list[tf.Tensor],
+        statistics: list[tf.Tensor],
+    ) -> Step:
+        """Forward and backward passes; changes no variable."""
+        state = [
+            *zip(self.generator.trainable_variables, generator_weights, strict=True),
+            *zip(self.discriminator.trainable_variables, discriminator_weights, strict=True),
+            *zip(self._statistics, statistics, strict=True),
+        ]
         # Each tape watches one network alone, so that neither gradient goes back where it is not asked for.
         with (
+            keras.StatelessScope(state) as scope,
             tf.GradientTape(watch_accessed_variables=False) as generator_tape,
             tf.GradientTape(watch_accessed_variables=False) as discriminator_tape,
         ):
             generator_tape.watch(generator_weights)
             discriminator_tape.watch(discriminator_weights)
-            passes = self._training_passes(images, labels)  # lines 2 and 3
-            terms = self._loss_terms(images, labels, passes)  # lines 6 to 10
-        generator_gradients = generator_tape.gradient(terms["generator_loss"], generator_weights)
-        discriminator_gradients = discriminator_tape.gradient(terms["discriminator_loss"], discriminator_weights)
-        self.generator_optimizer.apply(generator_gradients, self.generator.trainable_variables)  # line 12
-        self.discriminator_optimizer.apply(discriminator_gradients, self.discriminator.trainable_variables)  # line 13
-        self._draw_discriminator_anew(terms["discriminator_loss"] < self.reinit_threshold)  # δ
-        self._update_loss_means(labels, terms)
-        return self.get_metrics_result()
+            terms = self._loss_terms(images, labels, self._training_passes(images, labels))
+            optimizers = (self.generator_optimizer, self.discriminator_optimizer)
+            generator_loss, discriminator_loss = (
+                optimizer.scale_loss(tf.reduce_sum(terms[name]) / image_count)
+                for name, optimizer in zip(BATCH_TERMS, optimizers, strict=True)
+            )
+        return Step(
+            generator_tape.gradient(generator_loss, generator_weights),
+            discriminator_tape.gradient(discriminator_loss, discriminator_weights),
+            [scope.get_current_value(variable) for variable in self._statistics],
+            terms,
+        )
 
-    def test_step(self, data: Any) -> dict[str, tf.Tensor]:
-        """The losses of a batch by the moving statistics, nothing learned."""
-        images, labels = _unpack(data)
-        terms = self._loss_terms(images, labels, self._passes(images, training=False))
-        self._update_loss_means(labels, terms)
-        return {name: mean.result() for name, mean in self.loss_means.items()}
+    def _xla_pays(self) -> bool:
+        """On the CPUs measured so far TensorFlow's own kernels are faster."""
+        shares_statistics = self.distribute_strategy.num_replicas_in_sync > 1 and bool(self._batch_normalizations)
+        return bool(tf.config.list_physical_devices("GPU")) and not shares_statistics
+
+    @property
+    def _batch_normalizations(self) -> list[BatchNormalization]:
+        layers = [*self.generator.layers, *self.discriminator.layers]
+        return [layer for layer in layers if isinstance(layer, BatchNormalization)]
+
+    @property
+    def _statistics(self) -> list[keras.Variable]:
+        return [*self.generator.non_trainable_variables, *self.discriminator.non_trainable_variables]
 
     def _training_passes(self, images: tf.Tensor, labels: tf.Tensor) -> Passes:
         if self.anomaly_normalization == "joint":
@@ -209,7 +297,7 @@ class AGAD(keras.Model):
         return Passes(reconstruction, re_reconstruction, logits, latent, reconstruction_logits, reconstruction_latent)
 
     def _loss_terms(self, images: tf.Tensor, labels: tf.Tensor, passes: Passes) -> dict[str, tf.Tensor]:
-        """Every term by its name, one value an image; the two losses averaged over the batch."""
+        """Every term by its name, one value an image."""
         contextual = losses.contextual_loss(images, passes.reconstruction)
         contextual_adversarial = losses.contextual_adversarial_distance(passes.reconstruction, passes.re_reconstruction)
         latent = losses.latent_loss(passes.latent, passes.reconstruction_latent)
@@ -223,7 +311,7 @@ class AGAD(keras.Model):
         )
         anomaly_losses = losses.anomaly_loss(fake, distance, latent, self.loss_weights)
         return {
-            "generator_loss": tf.reduce_mean(losses.total_loss(labels, anomaly_losses, normality_losses)),
+            "generator_loss": losses.total_loss(labels, anomaly_losses, normality_losses),
             "adversarial_loss": adversarial,
             "contextual_loss": contextual,
             "contextual_adversarial_distance": contextual_adversarial,
@@ -231,7 +319,7 @@ class AGAD(keras.Model):
             "anomaly_adversarial_loss": fake,
             "anomaly_distance": distance,
             "anomaly_latent_loss": latent,
-            "discriminator_loss": tf.reduce_mean(losses.discriminator_loss(labels, real, fake, anomaly)),
+            "discriminator_loss": losses.discriminator_loss(labels, real, fake, anomaly),
             "discriminator_real_loss": real,
             "discriminator_fake_loss": fake,
             "discriminator_anomaly_loss": anomaly,
@@ -242,8 +330,10 @@ class AGAD(keras.Model):
 
         With its weights go its moving statistics and its optimizer's state, but for the learning rate.
         """
+        optimizer = self.discriminator_optimizer
+        optimizer = getattr(optimizer, "inner_optimizer", optimizer)  # of a LossScaleOptimizer
         variables = self.discriminator.variables
-        state = [v for v in self.discriminator_optimizer.variables if v.name != "learning_rate"]
+        state = [v for v in optimizer.variables if v.name != "learning_rate"]
         # The seed comes from the step, not from a generator with a state of its own: a resumed run, and
         # every replica, draws the same weights.
         step = tf.cast(self.generator_optimizer.iterations.value, tf.int32)
@@ -255,9 +345,18 @@ class AGAD(keras.Model):
             ),
             lambda: [tf.identity(variable.value) for variable in [*variables, *state]],
         )
-        for variable, value in zip([*variables, *state], values, strict=True):
-            variable.assign(value)
-        self.discriminator_resets.update_state(tf.cast(collapsed, tf.float32))
+        self._assign([*variables, *state], values)
+        resets = tf.cast(collapsed, tf.float32) / self.distribute_strategy.num_replicas_in_sync
+        self.discriminator_resets.update_state(resets)
+
+    def _assign(self, variables: list[keras.Variable], values: list[tf.Tensor]) -> None:
+        """Gives variables their values in every replica; a replica alone may not write what all of them share."""
+
+        def update(strategy: tf.distribute.Strategy, values: list[tf.Tensor]) -> None:
+            for variable, value in zip(variables, values, strict=True):
+                strategy.extended.update(variable.value, lambda v, new: v.assign(new), args=(value,), group=False)
+
+        tf.distribute.get_replica_context().merge_call(update, args=(values,))
 
     def _update_loss_means(self, labels: tf.Tensor, terms: dict[str, tf.Tensor]) -> None:
         """Adds a batch to the epoch's means."""
@@ -293,8 +392,9 @@ class AGAD(keras.Model):
 
     def get_compile_config(self) -> dict[str, Any]:
         """Both optimizers and how steps are run, for `keras.models.load_model` to go on training with."""
-        names = ("generator_optimizer", "discriminator_optimizer", "run_eagerly", "steps_per_execution", "jit_compile")
-        return {name: keras.saving.serialize_keras_object(getattr(self, name)) for name in names}
+        names = ("generator_optimizer", "discriminator_optimizer", "run_eagerly", "steps_per_execution")
+        settings = {name: keras.saving.serialize_keras_object(getattr(self, name)) for name in names}
+        return {**settings, "jit_compile": self.compiles_gradients}
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
         """Compiles with what `get_compile_config` describes."""

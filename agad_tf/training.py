@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import keras
-import tensorflow as tf
 
 from agad_tf.callbacks import (
     Checkpoints,
@@ -16,9 +15,10 @@ from agad_tf.callbacks import (
     read_family_scores,
 )
 from agad_tf.config import ExperimentConfig, RunError, read_config, require_same_settings
-from agad_tf.data.pipeline import plan_batches, training_batches
+from agad_tf.data.pipeline import BatchPlan, plan_batches, training_batches
 from agad_tf.data.protocols import OneClassTask, one_class_task
 from agad_tf.data.sources import Source, load_source
+from agad_tf.distribution import build_strategy, describe, folder_to_write, is_chief
 from agad_tf.evaluation.metrics import detection_metrics
 from agad_tf.evaluation.protocols import PROTOCOLS, Scorer
 from agad_tf.evaluation.thresholds import detector_threshold
@@ -73,7 +73,10 @@ class Workdir:
 
 
 def train(config: ExperimentConfig) -> None:
-    """Trains, evaluates and exports; goes on where an earlier call with the same settings was interrupted."""
+    """Trains, evaluates and exports; goes on where an earlier call with the same settings was interrupted.
+
+    Of several workers each trains, and the chief alone does the rest.
+    """
     workdir = Workdir(config.folder)
     if workdir.config.exists():
         require_same_settings(read_config(workdir.root), config)
@@ -81,42 +84,66 @@ def train(config: ExperimentConfig) -> None:
         print_table(read_results(workdir.results))
         print(f"{workdir.root} holds the finished run; --mode=evaluate measures it again.")
         return
+    strategy = build_strategy(config)
     source, task = _load(config)
-    plan = plan_batches(task.train, config.batch_size, config.min_anomalies)
-    # Written only now: flags that turned out not to fit the data must not stand in the way of better ones.
-    workdir.checkpoints.mkdir(parents=True, exist_ok=True)
-    write_whole(workdir.config, lambda file: file.write(config.to_flagfile()))
-    print(f"The run is in {workdir.root}")
-
-    model = build_model(config, source.channels)
-    checkpoints = Checkpoints(model, workdir.checkpoints)
-    first_epoch = checkpoints.restore()
-    if first_epoch:
-        print(f"Continuing after epoch {first_epoch} of {config.epochs}.")
-    if first_epoch < config.epochs:
-        epoch_scores = EpochScores(task, Scorer(model, config.batch_size), workdir.family_scores)
-        with Interruption() as interruption:
-            model.fit(
-                training_batches(task.train, config.image_size, plan, config.epochs, config.seed, first_epoch),
-                steps_per_epoch=plan.steps_per_epoch,
-                initial_epoch=first_epoch,
-                epochs=config.epochs,
-                shuffle=False,
-                verbose=0,
-                callbacks=[
-                    *_learning_rate_schedule(config),
-                    epoch_scores,
-                    Summaries(workdir.tensorboard, task, epoch_scores),
-                    Progress(plan.steps_per_epoch, config.epochs, first_epoch),
-                    checkpoints,
-                    interruption,
-                ],
-            )
-    results = _measure(config, workdir, source, task, (model, checkpoints))
-    export_saved_model(model, results["detector_threshold"], workdir.saved_model)
+    plan = plan_batches(task.train, config.batch_size, config.min_anomalies, strategy.num_replicas_in_sync)
+    with folder_to_write(strategy, workdir.root) as folder:
+        own = Workdir(folder)
+        # Written only now: flags that turned out not to fit the data must not stand in the way of better ones.
+        own.checkpoints.mkdir(parents=True, exist_ok=True)
+        write_whole(own.config, lambda file: file.write(config.to_flagfile()))
+        with strategy.scope():
+            model = build_model(config, source.channels, plan.steps_per_epoch)
+        print(f"The run is in {workdir.root}\n{describe(model)}")
+        checkpoints = Checkpoints(model, own.checkpoints)
+        first_epoch = checkpoints.restore(workdir.checkpoints)
+        if first_epoch:
+            print(f"Continuing after epoch {first_epoch} of {config.epochs}.")
+        if first_epoch < config.epochs:
+            _fit(config, own, task, plan, model, checkpoints, first_epoch)
+    if not is_chief(strategy):
+        return
+    # On one device, whatever it was trained on: what is measured and exported is what the checkpoint holds.
+    trained = _restore(config, workdir, source.channels)
+    results = _measure(config, workdir, source, task, trained)
+    export_saved_model(trained[0], results["detector_threshold"], workdir.saved_model)
     write_results(workdir.results, results)
     print_table(results)
     print(f"The detector is in {workdir.saved_model}; look at the run with: tensorboard --logdir {workdir.tensorboard}")
+
+
+def _fit(
+    config: ExperimentConfig,
+    workdir: Workdir,
+    task: OneClassTask,
+    plan: BatchPlan,
+    model: AGAD,
+    checkpoints: Checkpoints,
+    first_epoch: int,
+) -> None:
+    epoch_scores = EpochScores(task, Scorer(model, config.batch_size), workdir.family_scores)
+    batches = model.distribute_strategy.distribute_datasets_from_function(
+        lambda context: training_batches(
+            task.train, config.image_size, plan, config.epochs, config.seed, first_epoch, context
+        )
+    )
+    with Interruption() as interruption:
+        model.fit(
+            batches,
+            steps_per_epoch=plan.steps_per_epoch,
+            initial_epoch=first_epoch,
+            epochs=config.epochs,
+            shuffle=False,
+            verbose=0,
+            callbacks=[
+                *_learning_rate_schedule(config),
+                epoch_scores,
+                Summaries(workdir.tensorboard, task, epoch_scores),
+                Progress(plan.steps_per_epoch, config.epochs, first_epoch),
+                checkpoints,
+                interruption,
+            ],
+        )
 
 
 def evaluate(config: ExperimentConfig) -> None:
@@ -137,21 +164,23 @@ def export(config: ExperimentConfig) -> None:
     print(f"The detector is in {workdir.saved_model}.")
 
 
-def build_model(config: ExperimentConfig, channels: int) -> AGAD:
+def build_model(config: ExperimentConfig, channels: int, steps_per_epoch: int = 1) -> AGAD:
     """Builds and compiles the model of an experiment, with its initial weights.
 
     Args:
         config: the experiment.
         channels: of the images, 1 or 3.
+        steps_per_epoch: of the training; steps are executed in equal parts of it.
 
     Returns:
         The compiled model.
     """
     keras.utils.set_random_seed(config.seed)
     image_shape = (config.image_size, config.image_size, channels)
+    policy = "float32" if config.mixed_precision == "none" else f"mixed_{config.mixed_precision}"
     model = AGAD(
-        build_generator(config.generator, image_shape, config.width, config.normalization, seed=config.seed),
-        build_discriminator(image_shape, config.width, config.normalization, seed=config.seed),
+        build_generator(config.generator, image_shape, config.width, config.normalization, config.seed, policy),
+        build_discriminator(image_shape, config.width, config.normalization, config.seed, policy),
         contextual_adversarial=config.contextual_adversarial,
         anomaly_distance=config.anomaly_distance,
         anomaly_normalization=config.anomaly_normalization,
@@ -165,22 +194,27 @@ def build_model(config: ExperimentConfig, channels: int) -> AGAD:
         reinit_threshold=config.reinit_threshold,
         seed=config.seed,
     )
-    optimizers = [keras.optimizers.Adam(config.learning_rate, config.beta_1, config.beta_2) for _ in range(2)]
-    model.compile(*optimizers, jit_compile=_compiles_with_xla(config))
+    jit_compile: dict[str, bool | str] = {"auto": "auto", "true": True, "false": False}
+    equal_parts = (n for n in range(config.steps_per_execution, 0, -1) if steps_per_epoch % n == 0)
+    model.compile(
+        _optimizer(config),
+        _optimizer(config),
+        jit_compile[config.jit_compile],
+        steps_per_execution=next(equal_parts),
+    )
     return model
+
+
+def _optimizer(config: ExperimentConfig) -> keras.optimizers.Optimizer:
+    adam = keras.optimizers.Adam(config.learning_rate, config.beta_1, config.beta_2)
+    # Small gradients would be 0 in float16; bfloat16 has the range of float32.
+    return keras.optimizers.LossScaleOptimizer(adam) if config.mixed_precision == "float16" else adam
 
 
 def _learning_rate_schedule(config: ExperimentConfig) -> list[keras.callbacks.Callback]:
     if config.learning_rate_schedule == "constant":
         return []
     return [CosineLearningRate(config.learning_rate, config.epochs)]
-
-
-def _compiles_with_xla(config: ExperimentConfig) -> bool:
-    if config.jit_compile != "auto":
-        return config.jit_compile == "true"
-    # On the CPUs measured so far TensorFlow's own kernels are faster.
-    return bool(tf.config.list_physical_devices("GPU"))
 
 
 def _load(config: ExperimentConfig) -> tuple[Source, OneClassTask]:
@@ -199,7 +233,7 @@ def _load(config: ExperimentConfig) -> tuple[Source, OneClassTask]:
 def _restore(config: ExperimentConfig, workdir: Workdir, channels: int) -> tuple[AGAD, Checkpoints]:
     model = build_model(config, channels)
     checkpoints = Checkpoints(model, workdir.checkpoints)
-    if checkpoints.restore() < config.epochs:
+    if checkpoints.restore(workdir.checkpoints) < config.epochs:
         raise RunError(f"The run in {workdir.root} is not finished; continue it with --mode=train.")
     return model, checkpoints
 

@@ -121,7 +121,8 @@ def test_each_network_takes_adams_step_for_its_own_loss(build_model, batch, name
     before = values(variables)
     with tf.GradientTape() as tape:
         terms = model._loss_terms(images, labels, model._passes(images, training=True))
-    gradients = tape.gradient(terms[f"{name}_loss"], [variable.value for variable in variables])
+        loss = tf.reduce_mean(terms[f"{name}_loss"])
+    gradients = tape.gradient(loss, [variable.value for variable in variables])
     stepped = build_model()
     stepped.train_on_batch(*batch)
     for old, new, gradient in zip(before, getattr(stepped, name).trainable_variables, gradients, strict=True):

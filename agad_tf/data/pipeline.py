@@ -38,24 +38,36 @@ def to_network_input(images: tf.Tensor, image_size: int) -> tf.Tensor:
     return images / 127.5 - 1.0
 
 
-def plan_batches(train: Split, batch_size: int, min_anomalies: int) -> BatchPlan:
+def plan_batches(train: Split, batch_size: int, min_anomalies: int, replicas: int = 1) -> BatchPlan:
     """Divides a batch between normals and anomalies: their share of the training set, yet never below the least.
 
     Args:
         train: the training images.
         batch_size: images in a batch; at least 2 where the training set has anomalies.
         min_anomalies: least number of anomalies in a batch, where the training set has any (Section 3.3.2).
+        replicas: how many share a batch evenly.
 
     Returns:
         The plan; an epoch passes once over the normal images, in whole batches.
 
     Raises:
-        UsageError: the training set has fewer normal images than one batch needs.
+        UsageError: the training set has fewer normal images than one batch needs, or a replica would be left
+            without its share of the batch or of its anomalies.
     """
     normal_count = int(np.sum(train.labels == NORMAL))
     share = 1 - normal_count / len(train.labels)
     anomalies = min(max(min_anomalies, round(batch_size * share)), batch_size - 1) if share else 0
     normals = batch_size - anomalies
+    if batch_size % replicas:
+        raise UsageError(
+            f"--batch_size={batch_size} cannot be shared evenly by {replicas} replicas; "
+            f"choose a multiple of {replicas}."
+        )
+    if anomalies and min(normals, anomalies) < replicas:
+        raise UsageError(
+            f"A batch of {normals} normal images and {anomalies} anomalies does not give each of {replicas} replicas "
+            "both kinds; raise --batch_size and --min_anomalies or use fewer devices."
+        )
     if normals > normal_count:
         raise UsageError(
             f"A batch of --batch_size={batch_size} needs {normals} normal images, and the training set has "
@@ -65,12 +77,18 @@ def plan_batches(train: Split, batch_size: int, min_anomalies: int) -> BatchPlan
 
 
 def training_batches(
-    train: Split, image_size: int, plan: BatchPlan, epochs: int, seed: int, first_epoch: int = 0
+    train: Split,
+    image_size: int,
+    plan: BatchPlan,
+    epochs: int,
+    seed: int,
+    first_epoch: int = 0,
+    context: tf.distribute.InputContext | None = None,
 ) -> tf.data.Dataset:
-    """All batches of a training run, or of what is left of it.
+    """All batches of a training run, or of what is left of it, or a worker's part of them.
 
     The order within an epoch follows from the seed and the epoch's number alone, so that a run that is resumed
-    sees what an unbroken one would have seen.
+    sees what an unbroken one would have seen, and so does one that is shared by replicas.
 
     Args:
         train: the training images.
@@ -79,26 +97,35 @@ def training_batches(
         epochs: number of the epoch to end before.
         seed: of the order.
         first_epoch: number of the epoch to begin with.
+        context: which worker's part; by default all is one's own.
 
     Returns:
         Dataset of images, float32 (batch, image_size, image_size, channels) in [-1, 1], and labels, float32
-        (batch,): normals first, then `plan.anomalies` anomalies.
+        (batch,): `plan.anomalies` anomalies spread evenly among normals. With a context the elements are the
+        batches of this worker's replicas one after the other: equal parts of a batch, each with its share of
+        anomalies.
     """
-    normals = _network_inputs(train.of_label(NORMAL).images, image_size)
-    anomalies = _network_inputs(train.of_label(ABNORMAL).images, image_size)
-    labels = tf.constant([0.0] * plan.normals + [1.0] * plan.anomalies)
+    context = context or tf.distribute.InputContext()
+    replicas = context.num_replicas_in_sync
+    own_replicas = replicas // context.num_input_pipelines
+    first_replica = context.input_pipeline_id * own_replicas
+    replica_batch = (plan.normals + plan.anomalies) // replicas
+    own_places = slice(first_replica * replica_batch, (first_replica + own_replicas) * replica_batch)
+
+    normals, anomalies = train.of_label(NORMAL), train.of_label(ABNORMAL)
+    images = _network_inputs(np.concatenate([normals.images, anomalies.images]), image_size)
+    normal_count = len(normals.images)
+    places = _spread_evenly(plan.normals, plan.anomalies)
 
     def one_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
         epoch_seed = tf.random.fold_in(tf.constant([seed, 0], tf.int64), epoch)
-        return tf.data.Dataset.from_tensor_slices(
-            (
-                _order(len(normals), plan.steps_per_epoch, plan.normals, epoch_seed),
-                _order(len(anomalies), plan.steps_per_epoch, plan.anomalies, epoch_seed),
-            )
-        )
+        normal_rows = _order(normal_count, plan.steps_per_epoch, plan.normals, epoch_seed)
+        anomaly_rows = _order(len(anomalies.images), plan.steps_per_epoch, plan.anomalies, epoch_seed)
+        rows = tf.gather(tf.concat([normal_rows, normal_count + anomaly_rows], axis=1), places, axis=1)
+        return tf.data.Dataset.from_tensor_slices(tf.reshape(rows[:, own_places], (-1, replica_batch)))
 
-    def batch(normal_rows: tf.Tensor, anomaly_rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        return tf.concat([tf.gather(normals, normal_rows), tf.gather(anomalies, anomaly_rows)], axis=0), labels
+    def batch(rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return tf.gather(images, rows), tf.cast(rows >= normal_count, tf.float32)
 
     return (
         tf.data.Dataset.range(first_epoch, epochs)
@@ -132,6 +159,17 @@ def _network_inputs(images: np.ndarray, image_size: int) -> tf.Tensor:
     if not len(images):
         return tf.zeros((0, image_size, image_size, images.shape[-1]))
     return tf.concat(list(scoring_batches(images, image_size)), axis=0)
+
+
+def _spread_evenly(normals: int, anomalies: int) -> np.ndarray:
+    """Where the images of a batch go that lists normals first, so that any equal parts of it hold equal shares.
+
+    Returns:
+        int (normals + anomalies,): for each place in the batch, the number of its image in the list.
+    """
+    places = np.arange(normals + anomalies + 1) * anomalies // (normals + anomalies)
+    is_anomaly = np.diff(places)
+    return np.where(is_anomaly, normals + places[:-1], np.cumsum(1 - is_anomaly) - 1)
 
 
 def _order(count: int, steps: int, per_step: int, seed: tf.Tensor) -> tf.Tensor:

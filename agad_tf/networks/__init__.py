@@ -22,6 +22,7 @@ def build_generator(
     width: float = 1.0,
     normalization: str = "batch",
     seed: int | None = None,
+    dtype_policy: str = "float32",
 ) -> keras.Model:
     """Builds a generator G with initial weights.
 
@@ -31,6 +32,7 @@ def build_generator(
         width: scale of the number of filters, positive; 1 is the paper's.
         normalization: "batch", "group", "instance" or "none".
         seed: of the initial weights; None draws one from Python's `random`.
+        dtype_policy: "float32", "mixed_bfloat16" or "mixed_float16"; weights and outputs are float32 in any case.
 
     Returns:
         A Keras model that maps images, float (batch, height, width, channels) in [-1, 1], to their
@@ -46,7 +48,7 @@ def build_generator(
     if name not in GENERATORS:
         raise ValueError(f"Unknown generator '{name}'; choose one of {', '.join(GENERATORS)}.")
     builder = getattr(import_module(f"agad_tf.networks.{name}"), name)
-    return _build(builder, image_shape, width, normalization, seed)
+    return _build(builder, image_shape, width, normalization, seed, dtype_policy)
 
 
 def build_discriminator(
@@ -54,6 +56,7 @@ def build_discriminator(
     width: float = 1.0,
     normalization: str = "batch",
     seed: int | None = None,
+    dtype_policy: str = "float32",
 ) -> keras.Model:
     """Builds the discriminator D with initial weights.
 
@@ -62,6 +65,7 @@ def build_discriminator(
         width: scale of the number of filters, positive; 1 is the paper's.
         normalization: "batch", "group", "instance" or "none".
         seed: of the initial weights; None draws one from Python's `random`.
+        dtype_policy: "float32", "mixed_bfloat16" or "mixed_float16"; weights and outputs are float32 in any case.
 
     Returns:
         A Keras model that maps images, float (batch, height, width, channels) in [-1, 1], to logits,
@@ -71,11 +75,16 @@ def build_discriminator(
     Raises:
         ValueError: an argument out of its range; the message says which and what is allowed.
     """
-    return _build(discriminator, image_shape, width, normalization, seed)
+    return _build(discriminator, image_shape, width, normalization, seed, dtype_policy)
 
 
 def _build(
-    builder: Builder, image_shape: tuple[int, int, int], width: float, normalization: str, seed: int | None
+    builder: Builder,
+    image_shape: tuple[int, int, int],
+    width: float,
+    normalization: str,
+    seed: int | None,
+    dtype_policy: str,
 ) -> keras.Model:
     height, image_width, channels = image_shape
     if height != image_width or height < SIZE_MULTIPLE or height % SIZE_MULTIPLE:
@@ -89,5 +98,10 @@ def _build(
         raise ValueError(f"Width is {width}; it must be a positive number, 1 for the paper's networks.")
     if normalization not in NORMALIZATIONS:
         raise ValueError(f"Unknown normalization '{normalization}'; choose one of {', '.join(NORMALIZATIONS)}.")
-    network = builder((height, image_width, channels), width, normalization)
+    policy_before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(dtype_policy)
+    try:
+        network = builder((height, image_width, channels), width, normalization)
+    finally:
+        keras.config.set_dtype_policy(policy_before)
     return initialize(network, random.randrange(2**31) if seed is None else seed)

@@ -3,7 +3,8 @@
 import keras
 from keras import layers
 
-from agad_tf.networks.layers import convolution, normalize, scaled_filters
+from agad_tf.networks.convolutions import Convolution
+from agad_tf.networks.layers import as_float32, convolution, normalize, scaled_filters
 
 FILTERS = (64, 128)
 LEAK = 0.2
@@ -29,5 +30,5 @@ def discriminator(image_shape: tuple[int, int, int], width: float, normalization
     for filters in FILTERS:
         x = convolution(x, scaled_filters(filters, width), 4, 2, normalization)
         x = layers.LeakyReLU(LEAK)(normalize(x, normalization))
-    logits = layers.Conv2D(1, 4, padding="same", name="classifier")(x)
-    return keras.Model(images, [logits, x], name="discriminator")
+    logits = Convolution(1, 4, padding="same", name="classifier")(x)
+    return keras.Model(images, [as_float32(logits), as_float32(x)], name="discriminator")

@@ -45,4 +45,4 @@ def encoder_decoder(image_shape: tuple[int, int, int], width: float, normalizati
     for count in reversed(filters[:-1]):
         x = layers.ReLU()(normalize(transposed_convolution(x, count, 4, 2, normalization), normalization))
     x = transposed_convolution(x, channels, 4, 2, normalization)
-    return keras.Model(images, layers.Activation("tanh")(x), name="encoder_decoder")
+    return keras.Model(images, layers.Activation("tanh", dtype="float32")(x), name="encoder_decoder")

@@ -5,6 +5,9 @@ import math
 import keras
 from keras import layers
 
+from agad_tf.networks.convolutions import Convolution, TransposedConvolution
+from agad_tf.networks.normalization import BatchNormalization
+
 # Keras' own defaults (0.99 and 1e-3) differ from the family's: a run of a few hundred steps would be
 # over before statistics with momentum 0.99 have reached those of the data.
 BATCH_MOMENTUM = 0.9
@@ -20,7 +23,7 @@ def scaled_filters(filters: int, width: float) -> int:
 def normalize(x: keras.KerasTensor, normalization: str) -> keras.KerasTensor:
     """Applies the normalisation layer called `normalization`, one of `agad_tf.config.NORMALIZATIONS`."""
     if normalization == "batch":
-        return layers.BatchNormalization(momentum=BATCH_MOMENTUM, epsilon=BATCH_EPSILON)(x)
+        return BatchNormalization(momentum=BATCH_MOMENTUM, epsilon=BATCH_EPSILON)(x)
     if normalization == "group":
         return layers.GroupNormalization(groups=math.gcd(GROUPS, x.shape[-1]), epsilon=BATCH_EPSILON)(x)
     if normalization == "instance":
@@ -32,11 +35,16 @@ def convolution(
     x: keras.KerasTensor, filters: int, kernel_size: int, strides: int, normalization: str
 ) -> keras.KerasTensor:
     """Convolution; its bias is left out where a normalisation would cancel it, as in the family."""
-    return layers.Conv2D(filters, kernel_size, strides, "same", use_bias=normalization == "none")(x)
+    return Convolution(filters, kernel_size, strides, "same", use_bias=normalization == "none")(x)
 
 
 def transposed_convolution(
     x: keras.KerasTensor, filters: int, kernel_size: int, strides: int, normalization: str
 ) -> keras.KerasTensor:
     """Transposed convolution, with a bias on the same terms as `convolution`."""
-    return layers.Conv2DTranspose(filters, kernel_size, strides, "same", use_bias=normalization == "none")(x)
+    return TransposedConvolution(filters, kernel_size, strides, "same", use_bias=normalization == "none")(x)
+
+
+def as_float32(x: keras.KerasTensor) -> keras.KerasTensor:
+    """What leaves a network is float32, whatever it computes in: losses and scores are sums of many terms."""
+    return layers.Activation("linear", dtype="float32")(x)

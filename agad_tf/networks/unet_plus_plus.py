@@ -32,7 +32,7 @@ def up_node(
 
 def image_head(x: keras.KerasTensor, channels: int, normalization: str) -> keras.KerasTensor:
     """From the last node of the top level to an image in [-1, 1]."""
-    return layers.Activation("tanh")(convolution(layers.ReLU()(x), channels, 1, 1, normalization))
+    return layers.Activation("tanh", dtype="float32")(convolution(layers.ReLU()(x), channels, 1, 1, normalization))
 
 
 def unet_plus_plus(image_shape: tuple[int, int, int], width: float, normalization: str) -> keras.Model:

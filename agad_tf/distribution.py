@@ -1,0 +1,85 @@
+"""One machine to many: the devices that train, and what a worker may write."""
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import tensorflow as tf
+
+from agad_tf.config import ExperimentConfig, UsageError
+from agad_tf.model import AGAD
+
+
+def build_strategy(config: ExperimentConfig) -> tf.distribute.Strategy:
+    """Finds the devices that the flags ask for, and gives TensorFlow's way of training on them.
+
+    Must come before TensorFlow touches a device: `--devices=CPU:0,CPU:1` divides the processor in two.
+
+    Args:
+        config: the experiment.
+
+    Returns:
+        MultiWorkerMirroredStrategy, MirroredStrategy, OneDeviceStrategy, or the default without any.
+
+    Raises:
+        UsageError: there is no such device, or no cluster to be part of.
+    """
+    in_cluster = "TF_CONFIG" in os.environ
+    if config.strategy == "multi_worker" or (config.strategy == "auto" and in_cluster):
+        if not in_cluster:
+            raise UsageError(
+                "--strategy=multi_worker finds the other workers in the environment variable TF_CONFIG, which is not "
+                "set; README says how to start a cluster."
+            )
+        return tf.distribute.MultiWorkerMirroredStrategy()
+    devices = _logical_devices(config.devices)
+    if config.strategy == "mirrored" or (config.strategy == "auto" and len(devices) > 1):
+        return tf.distribute.MirroredStrategy(devices)
+    return tf.distribute.OneDeviceStrategy(devices[0]) if config.devices else tf.distribute.get_strategy()
+
+
+def is_chief(strategy: tf.distribute.Strategy) -> bool:
+    """Whether this process is the one that writes: the only one, or the chief of its cluster."""
+    resolver = strategy.cluster_resolver
+    if resolver is None or resolver.task_type is None:
+        return True
+    first = "chief" if "chief" in resolver.cluster_spec().jobs else "worker"
+    return (resolver.task_type, resolver.task_id) == (first, 0)
+
+
+@contextlib.contextmanager
+def folder_to_write(strategy: tf.distribute.Strategy, folder: Path) -> Iterator[Path]:
+    """The folder of the run for the chief; one that is gone afterwards for all others.
+
+    All workers carry out the same calls, as saving what they share takes all of them, and one set of files is kept.
+    """
+    if is_chief(strategy):
+        yield folder
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        yield Path(scratch)
+
+
+def describe(model: AGAD) -> str:
+    """One line on what trains, and whether XLA compiles it."""
+    strategy = model.distribute_strategy
+    kind = "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
+    replicas = strategy.num_replicas_in_sync
+    compiled = "compiled by XLA" if model.compiles_gradients else "TensorFlow's own kernels, without XLA"
+    return f"Training on {kind}, {replicas} replica{'s' if replicas > 1 else ''}; {compiled}."
+
+
+def _logical_devices(names: tuple[str, ...]) -> list[str]:
+    processors = [int(name.removeprefix("CPU:")) for name in names if name.startswith("CPU:")]
+    if processors and max(processors) > 0:
+        tf.config.set_logical_device_configuration(
+            tf.config.list_physical_devices("CPU")[0],
+            [tf.config.LogicalDeviceConfiguration() for _ in range(max(processors) + 1)],
+        )
+    available = [device.name.removeprefix("/device:") for device in tf.config.list_logical_devices()]
+    missing = [name for name in names if name not in available]
+    if missing:
+        raise UsageError(f"There is no device {missing[0]}; this machine has {', '.join(available)}.")
+    return list(names) or [name for name in available if name.startswith("GPU")] or ["CPU:0"]
