@@ -7,6 +7,7 @@ from agad_tf import losses
 from agad_tf.config import GENERATORS
 from agad_tf.model import AGAD, call_keeping_statistics
 from agad_tf.networks import build_discriminator, build_generator
+from tests.flops import least_flops, profiled_flops
 
 
 def values(variables):
@@ -322,42 +323,12 @@ def test_wrong_choices_are_refused(build_model, options, complaint):
         build_model(**options)
 
 
-def forward_flops(network, size):
-    """Floating-point operations of a network's convolutions for one image, two a multiplication."""
-    counts = []
-    for layer in network.layers:
-        if isinstance(layer, keras.layers.Conv2D | keras.layers.Conv2DTranspose):
-            # A transposed convolution is its convolution's gradient: its positions are those of its input.
-            smaller = layer.input if isinstance(layer, keras.layers.Conv2DTranspose) else layer.output
-            counts.append(2 * int(np.prod(layer.kernel.shape)) * int(np.prod(smaller.shape[1:3])))
-    assert size == network.input_shape[1]
-    return counts
-
-
-def least_flops(generator, discriminator, size):
-    """What the shapes allow: derived in BUILD_NOTES.md, "Floating-point work of a step"."""
-    g, d = forward_flops(generator, size), forward_flops(discriminator, size)
-    generator_passes = 2 * sum(g) + 2 * sum(g) + (2 * sum(g) - g[0])
-    discriminator_of_image = sum(d) + sum(d) + (sum(d) - d[0])
-    discriminator_of_reconstruction = sum(d) + sum(d) + sum(d) + (sum(d) - d[0])
-    return generator_passes + discriminator_of_image + discriminator_of_reconstruction
-
-
-def profiled_flops(model, batch_size):
-    """What TensorFlow's profiler counts in the graph of a step, before anything is pruned from it."""
-    step = tf.function(lambda images: model.train_step((images,)))
-    graph = step.get_concrete_function(tf.TensorSpec((batch_size, *model.generator.input_shape[1:]))).graph
-    options = tf.compat.v1.profiler.ProfileOptionBuilder.float_operation()
-    options["output"] = "none"
-    return tf.compat.v1.profiler.profile(graph, options=options).total_float_ops
-
-
 @pytest.mark.parametrize("name", GENERATORS)
 def test_a_step_does_no_more_floating_point_work_than_the_shapes_demand(name):
-    size, batch_size = 32, 4
+    batch_size = 4
     model = AGAD(build_generator(name, seed=0), build_discriminator(seed=0))
     model.compile()
-    least = batch_size * least_flops(model.generator, model.discriminator, size)
+    least = batch_size * least_flops(model.generator, model.discriminator)
     found = profiled_flops(model, batch_size)
     # `pytest -s` shows the figures of BUILD_NOTES.md.
     print(f"{name}: least {least / batch_size / 1e9:.4f} GFLOP an image, profiled {found / least:.4f} times that")

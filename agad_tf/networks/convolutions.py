@@ -27,7 +27,7 @@ class Convolution(layers.Conv2D):
     def convolution_op(self, inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
         """The convolution without its bias."""
         stride = self.strides[0]
-        if self.kernel_size[0] == stride:
+        if self.kernel_size[0] == stride > 1:
             return _patches_times_kernel(inputs, kernel, stride)
         return _convolution(stride, inputs.shape[1])(inputs, tf.convert_to_tensor(kernel))
 
@@ -40,7 +40,7 @@ class TransposedConvolution(layers.Conv2DTranspose):
         """Transposed convolution and bias."""
         stride = self.strides[0]
         kernel = tf.convert_to_tensor(self.kernel)
-        if self.kernel_size[0] == stride:
+        if self.kernel_size[0] == stride > 1:
             outputs = _kernel_to_patches(inputs, kernel, stride)
         else:
             outputs = _transposed_convolution(stride, inputs.shape[1] * stride)(inputs, kernel)

@@ -18,32 +18,31 @@ class BatchNormalization(layers.BatchNormalization):
 
     def call(self, inputs: tf.Tensor, training: bool | None = None, mask: Any = None) -> tf.Tensor:
         """Normalises images, float (batch, height, width, channels), by channel."""
+        gamma, beta, *moving = (tf.convert_to_tensor(variable) for variable in self.variables)
         if not (training and self.trainable):
-            return self._fused(inputs, self.moving_mean, self.moving_variance)[0]
+            return _fused(inputs, gamma, beta, self.epsilon, *moving)[0]
         replica = tf.distribute.get_replica_context()
         if self.synchronized and replica is not None and replica.num_replicas_in_sync > 1:
-            outputs, mean, variance = _synchronized(self.epsilon)(
-                inputs, tf.convert_to_tensor(self.gamma), tf.convert_to_tensor(self.beta)
-            )
+            outputs, *batch = _synchronized(self.epsilon)(inputs, gamma, beta)
         else:
-            outputs, mean, variance = self._fused(inputs)
-            # The kernel gives the unbiased variance; the statistics are those that images are normalised by.
-            count = tf.cast(tf.size(inputs) // tf.shape(inputs)[-1], variance.dtype)
-            variance *= (count - 1) / count
-        for moving, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
-            moving.assign(moving * self.momentum + batch * (1 - self.momentum))
+            outputs, *batch = _fused(inputs, gamma, beta, self.epsilon)
+        for variable, before, new in zip((self.moving_mean, self.moving_variance), moving, batch, strict=True):
+            variable.assign(before * self.momentum + new * (1 - self.momentum))
         return outputs
 
-    def _fused(self, inputs: tf.Tensor, mean: Any = None, variance: Any = None) -> tuple[tf.Tensor, ...]:
-        return tf.compat.v1.nn.fused_batch_norm(
-            inputs,
-            *(
-                None if value is None else tf.convert_to_tensor(value)
-                for value in (self.gamma, self.beta, mean, variance)
-            ),
-            epsilon=self.epsilon,
-            is_training=mean is None,
-        )
+
+def _fused(
+    inputs: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor, epsilon: float, *statistics: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Normalises by the given mean and variance, or else by those of the images; gives what it normalised by."""
+    outputs, mean, variance = tf.compat.v1.nn.fused_batch_norm(
+        inputs, gamma, beta, *statistics, epsilon=epsilon, is_training=not statistics
+    )
+    if not statistics:
+        # The kernel gives the unbiased estimate, and normalises by the variance of the images themselves.
+        count = _count(inputs)
+        variance *= (count - 1) / count
+    return outputs, mean, variance
 
 
 def _synchronized(epsilon: float) -> Any:
@@ -55,33 +54,33 @@ def _synchronized(epsilon: float) -> Any:
 
     @tf.custom_gradient
     def normalize(inputs: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor) -> Any:
-        x = tf.cast(inputs, tf.float32)
-        images = tf.cast(tf.size(x) // tf.shape(x)[-1], tf.float32)
-        count = _sum_over_replicas(images)
-        mean, mean_square = tf.unstack(_sum_over_replicas(_sums_by_channel(x, tf.square(x))) / count)
-        variance = tf.maximum(mean_square - tf.square(mean), 0.0)
-        inverse = tf.math.rsqrt(variance + epsilon)
-        scale = gamma * inverse
-        outputs = tf.cast(x * scale + (beta - mean * scale), inputs.dtype)
+        _, own_mean, own_variance = _fused(inputs, gamma, beta, epsilon)
+        own_count = _count(inputs)
+        own_sums = own_count * tf.stack([own_mean, own_variance + tf.square(own_mean), tf.ones_like(own_mean)])
+        total, square_total, count = tf.unstack(_sum_over_replicas(own_sums))
+        mean = total / count
+        variance = tf.maximum(square_total / count - tf.square(mean), 0.0)
+        outputs, *_ = _fused(inputs, gamma, beta, epsilon, mean, variance)
 
-        def gradient(upstream: tf.Tensor, *_: Any) -> tuple[tf.Tensor, ...]:
-            dy = tf.cast(upstream, tf.float32)
-            sums = _sums_by_channel(dy, dy * x)
-            dy_sum, dy_x_sum = tf.unstack(sums)
+        def gradient(upstream: tf.Tensor, *_: Any) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+            x, dy = tf.cast(inputs, tf.float32), tf.cast(upstream, tf.float32)
+            inverse = tf.math.rsqrt(variance + epsilon)
+            dbeta = tf.reduce_sum(dy, axis=(0, 1, 2))
+            dgamma = (tf.reduce_sum(dy * x, axis=(0, 1, 2)) - mean * dbeta) * inverse
             # γ and β get this replica's share of their gradients, as all weights do; x needs the whole sums.
-            dgamma = (dy_x_sum - mean * dy_sum) * inverse
-            dy_mean, dy_x_mean = tf.unstack(_sum_over_replicas(sums) / count)
-            slope = (dy_x_mean - mean * dy_mean) * tf.square(inverse)
-            dx = scale * (dy - slope * x + (slope * mean - dy_mean))
-            return tf.cast(dx, inputs.dtype), dgamma, dy_sum
+            dbeta_mean, dgamma_mean = tf.unstack(_sum_over_replicas(tf.stack([dbeta, dgamma])) / count)
+            slope = dgamma_mean * inverse
+            dx = gamma * inverse * (dy - slope * x + (slope * mean - dbeta_mean))
+            return tf.cast(dx, inputs.dtype), dgamma, dbeta
 
         return (outputs, tf.stop_gradient(mean), tf.stop_gradient(variance)), gradient
 
     return normalize
 
 
-def _sums_by_channel(first: tf.Tensor, second: tf.Tensor) -> tf.Tensor:
-    return tf.stack([tf.reduce_sum(each, axis=(0, 1, 2)) for each in (first, second)])
+def _count(images: tf.Tensor) -> tf.Tensor:
+    """How many values a channel has."""
+    return tf.cast(tf.size(images) // tf.shape(images)[-1], tf.float32)
 
 
 def _sum_over_replicas(value: tf.Tensor) -> tf.Tensor:

@@ -1,0 +1,130 @@
+"""Measures one configuration in a process of its own and prints one JSON line; `python -m tests.benchmarks` calls it.
+
+The step is timed in turns with a matrix product of the same precision: on a machine whose clock and neighbours change
+from minute to minute, the share of that product's rate is what can be compared.
+"""
+
+import argparse
+import json
+import os
+import resource
+import time
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+
+SIDE = 32
+MATRIX_SIDE = 2048
+WARM_UP = 3
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--framework", choices=["tensorflow", "torch"], default="tensorflow")
+    parser.add_argument("--generator", default="encoder_decoder")
+    parser.add_argument("--batch_size", type=int, default=256)
+    parser.add_argument("--precision", choices=["float32", "bfloat16"], default="float32")
+    parser.add_argument("--replicas", type=int, default=1)
+    parser.add_argument("--xla", type=int, default=0)
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--started", type=float, default=time.time())
+    options = parser.parse_args()
+    functions = {"tensorflow": _tensorflow, "torch": _torch}[options.framework](options)
+    functions["step"]()
+    result = {"seconds_to_first_step": time.time() - options.started}
+    times = _in_turns(functions, options.rounds)
+    for name in ("step", "score", "saved_model"):
+        if name in times:
+            result[f"{name}_ms"] = 1e3 * float(np.median(times[name]))
+    result["matmul_gflops"] = 2 * MATRIX_SIDE**3 / 1e9 / float(np.median(times["matmul"]))
+    result["peak_mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    result["gflop_per_image"] = _gflop_per_image(options.generator)
+    print(json.dumps(result))
+
+
+def _in_turns(functions, rounds):
+    times = {name: [] for name in functions}
+    for number in range(WARM_UP + rounds):
+        for name, function in functions.items():
+            start = time.perf_counter()
+            function()
+            if number >= WARM_UP:
+                times[name].append(time.perf_counter() - start)
+    return times
+
+
+def _images(options):
+    shape = (options.batch_size, SIDE, SIDE, 1)
+    return np.random.default_rng(0).uniform(-1, 1, shape).astype(np.float32)
+
+
+def _tensorflow(options):
+    import tensorflow as tf
+
+    if options.replicas > 1:
+        tf.config.set_logical_device_configuration(
+            tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * options.replicas
+        )
+        strategy = tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(options.replicas)])
+    else:
+        strategy = tf.distribute.get_strategy()
+    from agad_tf.export import Detector
+    from agad_tf.model import AGAD
+    from agad_tf.networks import build_discriminator, build_generator
+
+    policy = "float32" if options.precision == "float32" else "mixed_bfloat16"
+    with strategy.scope():
+        model = AGAD(
+            build_generator(options.generator, (SIDE, SIDE, 1), seed=0, dtype_policy=policy),
+            build_discriminator((SIDE, SIDE, 1), seed=0, dtype_policy=policy),
+        )
+        model.compile(jit_compile=bool(options.xla))
+    images = tf.constant(_images(options))
+    dataset = tf.data.Dataset.from_tensors((images, tf.zeros(options.batch_size))).repeat()
+    iterator = iter(strategy.experimental_distribute_dataset(dataset))
+    model.make_train_function()
+    matrix = tf.cast(tf.random.normal((MATRIX_SIDE, MATRIX_SIDE)), options.precision)
+    product = tf.function(tf.matmul)
+    functions = {
+        "step": lambda: float(np.mean(model.train_function(iterator)["generator_loss"])),
+        "matmul": lambda: product(matrix, matrix)[0, 0].numpy(),
+    }
+    if options.replicas == 1:
+        score = tf.function(model.anomaly_score, jit_compile=bool(options.xla))
+        functions["score"] = lambda: score(images).numpy()
+        if not options.xla:
+            raw = (images + 1) * 127.5
+            detector = Detector(model, 1.0)
+            functions["saved_model"] = lambda: detector.serve(raw)["score"].numpy()
+    return functions
+
+
+def _torch(options):
+    import torch
+
+    from tests.benchmarks.torch_peer import TorchPeer
+
+    torch.set_num_threads(os.cpu_count() or 1)
+    bfloat16 = options.precision == "bfloat16"
+    peer = TorchPeer(bfloat16=bfloat16)
+    images = torch.from_numpy(_images(options)).permute(0, 3, 1, 2)  # a view in channels_last
+    labels = torch.zeros(options.batch_size)
+    matrix = torch.randn(MATRIX_SIDE, MATRIX_SIDE, dtype=torch.bfloat16 if bfloat16 else torch.float32)
+    return {
+        "step": lambda: peer.train_step(images, labels),
+        "matmul": lambda: (matrix @ matrix)[0, 0].item(),
+        "score": lambda: peer.score(images).sum().item(),
+    }
+
+
+def _gflop_per_image(generator):
+    from agad_tf.networks import build_discriminator, build_generator
+    from tests.flops import least_flops
+
+    shape = (SIDE, SIDE, 1)
+    return least_flops(build_generator(generator, shape), build_discriminator(shape)) / 1e9
+
+
+if __name__ == "__main__":
+    main()
