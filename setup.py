@@ -6,7 +6,8 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 INIT = Path(__file__).with_name("agad_tf").joinpath("__init__.py").read_text(encoding="utf-8")
-TEST_REQUIREMENTS = ["pytest>=8", "pytest-xdist>=3"]
+BEAM_REQUIREMENTS = ["apache-beam[tfrecord]>=2.77,<3", "pyarrow>=16"]
+TEST_REQUIREMENTS = [*BEAM_REQUIREMENTS, "pytest>=8", "pytest-xdist>=3"]
 
 setup(
     name="agad_tf",
@@ -33,6 +34,7 @@ setup(
         "tqdm>=4.66",
     ],
     extras_require={
+        "beam": BEAM_REQUIREMENTS,
         "test": TEST_REQUIREMENTS,
         "dev": [*TEST_REQUIREMENTS, "mypy>=1.15", "ruff>=0.12"],
     },

@@ -2,19 +2,15 @@
 
 import contextlib
 import io
-import os
 import sys
 from collections.abc import Iterator, Sequence
-from typing import NoReturn, cast
+from typing import cast
 
-from absl import app, flags, logging
+from absl import app, flags
 
 from agad_tf import config as config_module
 from agad_tf.config import RunError, UsageError, config_from_flags, define_flags
-
-EXIT_FAILURE = 1
-EXIT_USAGE = 2
-EXIT_INTERRUPTED = 130
+from agad_tf.terminal import EXIT_FAILURE, EXIT_INTERRUPTED, EXIT_USAGE, silenced_start, stop
 
 define_flags(flags.FLAGS)
 
@@ -26,18 +22,18 @@ def main(arguments: Sequence[str]) -> None:
             raise UsageError(f"'{arguments[1]}' is not a flag; flags have the form --name=value, see --help.")
         config = config_from_flags(flags.FLAGS)
         # TensorFlow takes seconds to import; by now the flags are known to be right.
-        with _silenced_start():
+        with silenced_start():
             from agad_tf import training  # noqa: PLC0415
 
         run_mode = {"train": training.train, "evaluate": training.evaluate, "export": training.export}[config.mode]
         with _file_errors_of_tensorflow_as_os_errors():
             run_mode(config)
     except UsageError as error:
-        _stop(error, EXIT_USAGE)
+        stop(error, EXIT_USAGE)
     except (RunError, OSError) as error:
-        _stop(error, EXIT_FAILURE)
+        stop(error, EXIT_FAILURE)
     except KeyboardInterrupt:
-        _stop("Interrupted; the same command continues after the last finished epoch.", EXIT_INTERRUPTED)
+        stop("Interrupted; the same command continues after the last finished epoch.", EXIT_INTERRUPTED)
 
 
 def run() -> None:
@@ -55,10 +51,10 @@ def _parse_flags(arguments: Sequence[str]) -> list[str]:
     try:
         return flags.FLAGS(list(arguments))
     except flags.Error as error:
-        _stop(error, EXIT_USAGE)
-    except SystemExit as stop:
+        stop(error, EXIT_USAGE)
+    except SystemExit as end:
         # absl ends --help with 1; asking for help is no failure.
-        raise SystemExit(0 if stop.code == 1 else stop.code) from None
+        raise SystemExit(0 if end.code == 1 else end.code) from None
 
 
 @contextlib.contextmanager
@@ -74,37 +70,6 @@ def _file_errors_of_tensorflow_as_os_errors() -> Iterator[None]:
         yield
     except kinds as error:
         raise OSError(str(error.message).splitlines()[0]) from error
-
-
-@contextlib.contextmanager
-def _silenced_start() -> Iterator[None]:
-    """Keeps TensorFlow's tales of its own set-up off the terminal.
-
-    It looks for devices and writes of what it misses before its log level counts; what goes wrong in earnest comes
-    as an exception. Set TF_CPP_MIN_LOG_LEVEL to read it all.
-    """
-    if "TF_CPP_MIN_LOG_LEVEL" in os.environ:
-        yield
-        return
-    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-    sys.stderr.flush()
-    stderr = os.dup(2)
-    try:
-        with open(os.devnull, "w") as nowhere:  # noqa: PTH123
-            os.dup2(nowhere.fileno(), 2)
-        yield
-        import tensorflow as tf  # noqa: PLC0415
-
-        tf.config.list_physical_devices()
-        logging.set_verbosity(logging.WARNING)
-    finally:
-        os.dup2(stderr, 2)
-        os.close(stderr)
-
-
-def _stop(reason: object, code: int) -> NoReturn:
-    print(f"agad_tf: {reason}", file=sys.stderr)
-    raise SystemExit(code)
 
 
 if __name__ == "__main__":

@@ -102,7 +102,7 @@ def read_pictures(path: Path) -> tuple[Arrays, list[str]] | None:
     source = _tar_members(path) if path.is_file() else _folder_files(path)
     for name, data in tqdm(source, desc=f"reading {path.name}", unit=" pictures", delay=1):
         split, label = PurePosixPath(name).parts[-3:-1]
-        pictures[split].append(_decode(f"{path}: {name}", data))
+        pictures[split].append(decode_picture(f"{path}: {name}", data))
         labels[split].append(label)
     if not pictures["train"] or not pictures["test"]:
         return None
@@ -117,10 +117,23 @@ def read_pictures(path: Path) -> tuple[Arrays, list[str]] | None:
     return arrays, names
 
 
-def _decode(name: str, data: bytes) -> np.ndarray:
+def decode_picture(name: str, data: bytes, channels: int | None = None) -> np.ndarray:
+    """Decodes a picture file.
+
+    Args:
+        name: for the message.
+        data: what the file holds.
+        channels: 1 for grey, 3 for RGB; None leaves grey ones grey and turns all others into RGB.
+
+    Returns:
+        uint8 (height, width, channels).
+
+    Raises:
+        RunError: it cannot be read as a picture.
+    """
     try:
         with Image.open(io.BytesIO(data)) as picture:
-            grey = picture.mode in ("1", "L")
+            grey = picture.mode in ("1", "L") if channels is None else channels == 1
             pixels = np.asarray(picture.convert("L" if grey else "RGB"))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise RunError(f"{name} cannot be read as a picture ({error}); mend or remove it.") from error

@@ -1,0 +1,52 @@
+"""Scoring at scale: `python -m agad_tf.beam --input='photos/*.png' --model=runs/a/saved_model --output=scores/photos`.
+
+An Apache Beam pipeline; what it is made of is in `agad_tf.beam_pipeline`. Arguments that are not listed here are
+Beam's own (`--runner`, `--direct_num_workers`, `--project`, …), which is why this command uses argparse, as Beam
+does, and not absl.
+"""
+
+import argparse
+import sys
+from types import ModuleType
+
+from agad_tf.config import RunError, UsageError
+from agad_tf.terminal import EXIT_FAILURE, EXIT_USAGE, silenced_start, stop
+
+INPUT_FORMATS = ("images", "tfrecord")
+OUTPUT_FORMATS = ("csv", "parquet")
+
+
+def main(arguments: list[str]) -> None:
+    """Scores what the arguments name, and ends with one sentence and an exit code where it cannot."""
+    parser = argparse.ArgumentParser(prog="python -m agad_tf.beam", description=__doc__.splitlines()[0])
+    parser.add_argument("--input", required=True, help="file pattern, such as 'photos/**', on any file system of Beam")
+    parser.add_argument("--input_format", choices=INPUT_FORMATS, default="images", help="what the files are")
+    parser.add_argument("--image_feature", default="image", help="feature of a TFRecord's example: an encoded image")
+    parser.add_argument("--id_feature", default="id", help="feature of a TFRecord's example: the image's name")
+    parser.add_argument("--model", required=True, help="SavedModel folder that a run has left")
+    parser.add_argument("--output", required=True, help="path and beginning of the names of the shards")
+    parser.add_argument("--output_format", choices=OUTPUT_FORMATS, default="csv", help="what to write")
+    options, beam_arguments = parser.parse_known_args(arguments)
+    try:
+        with silenced_start():
+            pipeline = _import_pipeline()
+        counts = pipeline.run(options, beam_arguments)
+    except UsageError as error:
+        stop(error, EXIT_USAGE)
+    except (RunError, OSError) as error:
+        stop(error, EXIT_FAILURE)
+    print(f"{counts['scored']} images scored, {counts['unreadable']} unreadable; see {options.output}*.")
+
+
+def _import_pipeline() -> ModuleType:
+    try:
+        import apache_beam  # noqa: F401, PLC0415
+    except ModuleNotFoundError as error:
+        raise UsageError('Apache Beam is not installed; install it with: pip install "agad_tf[beam]"') from error
+    from agad_tf import beam_pipeline  # noqa: PLC0415
+
+    return beam_pipeline
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
