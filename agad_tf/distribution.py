@@ -1,6 +1,7 @@
 """One machine to many: the devices that train, and what a worker may write."""
 
 import contextlib
+import json
 import os
 import tempfile
 from collections.abc import Iterator
@@ -26,18 +27,21 @@ def build_strategy(config: ExperimentConfig) -> tf.distribute.Strategy:
     Raises:
         UsageError: there is no such device, or no cluster to be part of.
     """
-    in_cluster = "TF_CONFIG" in os.environ
-    if config.strategy == "multi_worker" or (config.strategy == "auto" and in_cluster):
-        if not in_cluster:
-            raise UsageError(
-                "--strategy=multi_worker finds the other workers in the environment variable TF_CONFIG, which is not "
-                "set; README says how to start a cluster."
-            )
+    if config.strategy == "multi_worker" or (config.strategy == "auto" and "TF_CONFIG" in os.environ):
+        _require_cluster(os.environ.get("TF_CONFIG", ""))
         return tf.distribute.MultiWorkerMirroredStrategy()
     devices = _logical_devices(config.devices)
     if config.strategy == "mirrored" or (config.strategy == "auto" and len(devices) > 1):
-        return tf.distribute.MirroredStrategy(devices)
+        return mirrored(devices)
     return tf.distribute.OneDeviceStrategy(devices[0]) if config.devices else tf.distribute.get_strategy()
+
+
+def mirrored(devices: list[str]) -> tf.distribute.MirroredStrategy:
+    """MirroredStrategy on devices of one machine, such as "GPU:0"."""
+    if devices[0].startswith("CPU"):
+        # Parts of one processor: plain sums do what messages between devices would.
+        return tf.distribute.MirroredStrategy(devices, tf.distribute.ReductionToOneDevice())
+    return tf.distribute.MirroredStrategy(devices)
 
 
 def is_chief(strategy: tf.distribute.Strategy) -> bool:
@@ -69,6 +73,20 @@ def describe(model: AGAD) -> str:
     replicas = strategy.num_replicas_in_sync
     compiled = "compiled by XLA" if model.compiles_gradients else "TensorFlow's own kernels, without XLA"
     return f"Training on {kind}, {replicas} replica{'s' if replicas > 1 else ''}; {compiled}."
+
+
+def _require_cluster(description: str) -> None:
+    try:
+        content = json.loads(description)
+        address = content["cluster"][content["task"]["type"]][int(content["task"]["index"])]
+    except (ValueError, KeyError, TypeError, IndexError):
+        address = None
+    if not isinstance(address, str):
+        raise UsageError(
+            "To train on several machines each process needs the environment variable TF_CONFIG, such as "
+            '{"cluster": {"worker": ["host1:12345", "host2:12345"]}, "task": {"type": "worker", "index": 0}}; '
+            f"it is {description or 'not set'}. README says how to start a cluster."
+        )
 
 
 def _logical_devices(names: tuple[str, ...]) -> list[str]:

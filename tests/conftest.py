@@ -5,6 +5,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from agad_tf.callbacks import EpochScores
 from agad_tf.data.protocols import OneClassTask, Split
@@ -15,17 +16,24 @@ from agad_tf.summaries import Summaries
 
 SIZE = 16
 
+# For tests of replicas; nothing else uses more than the first.
+tf.config.set_logical_device_configuration(
+    tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration() for _ in range(4)]
+)
+
 
 @pytest.fixture
 def build_model():
     """A function that builds the smallest AGAD there is; keyword arguments go to the constructor."""
 
-    def build(compiled=True, normalization="batch", **options):
+    def build(compiled=True, normalization="batch", dtype_policy="float32", **options):
         keras.utils.set_random_seed(0)
         shape = (SIZE, SIZE, 1)
         model = AGAD(
-            build_generator("encoder_decoder", shape, width=1 / 8, normalization=normalization, seed=1),
-            build_discriminator(shape, width=1 / 8, normalization=normalization, seed=2),
+            build_generator(
+                "encoder_decoder", shape, width=1 / 8, normalization=normalization, seed=1, dtype_policy=dtype_policy
+            ),
+            build_discriminator(shape, width=1 / 8, normalization=normalization, seed=2, dtype_policy=dtype_policy),
             **options,
         )
         if compiled:

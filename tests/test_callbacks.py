@@ -7,6 +7,7 @@ from agad_tf.callbacks import (
     Checkpoints,
     CosineLearningRate,
     EpochScores,
+    Progress,
     read_family_scores,
 )
 from agad_tf.config import RunError
@@ -71,7 +72,7 @@ def test_checkpoint_restores_weights_optimizers_and_epoch(build_model, batch, tm
     model.fit(*batch, epochs=3, verbose=0, callbacks=[Checkpoints(model, tmp_path)])
     again = build_model(seed=5)
     checkpoints = Checkpoints(again, tmp_path)
-    assert checkpoints.restore() == 3
+    assert checkpoints.restore(tmp_path) == 3
     assert float(checkpoints.seconds) > 0
     for first, second in zip(
         [*model.weights, *model.generator_optimizer.variables, *model.discriminator_optimizer.variables],
@@ -82,7 +83,7 @@ def test_checkpoint_restores_weights_optimizers_and_epoch(build_model, batch, tm
 
 
 def test_without_a_checkpoint_there_is_nothing_to_restore(build_model, tmp_path):
-    assert Checkpoints(build_model(), tmp_path).restore() == 0
+    assert Checkpoints(build_model(), tmp_path).restore(tmp_path) == 0
 
 
 def test_a_damaged_checkpoint_gives_way_to_the_one_before(build_model, batch, tmp_path, capsys):
@@ -90,8 +91,17 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(build_model, batch, tm
     model.fit(*batch, epochs=2, verbose=0, callbacks=[Checkpoints(model, tmp_path)])
     newest, before = (next(tmp_path.glob(f"epoch-{epoch}.data*")) for epoch in (2, 1))
     newest.write_bytes(newest.read_bytes()[:100])
-    assert Checkpoints(build_model(), tmp_path).restore() == 1
+    assert Checkpoints(build_model(), tmp_path).restore(tmp_path) == 1
     assert "epoch-2 is damaged" in capsys.readouterr().err
     before.write_bytes(before.read_bytes()[:100])
     with pytest.raises(RunError, match=r"No checkpoint .* is whole"):
-        Checkpoints(build_model(), tmp_path).restore()
+        Checkpoints(build_model(), tmp_path).restore(tmp_path)
+
+
+def test_progress_counts_steps_that_are_taken_at_a_time(build_model):
+    model = build_model(compiled=False)
+    model.compile(steps_per_execution=2, jit_compile=False)
+    progress = Progress(steps_per_epoch=4, epochs=2, first_epoch=0)
+    images = np.zeros((8, 16, 16, 1), np.float32)
+    model.fit(images, batch_size=2, epochs=2, verbose=0, callbacks=[progress])
+    assert progress.bar.n == 8

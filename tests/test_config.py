@@ -28,6 +28,10 @@ CONTRADICTING = [
     ({"anomaly_distance": "reconstruction", "contextual_adversarial": False}, "drop one"),
     ({"normalization": "instance", "image_size": 16, "generator": "unet"}, "single pixel"),
     ({"dataset": "digits", "data_dir": "/data"}, "scikit-learn"),
+    ({"devices": ("TPU:0",)}, "write devices as"),
+    ({"devices": ("CPU:1", "CPU:1")}, "names a device twice"),
+    ({"devices": ("CPU:0", "CPU:1"), "strategy": "none"}, "trains on one device"),
+    ({"devices": ("CPU:0",), "strategy": "multi_worker"}, "leave --devices out"),
     ({"mode": "evaluate"}, "name its folder"),
 ]
 
@@ -58,6 +62,8 @@ def test_written_configuration_reads_back_as_itself(tmp_path):
         learning_rate=1 / 3,
         beta_2=0.99,
         data_dir="/some where/data",
+        devices=("GPU:0", "GPU:1"),
+        mixed_precision="bfloat16",
     )
     (tmp_path / "config.cfg").write_text(config.to_flagfile())
     assert read_config(tmp_path) == config
@@ -67,7 +73,8 @@ def test_written_configuration_reads_back_as_itself(tmp_path):
 def test_other_settings_have_another_default_folder():
     variants = ({}, {"gamma": 0.1}, {"seed": 1}, {"normal_class": 2}, {"width": 0.5}, {"lambda_con": 1.0})
     assert len({ExperimentConfig(**each).folder for each in variants}) == len(variants)
-    assert ExperimentConfig(data_dir="/elsewhere").folder == ExperimentConfig().folder
+    elsewhere = ExperimentConfig(data_dir="/elsewhere", strategy="mirrored", devices=("GPU:0",), steps_per_execution=9)
+    assert elsewhere.folder == ExperimentConfig().folder
     assert dataclasses.replace(ExperimentConfig(), seed=1).folder == ExperimentConfig(seed=1).folder
 
 

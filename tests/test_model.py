@@ -333,3 +333,34 @@ def test_a_step_does_no_more_floating_point_work_than_the_shapes_demand(name):
     # `pytest -s` shows the figures of BUILD_NOTES.md.
     print(f"{name}: least {least / batch_size / 1e9:.4f} GFLOP an image, profiled {found / least:.4f} times that")
     assert 1.0 <= found / least < 1.10
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_mixed_precision_computes_nearly_the_same(build_model, batch, precision):
+    exact, mixed = build_model(), build_model(dtype_policy=f"mixed_{precision}")
+    assert mixed.generator.layers[1].compute_dtype == precision
+    assert all(variable.dtype == "float32" for variable in mixed.trainable_variables)
+    terms = mixed._loss_terms(*map(tf.constant, batch), mixed._passes(tf.constant(batch[0]), training=True))
+    assert all(term.dtype == tf.float32 for term in terms.values())
+    assert mixed.anomaly_score(batch[0]).dtype == tf.float32
+    first, second = (m.train_on_batch(*batch, return_dict=True) for m in (exact, mixed))
+    assert first == pytest.approx(second, rel=0.05)
+
+
+def test_scaled_losses_take_the_same_step(build_model, batch):
+    plain, scaled = build_model(), build_model(compiled=False, reinit_threshold=1.0)
+    scaled.compile(*(keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam(2e-4, 0.5)) for _ in range(2)))
+    for each in (plain, scaled):
+        each.train_on_batch(*batch)
+    for first, second in zip(plain.generator.variables, scaled.generator.variables, strict=True):
+        np.testing.assert_allclose(first, second, atol=1e-5)
+
+
+def test_a_discriminator_drawn_anew_keeps_the_scale_of_its_loss(build_model, batch):
+    model = build_model(compiled=False, reinit_threshold=1e9)
+    optimizers = [keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam(2e-4, 0.5)) for _ in range(2)]
+    model.compile(*optimizers, run_eagerly=True)
+    model.train_on_batch(*batch)
+    assert float(optimizers[1].dynamic_scale) == 2.0**15
+    assert int(optimizers[1].step_counter) == 1
+    assert int(optimizers[1].inner_optimizer.iterations) == 0

@@ -66,13 +66,13 @@ def _tensorflow(options):
         tf.config.set_logical_device_configuration(
             tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * options.replicas
         )
-        strategy = tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(options.replicas)])
-    else:
-        strategy = tf.distribute.get_strategy()
+    from agad_tf.distribution import mirrored
     from agad_tf.export import Detector
     from agad_tf.model import AGAD
     from agad_tf.networks import build_discriminator, build_generator
 
+    devices = [f"CPU:{i}" for i in range(options.replicas)]
+    strategy = mirrored(devices) if options.replicas > 1 else tf.distribute.get_strategy()
     policy = "float32" if options.precision == "float32" else "mixed_bfloat16"
     with strategy.scope():
         model = AGAD(

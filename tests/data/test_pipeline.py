@@ -62,9 +62,9 @@ def test_every_batch_holds_the_least_number_of_anomalies():
     assert plan == (12, 8, 5)
     shown = []
     for images, labels in batches(train, plan, epochs=1):
-        assert labels == [0] * 12 + [1] * 8
-        assert all(grey < 200 for grey in images[:12])
-        shown += images[12:]
+        assert labels == [int(grey >= 200) for grey in images]
+        assert sum(labels) == 8
+        shown += [grey for grey in images if grey >= 200]
     # Three anomalies fill forty places: all come as often, but for one turn that is cut short.
     assert sorted(shown.count(200 + i) for i in range(3)) == [13, 13, 14]
 
@@ -89,6 +89,34 @@ def test_resumed_run_sees_what_an_unbroken_one_would_have_seen():
     plan = plan_batches(train, 10, 4)
     unbroken = batches(train, plan, epochs=3)
     assert batches(train, plan, epochs=3, first_epoch=2) == unbroken[2 * plan.steps_per_epoch :]
+
+
+@pytest.mark.parametrize("replicas", [1, 2, 4])
+@pytest.mark.parametrize("workers", [1, 2])
+def test_replicas_share_what_one_would_have_seen(replicas, workers):
+    if replicas % workers:
+        return
+    train = split_of(60, 9)
+    plan = plan_batches(train, 20, 6, replicas)
+    whole = batches(train, plan)
+    of_workers = [
+        batches(train, plan, context=tf.distribute.InputContext(workers, worker, replicas)) for worker in range(workers)
+    ]
+    own = replicas // workers
+    for step, (images, labels) in enumerate(whole):
+        parts = [part for found in of_workers for part in found[step * own : (step + 1) * own]]
+        assert [grey for part, _ in parts for grey in part] == images
+        shares = [sum(part_labels) for _, part_labels in parts]
+        assert sum(shares) == sum(labels) == 6
+        assert max(shares) - min(shares) <= 1, "every replica has its share of the anomalies"
+    assert all(len(found) == own * len(whole) for found in of_workers)
+
+
+def test_a_batch_that_replicas_cannot_share_is_refused():
+    with pytest.raises(UsageError, match="multiple of 3"):
+        plan_batches(split_of(60), 20, 6, replicas=3)
+    with pytest.raises(UsageError, match=r"18 normal images and 2 anomalies.*4 replicas"):
+        plan_batches(split_of(60, 3), 20, 2, replicas=4)
 
 
 def test_a_batch_larger_than_the_training_set_is_refused():

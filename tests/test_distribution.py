@@ -1,0 +1,141 @@
+"""Replicas on logical CPU devices: what they compute together is what one computes alone."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from agad_tf.config import ExperimentConfig, UsageError
+from agad_tf.data.pipeline import plan_batches, training_batches
+from agad_tf.data.protocols import Split
+from agad_tf.distribution import build_strategy, folder_to_write, is_chief, mirrored
+
+STEPS = 20
+EPOCHS = 5
+
+
+def strategy_of(replicas):
+    return tf.distribute.get_strategy() if replicas == 1 else mirrored([f"CPU:{i}" for i in range(replicas)])
+
+
+@pytest.fixture(scope="module")
+def train_split():
+    images = np.random.default_rng(0).integers(0, 256, (74, 16, 16, 1), np.uint8)
+    return Split(images, np.repeat([0, 1], [64, 10]).astype(np.int32), np.arange(74))
+
+
+@pytest.fixture
+def train(build_model, train_split):
+    """A function that takes twenty steps with so many replicas; gives the model and what Keras recorded."""
+
+    def train(replicas, jit_compile=False, **options):
+        strategy = strategy_of(replicas)
+        with strategy.scope():
+            model = build_model(compiled=False, **options)
+            model.compile(jit_compile=jit_compile)
+        # Of 22 images 6 are anomalies: among four replicas some have one more than others.
+        plan = plan_batches(train_split, 20, 6, replicas)
+        batches = strategy.distribute_datasets_from_function(
+            lambda context: training_batches(train_split, 16, plan, EPOCHS, 0, 0, context)
+        )
+        assert plan.steps_per_epoch * EPOCHS == STEPS
+        history = model.fit(batches, steps_per_epoch=plan.steps_per_epoch, epochs=EPOCHS, verbose=0, shuffle=False)
+        return model, history.history
+
+    return train
+
+
+def assert_same_training(first, second):
+    (model, history), (expected_model, expected_history) = first, second
+    networks = [(model.generator, expected_model.generator), (model.discriminator, expected_model.discriminator)]
+    for network, expected in networks:
+        for found, wanted in zip(network.variables, expected.variables, strict=True):
+            scale = np.abs(wanted.numpy()).max()
+            np.testing.assert_allclose(found.numpy(), wanted.numpy(), rtol=0, atol=5e-4 * scale + 1e-7)
+    assert history.keys() == expected_history.keys()
+    for name, values in expected_history.items():
+        assert history[name] == pytest.approx(values, rel=1e-4), name
+
+
+@pytest.mark.parametrize("replicas", [2, 4])
+@pytest.mark.parametrize(("normalization", "jit_compile"), [("batch", False), ("group", True)])
+def test_replicas_train_to_the_weights_of_one(train, replicas, normalization, jit_compile):
+    options = {"normalization": normalization}
+    assert_same_training(train(replicas, jit_compile, **options), train(1, **options))
+
+
+@pytest.mark.parametrize("replicas", [2, 4])
+def test_the_discriminator_is_drawn_anew_in_all_replicas_at_once(train, replicas):
+    options = {"reinit_threshold": 1.19}
+    found, expected = train(replicas, **options), train(1, **options)
+    resets = expected[1]["discriminator_resets"]
+    assert 0 < sum(resets) < STEPS, "the threshold must be crossed by some steps only"
+    assert_same_training(found, expected)
+    for variable in found[0].discriminator.variables:
+        copies = [copy.numpy() for copy in found[0].distribute_strategy.experimental_local_results(variable.value)]
+        assert all(np.array_equal(copy, copies[0]) for copy in copies)
+
+
+@pytest.mark.parametrize("replicas", [2, 4])
+def test_replicas_compiled_by_xla_normalise_by_their_own_images(train, build_model, train_split, replicas):
+    """Their gradients are those of the parts of a batch taken apart, added; their statistics are averaged."""
+    plan = plan_batches(train_split, 20, 6, replicas)
+    context = tf.distribute.InputContext(num_replicas_in_sync=replicas)
+    parts = list(training_batches(train_split, 16, plan, 1, 0, 0, context).take(replicas))
+    alone = build_model()
+    state = (alone.generator.trainable_variables, alone.discriminator.trainable_variables, alone._statistics)
+    values = [[tf.convert_to_tensor(variable) for variable in variables] for variables in state]
+    steps = [alone._compute_gradients(images, labels, 20.0, *values) for images, labels in parts]
+    gradients = [tf.add_n(each) for each in zip(*(step.generator_gradients for step in steps), strict=True)]
+    statistics = [tf.add_n(each) / replicas for each in zip(*(step.statistics for step in steps), strict=True)]
+
+    strategy = strategy_of(replicas)
+    with strategy.scope():
+        model = build_model(compiled=False)
+        model.compile(jit_compile=True)
+    before = [variable.numpy() for variable in model.generator.trainable_variables]
+    one_step = strategy.distribute_datasets_from_function(
+        lambda context: training_batches(train_split, 16, plan, 1, 0, 0, context).take(replicas)
+    )
+    model.fit(one_step, steps_per_epoch=1, verbose=0, shuffle=False)
+    for found, wanted in zip(model._statistics, statistics, strict=True):
+        np.testing.assert_allclose(found.numpy(), wanted, rtol=1e-3, atol=1e-6)
+    # Adam's first step is the learning rate times the gradient's sign.
+    for old, new, gradient in zip(before, model.generator.trainable_variables, gradients, strict=True):
+        clear = np.abs(gradient) > 1e-3
+        np.testing.assert_allclose((old - new.numpy())[clear], 2e-4 * np.sign(gradient)[clear], rtol=0.05)
+
+
+def test_several_steps_at_a_time_are_the_same_steps(build_model, train_split):
+    models = []
+    for steps_per_execution in (1, 4):
+        model = build_model(compiled=False)
+        model.compile(jit_compile=False, steps_per_execution=steps_per_execution)
+        plan = plan_batches(train_split, 20, 6)
+        batches = training_batches(train_split, 16, plan, 2, 0)
+        model.fit(batches, steps_per_epoch=plan.steps_per_epoch, epochs=2, verbose=0, shuffle=False)
+        models.append(model)
+    for first, second in zip(*(model.generator.variables for model in models), strict=True):
+        np.testing.assert_array_equal(first.numpy(), second.numpy())
+
+
+def test_strategy_follows_the_flags():
+    assert build_strategy(ExperimentConfig()).num_replicas_in_sync == 1
+    assert build_strategy(ExperimentConfig(strategy="none")).num_replicas_in_sync == 1
+    assert isinstance(build_strategy(ExperimentConfig(strategy="mirrored")), tf.distribute.MirroredStrategy)
+    with pytest.raises(UsageError, match=r"no device GPU:7; this machine has CPU:0"):
+        build_strategy(ExperimentConfig(devices=("GPU:7",)))
+
+
+@pytest.mark.parametrize("cluster", [None, "no JSON", "{}", '{"cluster": {}}'])
+def test_multi_worker_needs_a_cluster(monkeypatch, cluster):
+    if cluster is not None:
+        monkeypatch.setenv("TF_CONFIG", cluster)
+    with pytest.raises(UsageError, match="TF_CONFIG"):
+        build_strategy(ExperimentConfig(strategy="multi_worker"))
+
+
+def test_a_process_alone_is_the_chief(tmp_path):
+    strategy = tf.distribute.get_strategy()
+    assert is_chief(strategy)
+    with folder_to_write(strategy, tmp_path) as folder:
+        assert folder == tmp_path
