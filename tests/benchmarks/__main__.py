@@ -1,0 +1,160 @@
+"""Measures training steps and scoring, each configuration in a process of its own, and prints a table.
+
+    python -m tests.benchmarks                  # the grid below, about an hour and a half on two cores
+    python -m tests.benchmarks --only=peer      # ours against PyTorch's, in turns
+    python -m tests.benchmarks --only=command   # memory, and waiting for input, of a training run
+
+Rows are appended to benchmarks.csv as they come. `gflops` is the least floating-point work of the step by the time
+it took; `share` is that by the rate of a matrix product measured in turns with the step, in the same precision.
+"""
+
+import argparse
+import csv
+import json
+import os
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import date
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from tqdm import tqdm
+
+from agad_tf.config import GENERATORS
+
+ROOT = Path(__file__).parents[2]
+BATCH_SIZES = (1, 16, 64, 256, 1024)
+PRECISIONS = ("float32", "bfloat16")
+PEER_TURNS = 3
+COLUMNS = (
+    *("date", "commit", "machine", "framework", "generator", "batch_size", "precision", "replicas", "xla"),
+    *("step_ms", "images_per_second", "gflops", "matmul_gflops", "share"),
+    *("scored_per_second", "served_per_second", "seconds_to_first_step", "peak_mib"),
+)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", choices=["grid", "peer", "command"])
+    parser.add_argument("--csv", type=Path, default=Path("benchmarks.csv"))
+    options = parser.parse_args()
+    parts = {"peer": peer, "grid": grid, "command": command}
+    for name in [options.only] if options.only else parts:
+        parts[name](options.csv)
+
+
+def grid(path):
+    """Every generator at every size and precision; replicas and XLA at batch 256."""
+    configurations = []
+    for generator in GENERATORS:
+        for precision in PRECISIONS:
+            base = {"generator": generator, "precision": precision}
+            # The gain of a larger batch is over by then, and a step of UNet++ would take a minute.
+            sizes = [size for size in BATCH_SIZES if size <= 256 or generator == "encoder_decoder"]
+            configurations += [{**base, "batch_size": size} for size in sizes]
+            configurations += [{**base, "replicas": 2}, {**base, "xla": 1}]
+    report([measure(path, **configuration) for configuration in tqdm(configurations, "grid")])
+
+
+def peer(path):
+    """Ours and PyTorch's in turns; the ratios of the medians."""
+    rows = []
+    for precision in PRECISIONS:
+        turns = [
+            [measure(path, framework=framework, precision=precision) for framework in ("tensorflow", "torch")]
+            for _ in tqdm(range(PEER_TURNS), f"against PyTorch, {precision}")
+        ]
+        rows += [row for turn in turns for row in turn]
+        for name in ("step_ms", "scored_per_second"):
+            ours, theirs = (statistics.median(row[name] for row in side) for side in zip(*turns, strict=True))
+            print(f"{precision}: {name} {ours:.0f} to PyTorch's {theirs:.0f}, {ours / theirs:.2f} of it")
+    report(rows)
+
+
+def command(path):
+    """One epoch of Fashion-MNIST by the command itself, and how long its steps wait for their batches."""
+    with tempfile.TemporaryDirectory() as workdir:
+        flags = ["--flagfile=flags/fmnist.cfg", "--epochs=1", f"--workdir={workdir}"]
+        subprocess.run([sys.executable, "-m", "agad_tf.main", *flags], cwd=ROOT, check=True, capture_output=True)
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    print(f"Peak memory of a run of flags/fmnist.cfg: {peak:.0f} MiB")
+    print(f"Waiting for input: {100 * run_child('tests.benchmarks.waiting')['share']:.2f} % of a step's time")
+
+
+def measure(path, **configuration):
+    """Measures one configuration, appends it to the CSV file and gives its row."""
+    settings = {
+        "framework": "tensorflow",
+        "generator": "encoder_decoder",
+        "batch_size": 256,
+        "precision": "float32",
+        "replicas": 1,
+        "xla": 0,
+        **configuration,
+    }
+    arguments = [f"--{name}={value}" for name, value in settings.items()]
+    found = run_child("tests.benchmarks.measure", *arguments, f"--started={time.time()}")
+    images, step = settings["batch_size"], found["step_ms"] / 1e3
+    gflops = images * found["gflop_per_image"] / step
+    row = {
+        "date": date.today().isoformat(),
+        "commit": subprocess.run(
+            ["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True, check=False
+        ).stdout.strip(),
+        "machine": f"{os.cpu_count()} cores, {platform.processor() or platform.machine()}",
+        **settings,
+        "step_ms": found["step_ms"],
+        "images_per_second": images / step,
+        "gflops": gflops,
+        "matmul_gflops": found["matmul_gflops"],
+        "share": gflops / found["matmul_gflops"],
+        "scored_per_second": images / found["score_ms"] * 1e3 if "score_ms" in found else None,
+        "served_per_second": images / found["saved_model_ms"] * 1e3 if "saved_model_ms" in found else None,
+        "seconds_to_first_step": found["seconds_to_first_step"],
+        "peak_mib": found["peak_mib"],
+    }
+    is_new = not path.exists()
+    with path.open("a", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS)
+        if is_new:
+            writer.writeheader()
+        writer.writerow(row)
+    return row
+
+
+def run_child(module, *arguments):
+    """Runs a measuring module and gives what it found."""
+    done = subprocess.run(
+        [sys.executable, "-m", module, *arguments], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise SystemExit(f"{module} {' '.join(arguments)} failed:\n{done.stderr[-2000:]}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def report(rows):
+    table = Table()
+    shown = COLUMNS[COLUMNS.index("framework") :]
+    for name in shown:
+        table.add_column(name.replace("_", " "), justify="right")
+    for row in rows:
+        table.add_row(*(to_text(row[name]) for name in shown))
+    Console(width=200).print(table)
+
+
+def to_text(value):
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:.2f}" if value < 10 else f"{value:.0f}"
+    return str(value)
+
+
+if __name__ == "__main__":
+    main()

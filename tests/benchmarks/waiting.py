@@ -1,0 +1,41 @@
+"""Measures which share of a training step's time goes by waiting for its batch, and prints one JSON line."""
+
+import json
+import os
+import time
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import tensorflow as tf
+
+from agad_tf.config import ExperimentConfig
+from agad_tf.data.pipeline import plan_batches, training_batches
+from agad_tf.data.protocols import one_class_task
+from agad_tf.data.sources import load_source
+from agad_tf.training import build_model
+
+WARM_UP, STEPS = 3, 20
+
+
+def main():
+    config = ExperimentConfig(gamma=0.05)
+    source = load_source(config.dataset, config.data_dir)
+    task = one_class_task(source, 0, config.gamma, (), config.validation_fraction, config.seed)
+    plan = plan_batches(task.train, config.batch_size, config.min_anomalies)
+    model = build_model(config, source.channels)
+    step = tf.function(model.train_step)
+    batches = iter(training_batches(task.train, config.image_size, plan, epochs=9, seed=0))
+    waited = worked = 0.0
+    for number in range(WARM_UP + STEPS):
+        start = time.perf_counter()
+        batch = next(batches)
+        has_batch = time.perf_counter()
+        float(step(batch)["generator_loss"])
+        if number >= WARM_UP:
+            waited += has_batch - start
+            worked += time.perf_counter() - has_batch
+    print(json.dumps({"share": waited / (waited + worked)}))
+
+
+if __name__ == "__main__":
+    main()
