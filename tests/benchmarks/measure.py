@@ -16,7 +16,7 @@ import numpy as np
 
 SIDE = 32
 MATRIX_SIDE = 2048
-WARM_UP = 3
+WARM_UP = 2
 
 
 def main():
@@ -27,7 +27,7 @@ def main():
     parser.add_argument("--precision", choices=["float32", "bfloat16"], default="float32")
     parser.add_argument("--replicas", type=int, default=1)
     parser.add_argument("--xla", type=int, default=0)
-    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--started", type=float, default=time.time())
     options = parser.parse_args()
     functions = {"tensorflow": _tensorflow, "torch": _torch}[options.framework](options)
