@@ -178,7 +178,7 @@ class ExperimentConfig:
     )
     steps_per_execution: int = option(
         1,
-        "Training steps that TensorFlow takes at a time, at most; more than 1 speeds up steps of a few milliseconds.",
+        "Training steps that TensorFlow takes at a time, at most; more than 1 may pay for steps of a millisecond.",
         interval=COUNT,
     )
 
