@@ -14,7 +14,7 @@ from tests.end_to_end.test_readme import ROOT, agad
 
 COMMAND = ["--flagfile=flags/digits.cfg", "--width=0.125", "--gamma=0.05", "--min_anomalies=4", "--epochs=4"]
 # What a worker may take to notice that another one is gone.
-PATIENCE = 60
+PATIENCE = 120
 
 
 def start_workers(folder, count=2):
