@@ -10,7 +10,7 @@ import sys
 from types import ModuleType
 
 from agad_tf.config import RunError, UsageError
-from agad_tf.terminal import EXIT_FAILURE, EXIT_USAGE, silenced_start, stop
+from agad_tf.terminal import EXIT_FAILURE, EXIT_INTERRUPTED, EXIT_USAGE, silenced_start, stop
 
 INPUT_FORMATS = ("images", "tfrecord")
 OUTPUT_FORMATS = ("csv", "parquet")
@@ -35,6 +35,8 @@ def main(arguments: list[str]) -> None:
         stop(error, EXIT_USAGE)
     except (RunError, OSError) as error:
         stop(error, EXIT_FAILURE)
+    except KeyboardInterrupt:
+        stop("Interrupted; the same command starts over.", EXIT_INTERRUPTED)
     print(f"{counts['scored']} images scored, {counts['unreadable']} unreadable; see {options.output}*.")
 
 

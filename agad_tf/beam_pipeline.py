@@ -7,6 +7,10 @@ import argparse
 import csv
 import hashlib
 import io
+import logging
+import os
+import textwrap
+import zlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -41,16 +45,20 @@ def run(options: argparse.Namespace, beam_arguments: Sequence[str]) -> dict[str,
         How many images were "scored" and how many files or records were "unreadable".
 
     Raises:
-        UsageError: no file fits the pattern, or the model is not a detector.
+        UsageError: no file fits the pattern, the model is not a detector, or Beam does not take its arguments.
         RunError: the pipeline failed.
     """
-    if not FileSystems.match([options.input])[0].metadata_list:
-        raise UsageError(f"No file fits --input={options.input}; in a shell, put the pattern in quotes.")
+    _require_match(options.input)
     channels = _channels(options.model)
-    pipeline = beam.Pipeline(options=PipelineOptions(beam_arguments))
+    try:
+        pipeline = beam.Pipeline(options=PipelineOptions(beam_arguments))
+    except ValueError as error:
+        raise UsageError(f"Beam does not take its arguments: {_sentence(error)}") from error
     if options.input_format == "images":
-        files = pipeline | "match" >> fileio.MatchFiles(options.input) | "open" >> fileio.ReadMatches()
-        encoded = files | "read" >> beam.Map(lambda file: (file.metadata.path, file.read()))
+        files = pipeline | "match" >> fileio.MatchFiles(options.input)
+        # Without it, runners keep all that follows from the one pattern on the one worker that looked it up.
+        spread = files | "spread over workers" >> beam.Reshuffle()
+        encoded = spread | "open" >> fileio.ReadMatches() | "read" >> beam.Map(read_file)
     else:
         records = pipeline | "read" >> beam.io.ReadFromTFRecord(options.input)
         encoded = records | "parse" >> beam.Map(parse_example, options.image_feature, options.id_feature)
@@ -67,15 +75,17 @@ def run(options: argparse.Namespace, beam_arguments: Sequence[str]) -> dict[str,
     else:
         _ = rows | "write" >> beam.io.WriteToParquet(options.output, SCHEMA, file_name_suffix=".parquet")
     _ = images[UNREADABLE] | "list unreadable" >> beam.io.WriteToText(f"{options.output}-unreadable", ".txt")
+    # Beam logs a traceback of what it raises as well.
+    logging.getLogger("apache_beam.runners.common").setLevel(logging.CRITICAL)
     try:
         result = pipeline.run()
         result.wait_until_finish()
-    except (RuntimeError, ValueError, tf.errors.OpError) as error:
-        raise RunError(f"The pipeline failed: {str(error).splitlines()[0]}") from error
+    except Exception as error:  # every runner raises what its own libraries do
+        raise RunError(f"The pipeline failed: {_sentence(error)}") from error
     counters = result.metrics().query(MetricsFilter().with_namespace(__name__))["counters"]
     committed: dict[str, int] = defaultdict(int)
     for counter in counters:
-        committed[counter.key.metric.name] += counter.committed
+        committed[counter.key.metric.name] += counter.result  # what was attempted, where a runner knows no more
     return {name: committed[name] for name in ("scored", UNREADABLE)}
 
 
@@ -145,6 +155,18 @@ class ToRow(beam.DoFn):
         yield {"id": name, "score": score, "is_anomaly": is_anomaly}
 
 
+def read_file(file: fileio.ReadableFile) -> tuple[str, bytes]:
+    """The path of a file and what it holds; nothing where it cannot be read.
+
+    A name that is not UTF-8, which Beam could not pass on, has its odd bytes spelled out.
+    """
+    name = os.fsencode(file.metadata.path).decode(errors="backslashreplace")
+    try:
+        return name, file.read()
+    except (OSError, EOFError, zlib.error):
+        return name, b""
+
+
 def parse_example(record: bytes, image_feature: str, id_feature: str) -> tuple[str, bytes]:
     """The id and the encoded image of a serialised `tf.train.Example`; both empty where they are not to be had.
 
@@ -167,9 +189,27 @@ def to_csv_line(row: Mapping[str, Any]) -> str:
     return line.getvalue()
 
 
+def _require_match(pattern: str) -> None:
+    try:
+        found = FileSystems.match([pattern], limits=[1])[0].metadata_list
+    except ValueError as error:
+        # A file system that Beam does not know, or that it needs another package for.
+        raise UsageError(f"--input={pattern} cannot be looked up: {_sentence(error)}") from error
+    if not found:
+        raise UsageError(f"No file fits --input={pattern}; in a shell, put the pattern in quotes.")
+
+
 def _channels(model: str) -> int:
     try:
         signature = tf.saved_model.load(model).signatures["serve"].structured_input_signature
         return signature[1]["images"].shape[-1]
-    except (OSError, KeyError) as error:
+    except (OSError, KeyError, tf.errors.OpError) as error:
         raise UsageError(f"--model={model} is no detector; name the saved_model folder of a finished run.") from error
+
+
+def _sentence(error: Exception) -> str:
+    """What an exception says, in one line; those from a worker end with it, after a traceback."""
+    lines = str(error).strip().splitlines()
+    if not lines:
+        return type(error).__name__
+    return textwrap.shorten(lines[-1] if lines[0].startswith("Traceback") else " ".join(lines), 400)

@@ -1,16 +1,21 @@
 import csv
 import io
+import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet
 import pytest
 import tensorflow as tf
+from apache_beam.io.fileio import ReadableFile
+from apache_beam.io.filesystem import FileMetadata
 from PIL import Image
 
 from agad_tf import beam
+from agad_tf.beam_pipeline import DetectorHandler, read_file
 from agad_tf.data.pipeline import to_network_input
 from agad_tf.export import export_saved_model
 
@@ -65,6 +70,13 @@ def test_scores_of_picture_files_are_those_of_the_model(detector, photos, tmp_pa
     assert "4 images scored, 1 unreadable" in capsys.readouterr().out
 
 
+def test_scores_keep_their_places_in_a_batch_of_mixed_sizes(detector, photos):
+    (model, path), (_, pictures) = detector, photos
+    handler = DetectorHandler(str(path))
+    found = handler.run_inference([pixels[..., None] for pixels in pictures.values()], handler.load_model())
+    assert [score for score, _ in found] == pytest.approx(list(expected_scores(model, pictures).values()), rel=1e-5)
+
+
 def test_records_to_parquet(detector, photos, tmp_path, capsys):
     (model, path), (_, pictures) = detector, photos
     with tf.io.TFRecordWriter(str(tmp_path / "images.tfrecord")) as writer:
@@ -93,7 +105,12 @@ def test_records_to_parquet(detector, photos, tmp_path, capsys):
 
 @pytest.mark.parametrize(
     ("changed", "complaint"),
-    [({"input": "nothing/*.png"}, "No file fits --input=nothing"), ({"model": "nowhere"}, "--model=nowhere")],
+    [
+        ({"input": "nothing/*.png"}, "No file fits --input=nothing"),
+        ({"input": "nosuch://files/*.png"}, "--input=nosuch://files/*.png cannot be looked up"),
+        ({"model": "nowhere"}, "--model=nowhere"),
+        ({"runner": "NoSuchRunner"}, "Unexpected pipeline runner: NoSuchRunner"),
+    ],
 )
 def test_wrong_arguments_end_with_one_sentence(detector, photos, tmp_path, capsys, changed, complaint):
     arguments = {"input": f"{photos[0]}/*.png", "model": detector[1], "output": tmp_path / "out", **changed}
@@ -102,6 +119,38 @@ def test_wrong_arguments_end_with_one_sentence(detector, photos, tmp_path, capsy
     assert stopped.value.code == 2
     (line,) = capsys.readouterr().err.strip().splitlines()
     assert complaint in line
+
+
+def test_several_workers_write_shards_with_a_header_each(detector, photos, tmp_path):
+    (model, path), (folder, pictures) = detector, photos
+    workers = ["--direct_num_workers=2", "--direct_running_mode=multi_threading"]
+    beam.main([f"--input={folder}/*.png", f"--model={path}", f"--output={tmp_path}/out/scores", *workers])
+    shards = list((tmp_path / "out").glob("*.csv"))
+    assert all(shard.read_text().startswith("id,score,is_anomaly\n") for shard in shards)
+    check(read_csv(tmp_path / "out"), model, pictures)
+
+
+def test_files_that_cannot_be_opened_or_have_odd_names_do_not_end_the_run(detector, photos, tmp_path, capsys):
+    folder, pictures = photos
+    (folder / "broken.png").rename(folder / "broken.png.gz")  # which Beam fails to unpack
+    Path(next(iter(pictures))).rename(os.fsdecode(bytes(folder) + b"/\xff.png"))
+    beam.main([f"--input={folder}/*", f"--model={detector[1]}", f"--output={tmp_path}/out/scores"])
+    assert "4 images scored, 1 unreadable" in capsys.readouterr().out
+    assert {row["id"] for row in read_csv(tmp_path / "out")} == {*list(pictures)[1:], f"{folder}/\\xff.png"}
+
+
+def test_a_file_that_has_vanished_is_read_as_nothing(tmp_path):
+    vanished = FileMetadata(str(tmp_path / "vanished.png"), 1)
+    assert read_file(ReadableFile(vanished)) == (vanished.path, b"")
+
+
+def test_the_command_fails_with_one_sentence(detector, photos, tmp_path):
+    (tmp_path / "file").touch()
+    command = [sys.executable, "-m", "agad_tf.beam", f"--input={photos[0]}/*.png", f"--model={detector[1]}"]
+    done = subprocess.run([*command, f"--output={tmp_path}/file/out"], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert done.stderr.splitlines()[-1].startswith("agad_tf: The pipeline failed: ")
 
 
 def test_without_beam_one_sentence_says_how_to_install_it(monkeypatch, capsys):

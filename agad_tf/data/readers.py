@@ -135,7 +135,8 @@ def decode_picture(name: str, data: bytes, channels: int | None = None) -> np.nd
         with Image.open(io.BytesIO(data)) as picture:
             grey = picture.mode in ("1", "L") if channels is None else channels == 1
             pixels = np.asarray(picture.convert("L" if grey else "RGB"))
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    # RuntimeError is how Pillow's AVIF decoder complains.
+    except (OSError, ValueError, SyntaxError, RuntimeError, Image.DecompressionBombError) as error:
         raise RunError(f"{name} cannot be read as a picture ({error}); mend or remove it.") from error
     return pixels[..., np.newaxis] if grey else pixels
 
