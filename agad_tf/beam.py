@@ -9,8 +9,8 @@ import argparse
 import sys
 from types import ModuleType
 
-from agad_tf.config import RunError, UsageError
-from agad_tf.terminal import EXIT_FAILURE, EXIT_INTERRUPTED, EXIT_USAGE, silenced_start, stop
+from agad_tf.config import UsageError
+from agad_tf.terminal import one_sentence_on_failure, silenced_start
 
 INPUT_FORMATS = ("images", "tfrecord")
 OUTPUT_FORMATS = ("csv", "parquet")
@@ -27,16 +27,10 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--output", required=True, help="path and beginning of the names of the shards")
     parser.add_argument("--output_format", choices=OUTPUT_FORMATS, default="csv", help="what to write")
     options, beam_arguments = parser.parse_known_args(arguments)
-    try:
+    with one_sentence_on_failure("Interrupted; the same command starts over."):
         with silenced_start():
             pipeline = _import_pipeline()
         counts = pipeline.run(options, beam_arguments)
-    except UsageError as error:
-        stop(error, EXIT_USAGE)
-    except (RunError, OSError) as error:
-        stop(error, EXIT_FAILURE)
-    except KeyboardInterrupt:
-        stop("Interrupted; the same command starts over.", EXIT_INTERRUPTED)
     print(f"{counts['scored']} images scored, {counts['unreadable']} unreadable; see {options.output}*.")
 
 

@@ -8,16 +8,17 @@ from typing import cast
 
 from absl import app, flags
 
-from agad_tf import config as config_module
-from agad_tf.config import RunError, UsageError, config_from_flags, define_flags
-from agad_tf.terminal import EXIT_FAILURE, EXIT_INTERRUPTED, EXIT_USAGE, silenced_start, stop
+from agad_tf import flagfile
+from agad_tf.config import UsageError
+from agad_tf.flagfile import config_from_flags, define_flags
+from agad_tf.terminal import EXIT_USAGE, one_sentence_on_failure, silenced_start, stop
 
 define_flags(flags.FLAGS)
 
 
 def main(arguments: Sequence[str]) -> None:
     """Carries out what the flags ask for, and ends with one sentence and an exit code where it cannot."""
-    try:
+    with one_sentence_on_failure("Interrupted; the same command continues after the last finished epoch."):
         if arguments[1:]:
             raise UsageError(f"'{arguments[1]}' is not a flag; flags have the form --name=value, see --help.")
         config = config_from_flags(flags.FLAGS)
@@ -28,12 +29,6 @@ def main(arguments: Sequence[str]) -> None:
         run_mode = {"train": training.train, "evaluate": training.evaluate, "export": training.export}[config.mode]
         with _file_errors_of_tensorflow_as_os_errors():
             run_mode(config)
-    except UsageError as error:
-        stop(error, EXIT_USAGE)
-    except (RunError, OSError) as error:
-        stop(error, EXIT_FAILURE)
-    except KeyboardInterrupt:
-        stop("Interrupted; the same command continues after the last finished epoch.", EXIT_INTERRUPTED)
 
 
 def run() -> None:
@@ -42,7 +37,7 @@ def run() -> None:
     for stream in (sys.stdout, sys.stderr):
         cast(io.TextIOWrapper, stream).reconfigure(errors="replace")
     # --help shows the flags of the program that was called, whose name differs between `python -m` and agad-tf.
-    for flag in flags.FLAGS.get_flags_for_module(config_module):
+    for flag in flags.FLAGS.get_flags_for_module(flagfile):
         flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
     app.run(main, flags_parser=_parse_flags)
 

@@ -11,25 +11,9 @@ from agad_tf.config import ANOMALY_DISTANCES, ANOMALY_NORMALIZATIONS
 from agad_tf.evaluation.scores import reconstruction_norm
 from agad_tf.networks.initialization import draw_weights
 from agad_tf.networks.normalization import BatchNormalization
+from agad_tf.passes import Passes, passes, training_passes
 
 DEFAULT_WEIGHTS = losses.LossWeights()
-
-# The loss terms by name; each is averaged over the images that it is a loss of.
-BATCH_TERMS = ("generator_loss", "discriminator_loss")
-NORMAL_TERMS = (
-    "adversarial_loss",
-    "contextual_loss",
-    "contextual_adversarial_distance",
-    "latent_loss",
-    "discriminator_real_loss",
-    "discriminator_fake_loss",
-)
-ANOMALY_TERMS = (
-    "anomaly_adversarial_loss",
-    "anomaly_distance",
-    "anomaly_latent_loss",
-    "discriminator_anomaly_loss",
-)
 
 
 class Step(NamedTuple):
@@ -39,17 +23,6 @@ class Step(NamedTuple):
     discriminator_gradients: list[tf.Tensor]
     statistics: list[tf.Tensor]  # of batch normalisation, moved
     terms: dict[str, tf.Tensor]
-
-
-class Passes(NamedTuple):
-    """What the networks say of a batch, lines 2 and 3 of Algorithm 1."""
-
-    reconstruction: tf.Tensor  # x̂ = G(x), which is also the pseudo-anomaly
-    re_reconstruction: tf.Tensor  # x̂' = G(x̂); x̂ itself where neither loss needs it
-    logits: tf.Tensor  # y
-    latent: tf.Tensor  # z = D_z(x)
-    reconstruction_logits: tf.Tensor  # ŷ
-    reconstruction_latent: tf.Tensor  # ẑ = D_z(x̂)
 
 
 @keras.saving.register_keras_serializable("agad_tf")
@@ -110,7 +83,10 @@ class AGAD(keras.Model):
         self.loss_weights = losses.LossWeights(*loss_weights)
         self.reinit_threshold = reinit_threshold
         self.seed = seed
-        self.loss_means = {name: keras.metrics.Mean(name) for name in (*BATCH_TERMS, *NORMAL_TERMS, *ANOMALY_TERMS)}
+        self.loss_means = {
+            name: keras.metrics.Mean(name)
+            for name in (*losses.BATCH_TERMS, *losses.NORMAL_TERMS, *losses.ANOMALY_TERMS)
+        }
         self.discriminator_resets = keras.metrics.Sum("discriminator_resets")
         self.built = True
 
@@ -200,7 +176,14 @@ class AGAD(keras.Model):
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
         """The losses of a batch by the moving statistics, nothing learned."""
         images, labels = _unpack(data)
-        self._update_loss_means(labels, self._loss_terms(images, labels, self._passes(images, training=False)))
+        found = passes(
+            self.generator,
+            self.discriminator,
+            images,
+            training=False,
+            contextual_adversarial=self.contextual_adversarial,
+        )
+        self._update_loss_means(labels, self._loss_terms(images, labels, found))
         results = self._results()
         del results["discriminator_resets"]
         return results
@@ -235,11 +218,22 @@ class AGAD(keras.Model):
         ):
             generator_tape.watch(generator_weights)
             discriminator_tape.watch(discriminator_weights)
-            terms = self._loss_terms(images, labels, self._training_passes(images, labels))
+            terms = self._loss_terms(
+                images,
+                labels,
+                training_passes(
+                    self.generator,
+                    self.discriminator,
+                    images,
+                    labels,
+                    contextual_adversarial=self.contextual_adversarial,
+                    anomaly_normalization=self.anomaly_normalization,
+                ),
+            )
             optimizers = (self.generator_optimizer, self.discriminator_optimizer)
             generator_loss, discriminator_loss = (
                 optimizer.scale_loss(tf.reduce_sum(terms[name]) / image_count)
-                for name, optimizer in zip(BATCH_TERMS, optimizers, strict=True)
+                for name, optimizer in zip(losses.BATCH_TERMS, optimizers, strict=True)
             )
         return Step(
             generator_tape.gradient(generator_loss, generator_weights),
@@ -247,6 +241,9 @@ class AGAD(keras.Model):
             [scope.get_current_value(variable) for variable in self._statistics],
             terms,
         )
+
+    def _loss_terms(self, images: tf.Tensor, labels: tf.Tensor, found: Passes) -> dict[str, tf.Tensor]:
+        return losses.loss_terms(images, labels, found, self.anomaly_distance, self.loss_weights)
 
     def _xla_pays(self) -> bool:
         """On the CPUs measured so far TensorFlow's own kernels are faster."""
@@ -261,69 +258,6 @@ class AGAD(keras.Model):
     @property
     def _statistics(self) -> list[keras.Variable]:
         return [*self.generator.non_trainable_variables, *self.discriminator.non_trainable_variables]
-
-    def _training_passes(self, images: tf.Tensor, labels: tf.Tensor) -> Passes:
-        if self.anomaly_normalization == "joint":
-            return self._passes(images, training=True)
-        abnormal = tf.cast(labels, tf.int32)
-        rows = tf.dynamic_partition(tf.range(tf.shape(abnormal)[0]), abnormal, 2)
-        both_kinds = [
-            tf.debugging.assert_positive(
-                tf.size(row),
-                f"anomaly_normalization='{self.anomaly_normalization}' needs both kinds of image in every "
-                f"batch, and this one has no {kind} ones; use 'joint' or add some.",
-            )
-            for row, kind in zip(rows, ("normal", "abnormal"), strict=True)
-        ]
-        # In a graph nothing else would make the networks wait for the check.
-        with tf.control_dependencies([check for check in both_kinds if check is not None]):
-            parts = tf.dynamic_partition(images, abnormal, 2)
-        passes = (
-            self._passes(parts[0], training=True),
-            self._passes(parts[1], training=self.anomaly_normalization == "separate"),
-        )
-        return Passes(*(tf.dynamic_stitch(rows, pair) for pair in zip(*passes, strict=True)))
-
-    def _passes(self, images: tf.Tensor, training: bool) -> Passes:
-        reconstruction = self.generator(images, training=training)
-        logits, latent = self.discriminator(images, training=training)
-        re_reconstruction = reconstruction
-        if self.contextual_adversarial and self.anomaly_normalization == "separate":
-            re_reconstruction = self.generator(reconstruction, training=training)
-        elif self.contextual_adversarial:
-            # The moving statistics are there to score images; those of pseudo-anomalies must not enter them.
-            re_reconstruction = call_keeping_statistics(self.generator, reconstruction, training)
-        reconstruction_logits, reconstruction_latent = self.discriminator(reconstruction, training=training)
-        return Passes(reconstruction, re_reconstruction, logits, latent, reconstruction_logits, reconstruction_latent)
-
-    def _loss_terms(self, images: tf.Tensor, labels: tf.Tensor, passes: Passes) -> dict[str, tf.Tensor]:
-        """Every term by its name, one value an image."""
-        contextual = losses.contextual_loss(images, passes.reconstruction)
-        contextual_adversarial = losses.contextual_adversarial_distance(passes.reconstruction, passes.re_reconstruction)
-        latent = losses.latent_loss(passes.latent, passes.reconstruction_latent)
-        adversarial = losses.adversarial_loss(passes.reconstruction_logits, 1)
-        real = losses.adversarial_loss(passes.logits, 1)
-        fake = losses.adversarial_loss(passes.reconstruction_logits, 0)
-        anomaly = losses.adversarial_loss(passes.logits, 0)
-        distance = contextual if self.anomaly_distance == "input" else contextual_adversarial
-        normality_losses = losses.normality_loss(
-            adversarial, contextual, contextual_adversarial, latent, self.loss_weights
-        )
-        anomaly_losses = losses.anomaly_loss(fake, distance, latent, self.loss_weights)
-        return {
-            "generator_loss": losses.total_loss(labels, anomaly_losses, normality_losses),
-            "adversarial_loss": adversarial,
-            "contextual_loss": contextual,
-            "contextual_adversarial_distance": contextual_adversarial,
-            "latent_loss": latent,
-            "anomaly_adversarial_loss": fake,
-            "anomaly_distance": distance,
-            "anomaly_latent_loss": latent,
-            "discriminator_loss": losses.discriminator_loss(labels, real, fake, anomaly),
-            "discriminator_real_loss": real,
-            "discriminator_fake_loss": fake,
-            "discriminator_anomaly_loss": anomaly,
-        }
 
     def _draw_discriminator_anew(self, collapsed: tf.Tensor) -> None:
         """GANomaly's rule: a D that can no longer be fooled teaches G nothing, so it starts again.
@@ -360,11 +294,11 @@ class AGAD(keras.Model):
 
     def _update_loss_means(self, labels: tf.Tensor, terms: dict[str, tf.Tensor]) -> None:
         """Adds a batch to the epoch's means."""
-        for name in BATCH_TERMS:
+        for name in losses.BATCH_TERMS:
             self.loss_means[name].update_state(terms[name])
-        for name in NORMAL_TERMS:
+        for name in losses.NORMAL_TERMS:
             self.loss_means[name].update_state(terms[name], sample_weight=1 - labels)
-        for name in ANOMALY_TERMS:
+        for name in losses.ANOMALY_TERMS:
             self.loss_means[name].update_state(terms[name], sample_weight=labels)
 
     def get_config(self) -> dict[str, Any]:
@@ -399,17 +333,6 @@ class AGAD(keras.Model):
     def compile_from_config(self, config: dict[str, Any]) -> None:
         """Compiles with what `get_compile_config` describes."""
         self.compile(**{name: keras.saving.deserialize_keras_object(value) for name, value in config.items()})
-
-
-def call_keeping_statistics(network: keras.Model, images: tf.Tensor, training: bool = True) -> Any:
-    """Calls a network and leaves its moving statistics as they are, though a training call would move them."""
-    outputs, _ = network.stateless_call(
-        [variable.value for variable in network.trainable_variables],
-        [variable.value for variable in network.non_trainable_variables],
-        images,
-        training=training,
-    )
-    return outputs
 
 
 def _unpack(data: Any) -> tuple[tf.Tensor, tf.Tensor]:

@@ -10,7 +10,8 @@ import tensorflow as tf
 from agad_tf.callbacks import EpochScores
 from agad_tf.data.pipeline import to_network_input
 from agad_tf.data.protocols import ABNORMAL, NORMAL, OneClassTask, Split
-from agad_tf.model import AGAD, ANOMALY_TERMS
+from agad_tf.losses import ANOMALY_TERMS
+from agad_tf.model import AGAD
 
 LABEL_NAMES = {NORMAL: "normal", ABNORMAL: "abnormal"}
 GRID_IMAGES = 8

@@ -8,6 +8,8 @@ from typing import NoReturn
 
 from absl import logging
 
+from agad_tf.config import RunError, UsageError
+
 EXIT_FAILURE = 1
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
@@ -17,6 +19,23 @@ def stop(reason: object, code: int) -> NoReturn:
     """Ends the command with one sentence and an exit code."""
     print(f"agad_tf: {reason}", file=sys.stderr)
     raise SystemExit(code)
+
+
+@contextlib.contextmanager
+def one_sentence_on_failure(if_interrupted: str) -> Iterator[None]:
+    """Ends the command where what the user asked for cannot be done.
+
+    Args:
+        if_interrupted: what to say on Ctrl-C.
+    """
+    try:
+        yield
+    except UsageError as error:
+        stop(error, EXIT_USAGE)
+    except (RunError, OSError) as error:
+        stop(error, EXIT_FAILURE)
+    except KeyboardInterrupt:
+        stop(if_interrupted, EXIT_INTERRUPTED)
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ from agad_tf.callbacks import (
     Progress,
     read_family_scores,
 )
-from agad_tf.config import ExperimentConfig, RunError, read_config, require_same_settings
+from agad_tf.config import ExperimentConfig, RunError
 from agad_tf.data.pipeline import BatchPlan, plan_batches, training_batches
 from agad_tf.data.protocols import OneClassTask, one_class_task
 from agad_tf.data.sources import Source, load_source
@@ -23,6 +23,7 @@ from agad_tf.evaluation.metrics import detection_metrics
 from agad_tf.evaluation.protocols import PROTOCOLS, Scorer
 from agad_tf.evaluation.thresholds import detector_threshold
 from agad_tf.export import export_saved_model
+from agad_tf.flagfile import read_config, require_same_settings, to_flagfile
 from agad_tf.losses import LossWeights
 from agad_tf.model import AGAD
 from agad_tf.networks import build_discriminator, build_generator
@@ -91,7 +92,7 @@ def train(config: ExperimentConfig) -> None:
         own = Workdir(folder)
         # Written only now: flags that turned out not to fit the data must not stand in the way of better ones.
         own.checkpoints.mkdir(parents=True, exist_ok=True)
-        write_whole(own.config, lambda file: file.write(config.to_flagfile()))
+        write_whole(own.config, lambda file: file.write(to_flagfile(config)))
         with strategy.scope():
             model = build_model(config, source.channels, plan.steps_per_epoch)
         print(f"The run is in {workdir.root}\n{describe(model)}")

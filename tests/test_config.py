@@ -3,17 +3,8 @@ import subprocess
 import sys
 
 import pytest
-from absl import flags
 
-from agad_tf.config import (
-    CONTRADICTIONS,
-    ExperimentConfig,
-    UsageError,
-    config_from_flags,
-    define_flags,
-    read_config,
-    require_same_settings,
-)
+from agad_tf.config import CONTRADICTIONS, ExperimentConfig, UsageError
 
 # For each row of CONTRADICTIONS, in its order: flags that it refuses, and a word of its sentence.
 CONTRADICTING = [
@@ -34,40 +25,6 @@ CONTRADICTING = [
     ({"devices": ("CPU:0",), "strategy": "multi_worker"}, "leave --devices out"),
     ({"mode": "evaluate"}, "name its folder"),
 ]
-
-
-def parse(*arguments):
-    flag_values = flags.FlagValues()
-    define_flags(flag_values)
-    flag_values(["agad_tf", *arguments])
-    return config_from_flags(flag_values)
-
-
-def test_every_field_is_a_flag_with_the_same_default():
-    assert parse() == ExperimentConfig()
-
-
-def test_flags_reach_their_fields():
-    config = parse("--gamma=0.05", "--anomaly_classes=1,4", "--nocontextual_adversarial", "--epochs=3", "--seed=9")
-    assert (config.gamma, config.anomaly_classes, config.contextual_adversarial) == (0.05, (1, 4), False)
-    assert (config.epochs, config.seed) == (3, 9)
-
-
-def test_written_configuration_reads_back_as_itself(tmp_path):
-    config = ExperimentConfig(
-        workdir=str(tmp_path),
-        gamma=0.1,
-        anomaly_classes=(3, 5),
-        contextual_adversarial=False,
-        learning_rate=1 / 3,
-        beta_2=0.99,
-        data_dir="/some where/data",
-        devices=("GPU:0", "GPU:1"),
-        mixed_precision="bfloat16",
-    )
-    (tmp_path / "config.cfg").write_text(config.to_flagfile())
-    assert read_config(tmp_path) == config
-    assert parse(f"--flagfile={tmp_path}/config.cfg") == config
 
 
 def test_other_settings_have_another_default_folder():
@@ -111,34 +68,6 @@ def test_every_contradiction_of_the_table_is_tested():
 def test_values_out_of_range_are_refused_by_name(name, value):
     with pytest.raises(UsageError, match=f"--{name} is "):
         ExperimentConfig(**{name: value})
-
-
-def test_flags_on_an_existing_run_may_say_where_but_not_what(tmp_path):
-    stored = ExperimentConfig(workdir="elsewhere", gamma=0.1)
-    (tmp_path / "config.cfg").write_text(stored.to_flagfile())
-    config = parse("--mode=evaluate", f"--workdir={tmp_path}", "--data_dir=/data")
-    assert (config.gamma, config.data_dir, config.workdir) == (0.1, "/data", str(tmp_path))
-    with pytest.raises(UsageError, match=r"--gamma=0\.1, which the flags contradict"):
-        parse("--mode=evaluate", f"--workdir={tmp_path}", "--gamma=0.2")
-
-
-def test_a_folder_without_a_run_is_refused(tmp_path):
-    with pytest.raises(UsageError, match="There is no run in"):
-        parse("--mode=export", f"--workdir={tmp_path}")
-
-
-@pytest.mark.parametrize("text", [b"--gama=0.1\n", b"--gamma=x\n", b"\xff\xfe", b"", b"--gamma=0.1\n"])
-def test_a_damaged_configuration_is_refused(tmp_path, text):
-    (tmp_path / "config.cfg").write_bytes(text)
-    with pytest.raises(UsageError, match="is damaged"):
-        read_config(tmp_path)
-
-
-def test_two_experiments_do_not_share_a_folder():
-    first = ExperimentConfig(workdir="a")
-    require_same_settings(first, dataclasses.replace(first, data_dir="/other", mode="train"))
-    with pytest.raises(UsageError, match="--seed=0"):
-        require_same_settings(first, dataclasses.replace(first, seed=1))
 
 
 def test_configuration_needs_no_tensorflow():

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.test_config import parse
+from tests.test_flagfile import parse
 
 FILES = sorted((Path(__file__).parents[1] / "flags").glob("*.cfg"))
 

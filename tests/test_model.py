@@ -5,8 +5,9 @@ import tensorflow as tf
 
 from agad_tf import losses
 from agad_tf.config import GENERATORS
-from agad_tf.model import AGAD, call_keeping_statistics
+from agad_tf.model import AGAD
 from agad_tf.networks import build_discriminator, build_generator
+from agad_tf.passes import call_keeping_statistics, passes
 from tests.flops import least_flops, profiled_flops
 
 
@@ -16,6 +17,10 @@ def values(variables):
 
 def equal(first, second):
     return all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+def passes_of(model, images):
+    return passes(model.generator, model.discriminator, images, training=True, contextual_adversarial=True)
 
 
 def options_of(model):
@@ -89,13 +94,13 @@ def test_every_loss_of_a_step_is_that_of_its_equation(build_model, batch, kinds,
     again = reconstruction
     if model.contextual_adversarial:
         again = call_keeping_statistics(model.generator, reconstruction)
-    passes = (
+    found = (
         *(reconstruction, again),
         *call_keeping_statistics(model.discriminator, images),
         *call_keeping_statistics(model.discriminator, reconstruction),
     )
     found = model.train_on_batch(images, labels, return_dict=True)
-    expected = terms_by_numpy(images, passes, labels, model.anomaly_distance)
+    expected = terms_by_numpy(images, found, labels, model.anomaly_distance)
     assert found == pytest.approx({**expected, "discriminator_resets": 0}, rel=1e-4, abs=1e-6)
 
 
@@ -121,7 +126,7 @@ def test_each_network_takes_adams_step_for_its_own_loss(build_model, batch, name
     variables = getattr(model, name).trainable_variables
     before = values(variables)
     with tf.GradientTape() as tape:
-        terms = model._loss_terms(images, labels, model._passes(images, training=True))
+        terms = model._loss_terms(images, labels, passes_of(model, images))
         loss = tf.reduce_mean(terms[f"{name}_loss"])
     gradients = tape.gradient(loss, [variable.value for variable in variables])
     stepped = build_model()
@@ -340,7 +345,7 @@ def test_mixed_precision_computes_nearly_the_same(build_model, batch, precision)
     exact, mixed = build_model(), build_model(dtype_policy=f"mixed_{precision}")
     assert mixed.generator.layers[1].compute_dtype == precision
     assert all(variable.dtype == "float32" for variable in mixed.trainable_variables)
-    terms = mixed._loss_terms(*map(tf.constant, batch), mixed._passes(tf.constant(batch[0]), training=True))
+    terms = mixed._loss_terms(*map(tf.constant, batch), passes_of(mixed, tf.constant(batch[0])))
     assert all(term.dtype == tf.float32 for term in terms.values())
     assert mixed.anomaly_score(batch[0]).dtype == tf.float32
     first, second = (m.train_on_batch(*batch, return_dict=True) for m in (exact, mixed))

@@ -7,7 +7,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from agad_tf.callbacks import EpochScores
 from agad_tf.evaluation.protocols import Scorer
-from agad_tf.model import ANOMALY_TERMS, NORMAL_TERMS
+from agad_tf.losses import ANOMALY_TERMS, NORMAL_TERMS
 from agad_tf.summaries import Summaries, event_writer, image_grid
 
 

@@ -9,7 +9,8 @@ import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from agad_tf import training
-from agad_tf.config import ExperimentConfig, RunError, UsageError, read_config
+from agad_tf.config import ExperimentConfig, RunError, UsageError
+from agad_tf.flagfile import read_config, to_flagfile
 
 
 @pytest.fixture
@@ -119,7 +120,7 @@ def test_training_a_finished_run_again_changes_nothing(config, capsys):
 
 def test_another_experiment_in_the_same_folder_is_refused(config):
     config.folder.mkdir()
-    (config.folder / "config.cfg").write_text(config.to_flagfile())
+    (config.folder / "config.cfg").write_text(to_flagfile(config))
     with pytest.raises(UsageError, match="--seed=0, which the flags contradict"):
         training.train(dataclasses.replace(config, seed=1))
 

@@ -13,7 +13,8 @@ from tqdm import tqdm
 from agad_tf.data.pipeline import scoring_batches
 from agad_tf.data.protocols import ABNORMAL, NORMAL, Split
 from agad_tf.evaluation.scores import reconstruction_norm
-from agad_tf.model import AGAD, call_keeping_statistics
+from agad_tf.model import AGAD
+from agad_tf.passes import call_keeping_statistics
 
 PROTOCOLS = {"per_image": False, "family": True}
 """By name: whether the labels of the test set leak into its figures."""

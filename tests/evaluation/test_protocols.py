@@ -4,7 +4,7 @@ import pytest
 from agad_tf.data.pipeline import to_network_input
 from agad_tf.data.protocols import Split
 from agad_tf.evaluation.protocols import Scorer
-from agad_tf.model import call_keeping_statistics
+from agad_tf.passes import call_keeping_statistics
 
 
 @pytest.fixture
