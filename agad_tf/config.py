@@ -177,7 +177,8 @@ class ExperimentConfig:
     )
     steps_per_execution: int = option(
         1,
-        "Training steps that TensorFlow takes at a time, at most; more than 1 may pay for steps of a millisecond.",
+        "Training steps that TensorFlow takes at a time, at most: the largest divisor of an epoch's steps up to this. "
+        "More than 1 may pay for steps of a millisecond.",
         interval=COUNT,
     )
 
@@ -267,6 +268,10 @@ CONTRADICTIONS: tuple[tuple[Callable[[ExperimentConfig], bool], str], ...] = (
     (
         lambda config: len(set(config.devices)) < len(config.devices),
         "--devices names a device twice: {config.devices}; name each once.",
+    ),
+    (
+        lambda config: len({device[:3] for device in config.devices}) > 1,
+        "--devices mixes processors and GPUs: {config.devices}; name one kind.",
     ),
     (
         lambda config: config.strategy == "none" and len(config.devices) > 1,

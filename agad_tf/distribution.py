@@ -9,7 +9,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from agad_tf.config import ExperimentConfig, UsageError
+from agad_tf.config import ExperimentConfig, RunError, UsageError
 from agad_tf.model import AGAD
 
 
@@ -27,8 +27,7 @@ def build_strategy(config: ExperimentConfig) -> tf.distribute.Strategy:
     Raises:
         UsageError: there is no such device, or no cluster to be part of.
     """
-    if config.strategy == "multi_worker" or (config.strategy == "auto" and "TF_CONFIG" in os.environ):
-        _require_cluster(os.environ.get("TF_CONFIG", ""))
+    if _in_cluster(config):
         return tf.distribute.MultiWorkerMirroredStrategy()
     devices = _logical_devices(config.devices)
     if config.strategy == "mirrored" or (config.strategy == "auto" and len(devices) > 1):
@@ -44,23 +43,41 @@ def mirrored(devices: list[str]) -> tf.distribute.MirroredStrategy:
     return tf.distribute.MirroredStrategy(devices)
 
 
-def is_chief(strategy: tf.distribute.Strategy) -> bool:
-    """Whether this process is the one that writes: the only one, or the chief of its cluster."""
-    resolver = strategy.cluster_resolver
-    if resolver is None or resolver.task_type is None:
+def is_chief(config: ExperimentConfig) -> bool:
+    """Whether this process is the one that writes: the only one, or the chief of its cluster.
+
+    Raises:
+        UsageError: there is no cluster to be part of.
+    """
+    if not _in_cluster(config):
         return True
+    resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver()
     first = "chief" if "chief" in resolver.cluster_spec().jobs else "worker"
     return (resolver.task_type, resolver.task_id) == (first, 0)
 
 
+def require_same_epoch(strategy: tf.distribute.Strategy, epoch: int) -> None:
+    """Ends a run whose workers would go on from different epochs: each would wait for what no other sends.
+
+    Raises:
+        RunError: this worker's epoch differs from the mean of all.
+    """
+    mean = strategy.reduce("MEAN", strategy.run(lambda: tf.constant(epoch, tf.float32)), axis=None)
+    if float(mean) != epoch:
+        raise RunError(
+            f"This worker would go on after epoch {epoch}, others after another one; put --workdir on a folder that "
+            "all workers see, and start all of them again."
+        )
+
+
 @contextlib.contextmanager
-def folder_to_write(strategy: tf.distribute.Strategy, folder: Path) -> Iterator[Path]:
+def folder_to_write(config: ExperimentConfig) -> Iterator[Path]:
     """The folder of the run for the chief; one that is gone afterwards for all others.
 
     All workers carry out the same calls, as saving what they share takes all of them, and one set of files is kept.
     """
-    if is_chief(strategy):
-        yield folder
+    if is_chief(config):
+        yield config.folder
         return
     with tempfile.TemporaryDirectory() as scratch:
         yield Path(scratch)
@@ -68,14 +85,26 @@ def folder_to_write(strategy: tf.distribute.Strategy, folder: Path) -> Iterator[
 
 def describe(model: AGAD) -> str:
     """One line on what trains, and whether XLA compiles it."""
-    strategy = model.distribute_strategy
-    kind = "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
-    replicas = strategy.num_replicas_in_sync
-    compiled = "compiled by XLA" if model.compiles_gradients else "TensorFlow's own kernels, without XLA"
-    return f"Training on {kind}, {replicas} replica{'s' if replicas > 1 else ''}; {compiled}."
+    replicas = model.distribute_strategy.num_replicas_in_sync
+    return ", ".join(
+        [
+            f"Training on {'GPU' if model.trains_on_gpu else 'CPU'}",
+            f"{replicas} replica{'s' if replicas > 1 else ''}",
+            "compiled by XLA" if model.compiles_gradients else "TensorFlow's own kernels without XLA",
+            f"{model.steps_per_execution} steps at a time" if model.steps_per_execution > 1 else "step by step",
+        ]
+    )
 
 
-def _require_cluster(description: str) -> None:
+def _in_cluster(config: ExperimentConfig) -> bool:
+    description = os.environ.get("TF_CONFIG", "")
+    if config.strategy != "multi_worker" and not (config.strategy == "auto" and description):
+        return False
+    if config.devices:
+        raise UsageError(
+            "The environment variable TF_CONFIG makes this process part of a cluster, which trains on all devices of "
+            "every machine; leave --devices out, or give --strategy=mirrored or none to train here alone."
+        )
     try:
         content = json.loads(description)
         address = content["cluster"][content["task"]["type"]][int(content["task"]["index"])]
@@ -87,6 +116,7 @@ def _require_cluster(description: str) -> None:
             '{"cluster": {"worker": ["host1:12345", "host2:12345"]}, "task": {"type": "worker", "index": 0}}; '
             f"it is {description or 'not set'}. README says how to start a cluster."
         )
+    return True
 
 
 def _logical_devices(names: tuple[str, ...]) -> list[str]:

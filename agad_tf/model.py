@@ -159,8 +159,13 @@ class AGAD(keras.Model):
         state = (self.generator.trainable_variables, self.discriminator.trainable_variables, self._statistics)
         values = ([tf.convert_to_tensor(variable) for variable in variables] for variables in state)
         step = self._gradients(images, labels, image_count, *values)  # lines 2 to 10
-        self.generator_optimizer.apply(step.generator_gradients, self.generator.trainable_variables)  # line 12
-        self.discriminator_optimizer.apply(step.discriminator_gradients, self.discriminator.trainable_variables)  # 13
+        for network, optimizer, gradients in (
+            (self.generator, self.generator_optimizer, step.generator_gradients),  # line 12
+            (self.discriminator, self.discriminator_optimizer, step.discriminator_gradients),  # line 13
+        ):
+            if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+                gradients = _overflown_in_all_replicas_or_none(gradients)  # noqa: PLW2901
+            optimizer.apply(gradients, network.trainable_variables)
         statistics, discriminator_loss = replica.all_reduce(
             tf.distribute.ReduceOp.SUM,
             [
@@ -245,10 +250,17 @@ class AGAD(keras.Model):
     def _loss_terms(self, images: tf.Tensor, labels: tf.Tensor, found: Passes) -> dict[str, tf.Tensor]:
         return losses.loss_terms(images, labels, found, self.anomaly_distance, self.loss_weights)
 
+    @property
+    def trains_on_gpu(self) -> bool:
+        """Whether steps run on GPUs: those of the strategy, or without one those of the machine."""
+        if self._distribute_strategy is None:
+            return bool(tf.config.list_physical_devices("GPU"))
+        return "GPU" in self._distribute_strategy.extended.worker_devices[0]
+
     def _xla_pays(self) -> bool:
         """On the CPUs measured so far TensorFlow's own kernels are faster."""
         shares_statistics = self.distribute_strategy.num_replicas_in_sync > 1 and bool(self._batch_normalizations)
-        return bool(tf.config.list_physical_devices("GPU")) and not shares_statistics
+        return self.trains_on_gpu and not shares_statistics
 
     @property
     def _batch_normalizations(self) -> list[BatchNormalization]:
@@ -333,6 +345,19 @@ class AGAD(keras.Model):
     def compile_from_config(self, config: dict[str, Any]) -> None:
         """Compiles with what `get_compile_config` describes."""
         self.compile(**{name: keras.saving.deserialize_keras_object(value) for name, value in config.items()})
+
+
+def _overflown_in_all_replicas_or_none(gradients: list[tf.Tensor]) -> list[tf.Tensor]:
+    """Gradients that are not finite in this replica if they are not in any.
+
+    A LossScaleOptimizer asks one replica whether to take the step, before gradients are added.
+    """
+    finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(gradient)) for gradient in gradients])
+    overflows = tf.distribute.get_replica_context().all_reduce(
+        tf.distribute.ReduceOp.SUM, tf.cast(tf.logical_not(finite), tf.float32)
+    )
+    first, *others = gradients
+    return [tf.where(overflows > 0, float("nan"), first), *others]
 
 
 def _unpack(data: Any) -> tuple[tf.Tensor, tf.Tensor]:

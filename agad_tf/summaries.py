@@ -1,5 +1,7 @@
 """What TensorBoard shows of a run: scalars, score histograms, weights, and images beside their reconstructions."""
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,18 +24,28 @@ GRID_ROWS = (
 )
 
 
-def event_writer(directory: Path, name: str) -> tf.summary.SummaryWriter:
-    """A writer to an event file of its own, in place of an earlier one of that name.
+@contextlib.contextmanager
+def event_file(directory: Path, name: str, step: int) -> Iterator[None]:
+    """Lets summaries go to an event file of their own, in place of an earlier one of that name and step.
 
     An epoch that is trained again after an interruption, or a test set that is measured again, is shown once.
 
     Args:
         directory: of the event files; made if it is not there.
-        name: what is written to this file, such as "epoch-3".
+        name: what is written to this file, such as "epoch".
+        step: of the summaries.
     """
-    for earlier in directory.glob(f"*.{name}"):
+    suffix = f".{name}-{step}"
+    for earlier in directory.glob(f"*{suffix}"):
         earlier.unlink()
-    return tf.summary.create_file_writer(str(directory), filename_suffix=f".{name}")
+    writer = tf.summary.create_file_writer(str(directory), filename_suffix=suffix)
+    with writer.as_default(step=step):
+        yield
+    writer.close()
+    # TensorBoard reads files in the order of their names; TensorFlow's own begin with the second and go on with a count
+    # of writers, 10 before 9.
+    (written,) = directory.glob(f"*{suffix}")
+    written.rename(directory / f"events.out.tfevents.{step:010d}{suffix}")
 
 
 class Summaries(keras.callbacks.Callback):
@@ -54,7 +66,7 @@ class Summaries(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
         """Writes what the epoch has brought; a run's steps in TensorBoard are its epochs, from 1."""
         without_anomalies = not self.task.train.labels.any()
-        with event_writer(self.directory, f"epoch-{epoch + 1}").as_default(step=epoch + 1):
+        with event_file(self.directory, "epoch", epoch + 1):
             for name, value in logs.items():
                 # The mean of no anomaly's loss is 0 and would look like a perfect one.
                 if not (without_anomalies and name in ANOMALY_TERMS):

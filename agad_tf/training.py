@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 from agad_tf.callbacks import (
     Checkpoints,
@@ -18,7 +19,7 @@ from agad_tf.config import ExperimentConfig, RunError
 from agad_tf.data.pipeline import BatchPlan, plan_batches, training_batches
 from agad_tf.data.protocols import OneClassTask, one_class_task
 from agad_tf.data.sources import Source, load_source
-from agad_tf.distribution import build_strategy, describe, folder_to_write, is_chief
+from agad_tf.distribution import build_strategy, describe, folder_to_write, is_chief, require_same_epoch
 from agad_tf.evaluation.metrics import detection_metrics
 from agad_tf.evaluation.protocols import PROTOCOLS, Scorer
 from agad_tf.evaluation.thresholds import detector_threshold
@@ -28,7 +29,7 @@ from agad_tf.losses import LossWeights
 from agad_tf.model import AGAD
 from agad_tf.networks import build_discriminator, build_generator
 from agad_tf.results import print_table, read_results, versions, write_results, write_scores, write_whole
-from agad_tf.summaries import Summaries, event_writer, write_scores_and_images
+from agad_tf.summaries import Summaries, event_file, write_scores_and_images
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,24 +86,31 @@ def train(config: ExperimentConfig) -> None:
         print_table(read_results(workdir.results))
         print(f"{workdir.root} holds the finished run; --mode=evaluate measures it again.")
         return
-    strategy = build_strategy(config)
+    if (workdir.checkpoints / f"epoch-{config.epochs}.index").exists():
+        # All epochs are done; a chief that was lost while it measured them needs no other worker.
+        if not is_chief(config):
+            return
+        strategy = tf.distribute.get_strategy()
+    else:
+        strategy = build_strategy(config)
     source, task = _load(config)
     plan = plan_batches(task.train, config.batch_size, config.min_anomalies, strategy.num_replicas_in_sync)
-    with folder_to_write(strategy, workdir.root) as folder:
+    with folder_to_write(config) as folder:
         own = Workdir(folder)
         # Written only now: flags that turned out not to fit the data must not stand in the way of better ones.
         own.checkpoints.mkdir(parents=True, exist_ok=True)
         write_whole(own.config, lambda file: file.write(to_flagfile(config)))
         with strategy.scope():
             model = build_model(config, source.channels, plan.steps_per_epoch)
-        print(f"The run is in {workdir.root}\n{describe(model)}")
+        print(f"The run is in {workdir.root}\n{describe(model)}.")
         checkpoints = Checkpoints(model, own.checkpoints)
         first_epoch = checkpoints.restore(workdir.checkpoints)
+        require_same_epoch(strategy, first_epoch)
         if first_epoch:
             print(f"Continuing after epoch {first_epoch} of {config.epochs}.")
         if first_epoch < config.epochs:
             _fit(config, own, task, plan, model, checkpoints, first_epoch)
-    if not is_chief(strategy):
+    if not is_chief(config):
         return
     # On one device, whatever it was trained on: what is measured and exported is what the checkpoint holds.
     trained = _restore(config, workdir, source.channels)
@@ -256,7 +264,7 @@ def _measure(
     per_image = detection_metrics(task.test.labels, test_scores, config.seed)
     family = detection_metrics(family_labels, family_scores, config.seed)
     write_scores(workdir.scores, task.test, test_scores)
-    with event_writer(workdir.tensorboard, "test").as_default(step=config.epochs):
+    with event_file(workdir.tensorboard, "test", config.epochs):
         write_scores_and_images(model, task.test, test_scores, "test")
     return {
         **config.settings(),

@@ -21,6 +21,7 @@ CONTRADICTING = [
     ({"dataset": "digits", "data_dir": "/data"}, "scikit-learn"),
     ({"devices": ("TPU:0",)}, "write devices as"),
     ({"devices": ("CPU:1", "CPU:1")}, "names a device twice"),
+    ({"devices": ("CPU:0", "GPU:0")}, "name one kind"),
     ({"devices": ("CPU:0", "CPU:1"), "strategy": "none"}, "trains on one device"),
     ({"devices": ("CPU:0",), "strategy": "multi_worker"}, "leave --devices out"),
     ({"mode": "evaluate"}, "name its folder"),

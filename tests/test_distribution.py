@@ -1,5 +1,8 @@
 """Replicas on logical CPU devices: what they compute together is what one computes alone."""
 
+import json
+
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -7,7 +10,15 @@ import tensorflow as tf
 from agad_tf.config import ExperimentConfig, UsageError
 from agad_tf.data.pipeline import plan_batches, training_batches
 from agad_tf.data.protocols import Split
-from agad_tf.distribution import build_strategy, folder_to_write, is_chief, mirrored
+from agad_tf.distribution import (
+    build_strategy,
+    describe,
+    folder_to_write,
+    is_chief,
+    mirrored,
+    require_same_epoch,
+)
+from agad_tf.networks.normalization import BatchNormalization
 
 STEPS = 20
 EPOCHS = 5
@@ -19,7 +30,9 @@ def strategy_of(replicas):
 
 @pytest.fixture(scope="module")
 def train_split():
-    images = np.random.default_rng(0).integers(0, 256, (74, 16, 16, 1), np.uint8)
+    # Of some seeds' images a step meets a kink, of ReLU or |x - x̂|, to within rounding, and ends on either side of it;
+    # from there on any two ways of adding go apart by a hundredth. These meet none in twenty steps.
+    images = np.random.default_rng(1).integers(0, 256, (74, 16, 16, 1), np.uint8)
     return Split(images, np.repeat([0, 1], [64, 10]).astype(np.int32), np.arange(74))
 
 
@@ -31,8 +44,10 @@ def train(build_model, train_split):
         strategy = strategy_of(replicas)
         with strategy.scope():
             model = build_model(compiled=False, **options)
-            model.compile(jit_compile=jit_compile)
-        # Of 22 images 6 are anomalies: among four replicas some have one more than others.
+            # With a large epsilon steps are as long as gradients say. Adam's own would hide a gradient that is twice
+            # too large, and make much of rounding in one that is nearly 0.
+            model.compile(*(keras.optimizers.Adam(1e-2, 0.5, epsilon=1.0) for _ in range(2)), jit_compile=jit_compile)
+        # Of 20 images 6 are anomalies: among four replicas some have one more than others.
         plan = plan_batches(train_split, 20, 6, replicas)
         batches = strategy.distribute_datasets_from_function(
             lambda context: training_batches(train_split, 16, plan, EPOCHS, 0, 0, context)
@@ -50,14 +65,14 @@ def assert_same_training(first, second):
     for network, expected in networks:
         for found, wanted in zip(network.variables, expected.variables, strict=True):
             scale = np.abs(wanted.numpy()).max()
-            np.testing.assert_allclose(found.numpy(), wanted.numpy(), rtol=0, atol=5e-4 * scale + 1e-7)
+            np.testing.assert_allclose(found.numpy(), wanted.numpy(), rtol=0, atol=1e-4 * scale + 1e-7)
     assert history.keys() == expected_history.keys()
     for name, values in expected_history.items():
         assert history[name] == pytest.approx(values, rel=1e-4), name
 
 
 @pytest.mark.parametrize("replicas", [2, 4])
-@pytest.mark.parametrize(("normalization", "jit_compile"), [("batch", False), ("group", True)])
+@pytest.mark.parametrize(("normalization", "jit_compile"), [("batch", False), ("group", False), ("group", True)])
 def test_replicas_train_to_the_weights_of_one(train, replicas, normalization, jit_compile):
     options = {"normalization": normalization}
     assert_same_training(train(replicas, jit_compile, **options), train(1, **options))
@@ -105,6 +120,51 @@ def test_replicas_compiled_by_xla_normalise_by_their_own_images(train, build_mod
         np.testing.assert_allclose((old - new.numpy())[clear], 2e-4 * np.sign(gradient)[clear], rtol=0.05)
 
 
+def test_an_overflow_in_any_replica_stops_the_step_in_all(build_model):
+    strategy = strategy_of(2)
+    with strategy.scope():
+        model = build_model(compiled=False, normalization="group")
+        optimizers = [keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam(2e-4, 0.5)) for _ in range(2)]
+        model.compile(*optimizers, jit_compile=False)
+    before = [variable.numpy() for variable in model.trainable_variables]
+    clean = np.random.default_rng(0).uniform(-1, 1, (8, 16, 16, 1)).astype(np.float32)
+    images = clean.copy()
+    images[-1] = np.nan  # of the last replica
+    for scale in (2.0**14, 2.0**13):
+        model.fit(images, batch_size=8, verbose=0, shuffle=False)
+        assert [optimizer.dynamic_scale.numpy() for optimizer in optimizers] == [scale, scale]
+    for old, new in zip(before, model.trainable_variables, strict=True):
+        np.testing.assert_array_equal(old, new.numpy())
+    model.fit(clean, batch_size=8, verbose=0, shuffle=False)
+    assert all(np.isfinite(variable.numpy()).all() for variable in model.trainable_variables)
+    assert any(np.any(o != n.numpy()) for o, n in zip(before, model.trainable_variables, strict=True))
+
+
+def test_synchronised_statistics_keep_their_digits_far_from_0():
+    strategy = strategy_of(2)
+    images = 1000 + np.random.default_rng(0).normal(size=(8, 4, 4, 3)).astype(np.float32)
+    with strategy.scope():
+        layer = BatchNormalization(synchronized=True, epsilon=0.0)
+        layer.build((None, 4, 4, 3))
+        layer.moving_mean.assign(np.full(3, 1000.0))
+    parts = strategy.experimental_distribute_values_from_function(
+        lambda context: tf.constant(images[4 * context.replica_id_in_sync_group :][:4])
+    )
+
+    @tf.function
+    def normalize(parts):
+        def outputs(part):
+            with keras.StatelessScope():  # a replica by itself may not move the statistics
+                return layer(part, training=True)
+
+        return strategy.run(outputs, (parts,))
+
+    found = np.concatenate([part.numpy() for part in strategy.experimental_local_results(normalize(parts))])
+    exact = images.astype(np.float64)
+    expected = (exact - exact.mean((0, 1, 2))) / exact.std((0, 1, 2))
+    np.testing.assert_allclose(found, expected, atol=2e-3)
+
+
 def test_several_steps_at_a_time_are_the_same_steps(build_model, train_split):
     models = []
     for steps_per_execution in (1, 4):
@@ -126,6 +186,21 @@ def test_strategy_follows_the_flags():
         build_strategy(ExperimentConfig(devices=("GPU:7",)))
 
 
+def test_xla_is_chosen_by_the_device_that_trains_and_not_by_what_the_machine_has(build_model, monkeypatch):
+    # Set before the machine has a GPU, which it must look for itself.
+    on_cpu = build_strategy(ExperimentConfig(devices=("CPU:0",)))
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda *_: ["GPU:0"])
+    model = build_model(compiled=False)
+    model.compile()
+    assert model.compiles_gradients
+    assert "Training on GPU, 1 replica, compiled by XLA" in describe(model)
+    with on_cpu.scope():
+        model = build_model(compiled=False)
+        model.compile()
+    assert not model.compiles_gradients
+    assert "Training on CPU, 1 replica, TensorFlow's own kernels" in describe(model)
+
+
 @pytest.mark.parametrize("cluster", [None, "no JSON", "{}", '{"cluster": {}}'])
 def test_multi_worker_needs_a_cluster(monkeypatch, cluster):
     if cluster is not None:
@@ -134,8 +209,35 @@ def test_multi_worker_needs_a_cluster(monkeypatch, cluster):
         build_strategy(ExperimentConfig(strategy="multi_worker"))
 
 
-def test_a_process_alone_is_the_chief(tmp_path):
-    strategy = tf.distribute.get_strategy()
-    assert is_chief(strategy)
-    with folder_to_write(strategy, tmp_path) as folder:
-        assert folder == tmp_path
+def test_devices_and_a_cluster_contradict_each_other(monkeypatch):
+    monkeypatch.setenv(
+        "TF_CONFIG", json.dumps({"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 0}})
+    )
+    with pytest.raises(UsageError, match="leave --devices out"):
+        build_strategy(ExperimentConfig(devices=("CPU:0",)))
+    assert build_strategy(ExperimentConfig(devices=("CPU:0",), strategy="mirrored")).num_replicas_in_sync == 1
+
+
+@pytest.mark.parametrize(
+    ("jobs", "task", "expected"),
+    [
+        ({"worker": ["a:1", "b:1"]}, ("worker", 0), True),
+        ({"worker": ["a:1", "b:1"]}, ("worker", 1), False),
+        ({"chief": ["a:1"], "worker": ["b:1"]}, ("chief", 0), True),
+        ({"chief": ["a:1"], "worker": ["b:1"]}, ("worker", 0), False),
+    ],
+)
+def test_one_worker_writes(monkeypatch, tmp_path, jobs, task, expected):
+    content = {"cluster": jobs, "task": {"type": task[0], "index": task[1]}}
+    monkeypatch.setenv("TF_CONFIG", json.dumps(content))
+    config = ExperimentConfig(workdir=str(tmp_path))
+    assert is_chief(config) is expected
+    with folder_to_write(config) as folder:
+        assert (folder == tmp_path) is expected
+    assert folder.exists() is expected
+    assert is_chief(ExperimentConfig(strategy="none"))
+
+
+def test_replicas_that_go_on_from_the_same_epoch_may_do_so():
+    require_same_epoch(strategy_of(2), 3)
+    require_same_epoch(tf.distribute.get_strategy(), 0)

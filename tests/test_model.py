@@ -94,13 +94,13 @@ def test_every_loss_of_a_step_is_that_of_its_equation(build_model, batch, kinds,
     again = reconstruction
     if model.contextual_adversarial:
         again = call_keeping_statistics(model.generator, reconstruction)
-    found = (
+    said = (
         *(reconstruction, again),
         *call_keeping_statistics(model.discriminator, images),
         *call_keeping_statistics(model.discriminator, reconstruction),
     )
     found = model.train_on_batch(images, labels, return_dict=True)
-    expected = terms_by_numpy(images, found, labels, model.anomaly_distance)
+    expected = terms_by_numpy(images, said, labels, model.anomaly_distance)
     assert found == pytest.approx({**expected, "discriminator_resets": 0}, rel=1e-4, abs=1e-6)
 
 
@@ -337,7 +337,7 @@ def test_a_step_does_no_more_floating_point_work_than_the_shapes_demand(name):
     found = profiled_flops(model, batch_size)
     # `pytest -s` shows the figures of BUILD_NOTES.md.
     print(f"{name}: least {least / batch_size / 1e9:.4f} GFLOP an image, profiled {found / least:.4f} times that")
-    assert 1.0 <= found / least < 1.10
+    assert 1.0 <= found / least < 1.02
 
 
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])

@@ -8,7 +8,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from agad_tf.callbacks import EpochScores
 from agad_tf.evaluation.protocols import Scorer
 from agad_tf.losses import ANOMALY_TERMS, NORMAL_TERMS
-from agad_tf.summaries import Summaries, event_writer, image_grid
+from agad_tf.summaries import Summaries, event_file, image_grid
 
 
 def events_of(directory):
@@ -43,12 +43,19 @@ def test_without_labelled_anomalies_their_losses_are_not_shown(build_model, task
 
 def test_what_is_written_again_takes_the_place_of_what_was(tmp_path):
     for value in (1.0, 2.0):
-        with event_writer(tmp_path, "test").as_default(step=3):
+        with event_file(tmp_path, "test", 3):
             tf.summary.scalar("score", value)
-    with event_writer(tmp_path, "another-test").as_default(step=4):
+    with event_file(tmp_path, "another-test", 4):
         tf.summary.scalar("score", 5.0)
     found = [tf.make_ndarray(event.tensor_proto).item() for event in events_of(tmp_path).Tensors("score")]
     assert found == [2.0, 5.0]
+
+
+def test_epochs_of_one_second_are_read_in_their_order(tmp_path):
+    for epoch in range(1, 13):
+        with event_file(tmp_path, "epoch", epoch):
+            tf.summary.scalar("score", epoch)
+    assert [event.step for event in events_of(tmp_path).Tensors("score")] == list(range(1, 13))
 
 
 def test_image_grid_shows_input_reconstruction_re_reconstruction_and_error(fitted, task):

@@ -3,8 +3,8 @@
 A convolution knows three products: of images and kernel (forward), of upstream gradient and kernel (towards the
 images), and of images and upstream gradient (towards the kernel). A transposed convolution has the same three, with
 forward and towards-the-images in each other's place. Each is stated here once, in the form that was measured to be
-fastest; the measurements are in BUILD_NOTES.md, "Where the time of a step goes". All are "same"-padded, on sides that
-the stride divides.
+fastest on a CPU; the measurements are in BUILD_NOTES.md, "Where the time of a step goes". All are "same"-padded, on
+sides that the stride divides.
 """
 
 from collections.abc import Callable
@@ -22,7 +22,16 @@ SMALL_SIDE = 8
 
 @keras.saving.register_keras_serializable("agad_tf")
 class Convolution(layers.Conv2D):
-    """`Conv2D` with "same" padding, for sides that are multiples of the stride."""
+    """`Conv2D` with "same" padding, for sides that are multiples of the stride.
+
+    Raises:
+        ValueError: on building it with another padding, dilation or groups.
+    """
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Makes the weights."""
+        _require_plain(self)
+        super().build(input_shape)
 
     def convolution_op(self, inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
         """The convolution without its bias."""
@@ -34,7 +43,16 @@ class Convolution(layers.Conv2D):
 
 @keras.saving.register_keras_serializable("agad_tf")
 class TransposedConvolution(layers.Conv2DTranspose):
-    """`Conv2DTranspose` with "same" padding."""
+    """`Conv2DTranspose` with "same" padding.
+
+    Raises:
+        ValueError: on building it with another padding, dilation or groups.
+    """
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Makes the weights."""
+        _require_plain(self)
+        super().build(input_shape)
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """Transposed convolution and bias."""
@@ -45,6 +63,11 @@ class TransposedConvolution(layers.Conv2DTranspose):
         else:
             outputs = _transposed_convolution(stride, inputs.shape[1] * stride)(inputs, kernel)
         return outputs + self.bias if self.use_bias else outputs
+
+
+def _require_plain(layer: layers.Layer) -> None:
+    if layer.padding != "same" or layer.dilation_rate != (1, 1) or getattr(layer, "groups", 1) != 1:
+        raise ValueError(f"{type(layer).__name__} takes padding='same' alone, without dilation or groups.")
 
 
 def _patches_times_kernel(images: tf.Tensor, kernel: tf.Tensor, side: int) -> tf.Tensor:

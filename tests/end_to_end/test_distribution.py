@@ -14,28 +14,31 @@ from tests.end_to_end.test_readme import ROOT, agad
 
 COMMAND = ["--flagfile=flags/digits.cfg", "--width=0.125", "--gamma=0.05", "--min_anomalies=4", "--epochs=4"]
 # What a worker may take to notice that another one is gone.
-PATIENCE = 120
+PATIENCE = 60
 
 
-def start_workers(folder, count=2):
-    """Starts the workers of a cluster; gives their processes and logs."""
-    with socket.socket() as first, socket.socket() as second:
-        for each in (first, second):
-            each.bind(("127.0.0.1", 0))
-        addresses = [f"127.0.0.1:{each.getsockname()[1]}" for each in (first, second)]
-    workers = []
-    for index in range(count):
-        cluster = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
-        log = folder.with_name(f"worker-{index}-{time.monotonic_ns()}.log")
-        process = subprocess.Popen(
-            [sys.executable, "-m", "agad_tf.main", *COMMAND, f"--workdir={folder}"],
-            cwd=ROOT,
-            env={**os.environ, "TF_CONFIG": json.dumps(cluster)},
-            stdout=log.open("w"),
-            stderr=subprocess.STDOUT,
-        )
-        workers.append((process, log))
-    return workers
+def start_workers(*folders):
+    """Starts the workers of a cluster, one a folder; gives their processes and logs."""
+    sockets = [socket.socket() for _ in folders]
+    for each in sockets:
+        each.bind(("127.0.0.1", 0))
+    addresses = [f"127.0.0.1:{each.getsockname()[1]}" for each in sockets]
+    for each in sockets:
+        each.close()
+    return [start_worker(addresses, index, folder) for index, folder in enumerate(folders)]
+
+
+def start_worker(addresses, index, folder):
+    cluster = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
+    log = folder.with_name(f"worker-{index}-{time.monotonic_ns()}.log")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "agad_tf.main", *COMMAND, f"--workdir={folder}"],
+        cwd=ROOT,
+        env={**os.environ, "TF_CONFIG": json.dumps(cluster)},
+        stdout=log.open("w"),
+        stderr=subprocess.STDOUT,
+    )
+    return process, log
 
 
 def finish(workers):
@@ -65,7 +68,7 @@ def test_logical_devices_train_to_the_scores_of_one(alone, tmp_path):
 
 def test_two_workers_train_to_the_scores_of_one_and_survive_a_kill(alone, tmp_path):
     folder = tmp_path / "run"
-    workers = start_workers(folder)
+    workers = start_workers(folder, folder)
     deadline = time.monotonic() + 200
     while not list(folder.glob("checkpoints/epoch-2.index")):
         assert all(process.poll() is None for process, _ in workers), [log.read_text() for _, log in workers]
@@ -75,10 +78,21 @@ def test_two_workers_train_to_the_scores_of_one_and_survive_a_kill(alone, tmp_pa
     assert workers[0][0].wait(timeout=PATIENCE) != 0, "a worker alone cannot go on"
     assert not (folder / "results.json").exists()
 
-    workers = start_workers(folder)
+    # A worker that does not see the folder of the others would begin anew while they go on.
+    workers = start_workers(folder, tmp_path / "elsewhere")
+    assert all(process.wait(timeout=200) != 0 for process, _ in workers)
+    assert any("would go on after epoch" in log.read_text() for _, log in workers)
+
+    workers = start_workers(folder, folder)
     finish(workers)
     assert "Continuing after epoch" in workers[0][1].read_text()
     np.testing.assert_allclose(scores(folder), scores(alone), rtol=0.02)
+    # A chief that is lost while it measures needs no other worker to finish.
+    expected = scores(folder)
+    (folder / "results.json").unlink()
+    (folder / "scores.csv").unlink()
+    finish([start_worker(["127.0.0.1:1", "127.0.0.1:2"], 0, folder)])
+    np.testing.assert_array_equal(scores(folder), expected)
     # Only the chief writes: every epoch has one file of summaries, and nothing stands beside the run.
     for epoch in range(1, 5):
         assert len(list(folder.glob(f"tensorboard/*.epoch-{epoch}"))) == 1

@@ -40,3 +40,10 @@ def test_functions_and_gradients_are_those_of_keras(
         outputs_and_gradients(layer, images, upstream), outputs_and_gradients(expected, images, upstream), strict=True
     ):
         np.testing.assert_allclose(found, wanted, rtol=tolerance, atol=tolerance * np.abs(wanted).max())
+
+
+@pytest.mark.parametrize("kind", [Convolution, TransposedConvolution])
+@pytest.mark.parametrize("options", [{"padding": "valid"}, {"padding": "same", "dilation_rate": 2}])
+def test_what_the_layers_do_not_compute_is_refused(kind, options):
+    with pytest.raises(ValueError, match="padding='same' alone"):
+        kind(4, 3, **options).build((None, 8, 8, 2))
