@@ -13,7 +13,6 @@ import csv
 import json
 import os
 import platform
-import resource
 import statistics
 import subprocess
 import sys
@@ -64,7 +63,9 @@ def grid(path, generators):
 
 
 def peer(path):
-    """Ours and PyTorch's in turns; the ratios of the medians."""
+    """Whether ours and PyTorch's compute the same, and then both in turns; the ratios of the medians."""
+    agreement = run_child("tests.benchmarks.agreement")
+    print(f"Losses of {agreement['steps']} steps agree to {agreement['relative_difference']:.0e}")
     rows = []
     for precision in PRECISIONS:
         turns = [
@@ -82,8 +83,16 @@ def command(path):
     """One epoch of Fashion-MNIST by the command itself, and how long its steps wait for their batches."""
     with tempfile.TemporaryDirectory() as workdir:
         flags = ["--flagfile=flags/fmnist.cfg", "--epochs=1", f"--workdir={workdir}"]
-        subprocess.run([sys.executable, "-m", "agad_tf.main", *flags], cwd=ROOT, check=True, capture_output=True)
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+        run = subprocess.Popen(
+            [sys.executable, "-m", "agad_tf.main", *flags],
+            cwd=ROOT,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        _, status, usage = os.wait4(run.pid, 0)
+    if status:
+        raise SystemExit(f"agad_tf.main {' '.join(flags)} failed.")
+    peak = usage.ru_maxrss / 1024
     print(f"Peak memory of a run of flags/fmnist.cfg: {peak:.0f} MiB")
     print(f"Waiting for input: {100 * run_child('tests.benchmarks.waiting')['share']:.2f} % of a step's time")
 

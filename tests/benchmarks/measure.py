@@ -8,7 +8,9 @@ import argparse
 import json
 import os
 import resource
+import tempfile
 import time
+from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -67,7 +69,7 @@ def _tensorflow(options):
             tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * options.replicas
         )
     from agad_tf.distribution import mirrored
-    from agad_tf.export import Detector
+    from agad_tf.export import export_saved_model
     from agad_tf.model import AGAD
     from agad_tf.networks import build_discriminator, build_generator
 
@@ -95,7 +97,9 @@ def _tensorflow(options):
         functions["score"] = lambda: score(images).numpy()
         if not options.xla:
             raw = (images + 1) * 127.5
-            detector = Detector(model, 1.0)
+            with tempfile.TemporaryDirectory() as folder:
+                export_saved_model(model, 1.0, Path(folder) / "saved_model")
+                detector = tf.saved_model.load(str(Path(folder) / "saved_model"))
             functions["saved_model"] = lambda: detector.serve(raw)["score"].numpy()
     return functions
 

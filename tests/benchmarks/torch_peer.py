@@ -79,8 +79,8 @@ class TorchPeer:
                     targets = [module.weight, module.bias, module.running_mean, module.running_var]
                 else:
                     values[0] = values[0].permute(3, 2, 0, 1)
-                    targets = [module.weight, module.bias]
-                for target, value in zip(targets, values, strict=False):
+                    targets = [module.weight, *([] if module.bias is None else [module.bias])]
+                for target, value in zip(targets, values, strict=True):
                     target.data.copy_(value)
 
     def train_step(self, images, labels):
