@@ -12,6 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from agad_tf.options import COUNT, NOT_NEGATIVE, POSITIVE, Interval, option
+
 
 class UsageError(ValueError):
     """What the user asked for cannot be done; the message says what is wrong and what to do. Exit code 2."""
@@ -21,50 +23,22 @@ class RunError(Exception):
     """The run cannot go on with what it was given; the message says what is wrong and what to do. Exit code 1."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Interval:
-    """The numbers an option may take; an end that is None is open to infinity."""
-
-    low: float | None = None
-    high: float | None = None
-    low_included: bool = True
-    high_included: bool = True
-
-    def __contains__(self, value: float) -> bool:
-        above = self.low is None or (value >= self.low if self.low_included else value > self.low)
-        below = self.high is None or (value <= self.high if self.high_included else value < self.high)
-        # NaN compares as false with everything; infinity is no setting that could be meant.
-        return above and below and abs(value) < float("inf")
-
-    def __str__(self) -> str:
-        ends = []
-        if self.low is not None:
-            ends.append(f"{'at least' if self.low_included else 'more than'} {self.low:g}")
-        if self.high is not None:
-            ends.append(f"{'at most' if self.high_included else 'less than'} {self.high:g}")
-        return " and ".join(ends)
-
-
-POSITIVE = Interval(0, low_included=False)
-NOT_NEGATIVE = Interval(0)
-COUNT = Interval(1)
-
-
-def option(default: Any, text: str, *, choices: tuple[str, ...] = (), interval: Interval | None = None) -> Any:
-    """A field of the configuration that is a flag as well."""
-    return dataclasses.field(default=default, metadata={"help": text, "choices": choices, "interval": interval})
-
-
 # The names that options choose from. They stand here, and not where they are carried out, so that the command line
 # knows them without importing TensorFlow.
-MODES = ("train", "evaluate", "export")
+MODES = ("train", "evaluate", "export", "benchmark", "audit")
 # Data sets and their numbers of classes.
 CLASS_COUNTS = {"fashion_mnist": 10, "mnist": 10, "cifar10": 10, "cifar100": 20, "digits": 10}
+# The first is the paper's; the others are its ancestors, by the same networks and losses, and what any of them has to
+# beat, by the libraries that are known for it.
+ANCESTORS = ("ganomaly", "skip_ganomaly")
+BASELINES = ("knn", "pca", "one_class_svm", "isolation_forest", "deep_svdd", "auto_encoder", "supervised")
+METHODS = ("agad", *ANCESTORS, *BASELINES)
 # Each is a function of its own name in a module of its own name in agad_tf/networks/.
 GENERATORS = ("encoder_decoder", "unet", "unet_plus_plus")
 NORMALIZATIONS = ("batch", "group", "instance", "none")
 ANOMALY_DISTANCES = ("input", "reconstruction")
 ANOMALY_NORMALIZATIONS = ("joint", "separate", "frozen")
+PSEUDO_ANOMALY_NORMALIZATIONS = ("shared", "auxiliary")
 # The networks halve an image four times.
 SIZE_MULTIPLE = 16
 # Options that do not define an experiment: what to do with it, and what it runs on.
@@ -82,7 +56,8 @@ class ExperimentConfig:
     mode: str = option(
         "train",
         "train: train, evaluate and export; evaluate: measure the run in --workdir again; "
-        "export: write its SavedModel again.",
+        "export: write its SavedModel again; benchmark: train and measure every combination of values; "
+        "audit: measure how far a model's scores depend on the batch.",
         choices=MODES,
     )
     workdir: str = option("", "Folder of the run; by default one below runs/ named after the experiment.")
@@ -108,6 +83,12 @@ class ExperimentConfig:
     )
     min_anomalies: int = option(32, "Least number of anomalies in a batch when --gamma is above 0.", interval=COUNT)
 
+    method: str = option(
+        "agad",
+        "What detects: agad; its ancestors ganomaly and skip_ganomaly; or a baseline, of which supervised is the "
+        "ceiling that sees all labels.",
+        choices=METHODS,
+    )
     generator: str = option("encoder_decoder", "Generator network.", choices=GENERATORS)
     width: float = option(1.0, "Scale of the number of filters of all networks.", interval=POSITIVE)
     normalization: str = option("batch", "Normalisation in all networks.", choices=NORMALIZATIONS)
@@ -117,8 +98,16 @@ class ExperimentConfig:
         "separate, each kind of image in a batch of its own; frozen, by the moving statistics.",
         choices=ANOMALY_NORMALIZATIONS,
     )
+    pseudo_anomaly_normalization: str = option(
+        "shared",
+        "Whether pseudo-anomalies use the generator's batch normalisation layers, or auxiliary ones of their own "
+        "(AdvProp).",
+        choices=PSEUDO_ANOMALY_NORMALIZATIONS,
+    )
 
-    contextual_adversarial: bool = option(True, "Train with pseudo-anomalies (contextual adversarial information).")
+    contextual_adversarial: bool = option(
+        True, "Whether agad trains with pseudo-anomalies (contextual adversarial information)."
+    )
     anomaly_distance: str = option(
         "input",
         "Distance an anomaly is driven away by: from the input, equation (3), or from the reconstruction of its "
@@ -195,15 +184,16 @@ class ExperimentConfig:
         if self.workdir:
             return Path(self.workdir)
         digest = zlib.crc32(repr(self.settings()).encode())
-        return Path(
-            f"runs/{self.dataset}-{self.normal_class}-gamma{self.gamma:g}-{self.generator}-seed{self.seed}-{digest:08x}"
-        )
+        what = self.generator if self.method == "agad" else self.method
+        return Path(f"runs/{self.dataset}-{self.normal_class}-gamma{self.gamma:g}-{what}-seed{self.seed}-{digest:08x}")
 
     def settings(self) -> dict[str, Any]:
         """What defines the outcome of the run: all options but `WHERE_AND_HOW`."""
         return {name: value for name, value in dataclasses.asdict(self).items() if name not in WHERE_AND_HOW}
 
 
+LAMBDAS = ("lambda_adv", "lambda_con", "lambda_adcon", "lambda_lat")
+DEFAULTS = {field.name: field.default for field in dataclasses.fields(ExperimentConfig)}
 # Each row: what contradicts, and the sentence that says so.
 CONTRADICTIONS: tuple[tuple[Callable[[ExperimentConfig], bool], str], ...] = (
     (
@@ -252,6 +242,32 @@ CONTRADICTIONS: tuple[tuple[Callable[[ExperimentConfig], bool], str], ...] = (
     ),
     (
         lambda config: (
+            config.pseudo_anomaly_normalization == "auxiliary"
+            and not (config.contextual_adversarial and config.normalization == "batch")
+        ),
+        "--pseudo_anomaly_normalization=auxiliary is batch normalisation for pseudo-anomalies; it needs "
+        "--normalization=batch and --contextual_adversarial.",
+    ),
+    (
+        lambda config: config.method in ANCESTORS and config.gamma > 0,
+        "--method={config.method} learns from normal images alone; give --gamma=0, or --method=agad.",
+    ),
+    (
+        lambda config: config.method in ANCESTORS and any(getattr(config, name) != DEFAULTS[name] for name in LAMBDAS),
+        "--method={config.method} is weighted as published; leave out --lambda_adv, --lambda_con, --lambda_adcon and "
+        "--lambda_lat, or give --method=agad.",
+    ),
+    (
+        lambda config: config.method == "ganomaly" and config.generator != "encoder_decoder",
+        "--method=ganomaly compares codes, which --generator={config.generator} does not have; "
+        "give --generator=encoder_decoder.",
+    ),
+    (
+        lambda config: config.method in BASELINES and config.mode == "export",
+        "--method={config.method} leaves no detector to export; its figures are in results.json.",
+    ),
+    (
+        lambda config: (
             config.normalization == "instance" and config.image_size == 16 and config.generator != "encoder_decoder"
         ),
         "--normalization=instance turns the single pixel that --generator={config.generator} leaves of "
@@ -282,7 +298,7 @@ CONTRADICTIONS: tuple[tuple[Callable[[ExperimentConfig], bool], str], ...] = (
         "--strategy=multi_worker uses all devices of every machine; leave --devices out.",
     ),
     (
-        lambda config: config.mode != "train" and not config.workdir,
+        lambda config: config.mode in ("evaluate", "export") and not config.workdir,
         "--mode={config.mode} works on a run that exists; name its folder with --workdir.",
     ),
 )

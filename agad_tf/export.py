@@ -6,7 +6,6 @@ from pathlib import Path
 import tensorflow as tf
 
 from agad_tf.data.pipeline import to_network_input
-from agad_tf.evaluation.scores import reconstruction_norm
 from agad_tf.model import AGAD
 
 
@@ -20,7 +19,9 @@ class Detector(tf.Module):
 
     def __init__(self, model: AGAD, threshold: float):
         super().__init__()
-        self.generator = model.generator
+        self.networks = model.scoring_networks
+        # The model itself would bring its optimizers into the file.
+        self._reconstruct_and_score = model.reconstruct_and_score
         self.threshold = tf.Variable(threshold, trainable=False, dtype=tf.float32, name="threshold")
         _, self.image_size, _, self.channels = model.generator.input_shape
 
@@ -37,8 +38,7 @@ class Detector(tf.Module):
             (batch, image_size, image_size): absolute error of each pixel, mean over channels, in [0, 255].
         """
         inputs = to_network_input(images, self.image_size)
-        reconstruction = self.generator(inputs, training=False)
-        score = reconstruction_norm(inputs, reconstruction)
+        reconstruction, score = self._reconstruct_and_score(inputs)
         return {
             "score": score,
             "is_anomaly": score >= self.threshold,

@@ -7,11 +7,11 @@ import keras
 import tensorflow as tf
 
 from agad_tf import losses
-from agad_tf.config import ANOMALY_DISTANCES, ANOMALY_NORMALIZATIONS
+from agad_tf.config import ANOMALY_DISTANCES, ANOMALY_NORMALIZATIONS, PSEUDO_ANOMALY_NORMALIZATIONS
 from agad_tf.evaluation.scores import reconstruction_norm
 from agad_tf.networks.initialization import draw_weights
 from agad_tf.networks.normalization import BatchNormalization
-from agad_tf.passes import Passes, passes, training_passes
+from agad_tf.passes import Passes, call_keeping_statistics, passes, training_passes
 
 DEFAULT_WEIGHTS = losses.LossWeights()
 
@@ -43,6 +43,9 @@ class AGAD(keras.Model):
             with the normals; "frozen", by the moving statistics; "separate", as in code that feeds G one kind at
             a time: normals, anomalies and the pseudo-anomalies of either are batches of their own, and all of
             them move the moving statistics. The last two need both labels in every batch.
+        pseudo_anomaly_normalization: "shared", x̂ goes through the batch normalisation layers of the images;
+            "auxiliary", as in AdvProp, scale and offset of those layers are its own. As x̂ is never scored, no
+            moving statistics are kept for it.
         loss_weights: the λ of equations (9) and (10) and the epsilon of the reciprocals.
         reinit_threshold: δ; D is drawn anew when its loss on a batch falls below it. 0 never does.
         seed: of the discriminators drawn anew.
@@ -65,6 +68,7 @@ class AGAD(keras.Model):
         contextual_adversarial: bool = True,
         anomaly_distance: str = "input",
         anomaly_normalization: str = "joint",
+        pseudo_anomaly_normalization: str = "shared",
         loss_weights: losses.LossWeights | Sequence[float] = DEFAULT_WEIGHTS,
         reinit_threshold: float = 1e-5,
         seed: int = 0,
@@ -73,6 +77,7 @@ class AGAD(keras.Model):
         super().__init__(**kwargs)
         _require_choice("anomaly_distance", anomaly_distance, ANOMALY_DISTANCES)
         _require_choice("anomaly_normalization", anomaly_normalization, ANOMALY_NORMALIZATIONS)
+        _require_choice("pseudo_anomaly_normalization", pseudo_anomaly_normalization, PSEUDO_ANOMALY_NORMALIZATIONS)
         if anomaly_distance == "reconstruction" and not contextual_adversarial:
             raise ValueError("anomaly_distance='reconstruction' measures G(x̂); it needs contextual_adversarial=True.")
         self.generator = generator
@@ -80,6 +85,11 @@ class AGAD(keras.Model):
         self.contextual_adversarial = contextual_adversarial
         self.anomaly_distance = anomaly_distance
         self.anomaly_normalization = anomaly_normalization
+        self.pseudo_anomaly_normalization = pseudo_anomaly_normalization
+        self._auxiliary_weights = [
+            self.add_weight(variable.shape, initializer=_copy_of(variable), name=f"auxiliary_{variable.name}")
+            for variable in self._shared_weights
+        ]
         self.loss_weights = losses.LossWeights(*loss_weights)
         self.reinit_threshold = reinit_threshold
         self.seed = seed
@@ -114,7 +124,7 @@ class AGAD(keras.Model):
         self.discriminator_optimizer = discriminator_optimizer or keras.optimizers.Adam(2e-4, beta_1=0.5)
         self.compiles_gradients = self._xla_pays() if jit_compile == "auto" else bool(jit_compile)
         super().compile(optimizer=self.generator_optimizer, jit_compile=False, **kwargs)
-        self.generator_optimizer.build(self.generator.trainable_variables)
+        self.generator_optimizer.build(self._generator_weights)
         self.discriminator_optimizer.build(self.discriminator.trainable_variables)
         for layer in self._batch_normalizations:
             layer.synchronized = not self.compiles_gradients
@@ -136,6 +146,19 @@ class AGAD(keras.Model):
         """Reconstructs images, x̂ = G(x), same shape and range."""
         return self.generator(images, training=training)
 
+    def re_reconstruct(self, reconstruction: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """Sends pseudo-anomalies x̂ through G: x̂' = G(x̂), same shape and range.
+
+        They move G's statistics in "separate" alone: those are there to score images, and x̂ is none.
+        """
+        if self._auxiliary_weights:
+            paths = [variable.path for variable in self._shared_weights]
+            stand_ins = dict(zip(paths, self._auxiliary_weights, strict=True))
+            return call_keeping_statistics(self.generator, reconstruction, True, stand_ins)
+        if self.anomaly_normalization == "separate" and training:
+            return self.generator(reconstruction, training=True)
+        return call_keeping_statistics(self.generator, reconstruction, training)
+
     def anomaly_score(self, images: tf.Tensor) -> tf.Tensor:
         """A(x) = ‖x − G(x)‖₂ of each image, by the moving statistics: it does not depend on the batch.
 
@@ -145,7 +168,26 @@ class AGAD(keras.Model):
         Returns:
             float (batch,), higher is more abnormal.
         """
-        return reconstruction_norm(images, self(images, training=False))
+        return self.reconstruct_and_score(images)[1]
+
+    def reconstruct_and_score(self, images: tf.Tensor, batch_statistics: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
+        """Reconstructions and anomaly scores, from one pass; no statistics move.
+
+        Args:
+            images: float (batch, height, width, channels) in [-1, 1].
+            batch_statistics: whether to normalise by the batch, as the family's code does; then a score depends on
+                the other images.
+
+        Returns:
+            Like `images`, and float (batch,), higher is more abnormal.
+        """
+        reconstruction = call_keeping_statistics(self.generator, images, batch_statistics)
+        return reconstruction, reconstruction_norm(images, reconstruction)
+
+    @property
+    def scoring_networks(self) -> list[keras.Model]:
+        """What scores depend on."""
+        return [self.generator]
 
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
         """One step of Algorithm 1: both networks learn from the same forward pass.
@@ -156,16 +198,20 @@ class AGAD(keras.Model):
         images, labels = _unpack(data)  # line 1
         replica = tf.distribute.get_replica_context()
         image_count = replica.all_reduce(tf.distribute.ReduceOp.SUM, tf.cast(tf.shape(images)[0], tf.float32))
-        state = (self.generator.trainable_variables, self.discriminator.trainable_variables, self._statistics)
+        state = (self._generator_weights, self.discriminator.trainable_variables, self._statistics)
         values = ([tf.convert_to_tensor(variable) for variable in variables] for variables in state)
         step = self._gradients(images, labels, image_count, *values)  # lines 2 to 10
-        for network, optimizer, gradients in (
-            (self.generator, self.generator_optimizer, step.generator_gradients),  # line 12
-            (self.discriminator, self.discriminator_optimizer, step.discriminator_gradients),  # line 13
+        for weights, optimizer, gradients in (
+            (self._generator_weights, self.generator_optimizer, step.generator_gradients),  # line 12
+            (
+                self.discriminator.trainable_variables,
+                self.discriminator_optimizer,
+                step.discriminator_gradients,
+            ),  # line 13
         ):
             if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
                 gradients = _overflown_in_all_replicas_or_none(gradients)  # noqa: PLW2901
-            optimizer.apply(gradients, network.trainable_variables)
+            optimizer.apply(gradients, weights)
         statistics, discriminator_loss = replica.all_reduce(
             tf.distribute.ReduceOp.SUM,
             [
@@ -181,14 +227,7 @@ class AGAD(keras.Model):
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
         """The losses of a batch by the moving statistics, nothing learned."""
         images, labels = _unpack(data)
-        found = passes(
-            self.generator,
-            self.discriminator,
-            images,
-            training=False,
-            contextual_adversarial=self.contextual_adversarial,
-        )
-        self._update_loss_means(labels, self._loss_terms(images, labels, found))
+        self._update_loss_means(labels, self._terms(images, labels, training=False))
         results = self._results()
         del results["discriminator_resets"]
         return results
@@ -211,7 +250,7 @@ class AGAD(keras.Model):
     ) -> Step:
         """Forward and backward passes; changes no variable."""
         state = [
-            *zip(self.generator.trainable_variables, generator_weights, strict=True),
+            *zip(self._generator_weights, generator_weights, strict=True),
             *zip(self.discriminator.trainable_variables, discriminator_weights, strict=True),
             *zip(self._statistics, statistics, strict=True),
         ]
@@ -223,18 +262,7 @@ class AGAD(keras.Model):
         ):
             generator_tape.watch(generator_weights)
             discriminator_tape.watch(discriminator_weights)
-            terms = self._loss_terms(
-                images,
-                labels,
-                training_passes(
-                    self.generator,
-                    self.discriminator,
-                    images,
-                    labels,
-                    contextual_adversarial=self.contextual_adversarial,
-                    anomaly_normalization=self.anomaly_normalization,
-                ),
-            )
+            terms = self._terms(images, labels, training=True)
             optimizers = (self.generator_optimizer, self.discriminator_optimizer)
             generator_loss, discriminator_loss = (
                 optimizer.scale_loss(tf.reduce_sum(terms[name]) / image_count)
@@ -246,6 +274,22 @@ class AGAD(keras.Model):
             [scope.get_current_value(variable) for variable in self._statistics],
             terms,
         )
+
+    def _terms(self, images: tf.Tensor, labels: tf.Tensor, training: bool) -> dict[str, tf.Tensor]:
+        """Lines 2 to 10: what the networks say of a batch, and every loss of it."""
+        re_reconstruct = self.re_reconstruct if self.contextual_adversarial else None
+        if training:
+            found = training_passes(
+                self.generator,
+                self.discriminator,
+                images,
+                labels,
+                anomaly_normalization=self.anomaly_normalization,
+                re_reconstruct=re_reconstruct,
+            )
+        else:
+            found = passes(self.generator, self.discriminator, images, training=False, re_reconstruct=re_reconstruct)
+        return self._loss_terms(images, labels, found)
 
     def _loss_terms(self, images: tf.Tensor, labels: tf.Tensor, found: Passes) -> dict[str, tf.Tensor]:
         return losses.loss_terms(images, labels, found, self.anomaly_distance, self.loss_weights)
@@ -266,6 +310,19 @@ class AGAD(keras.Model):
     def _batch_normalizations(self) -> list[BatchNormalization]:
         layers = [*self.generator.layers, *self.discriminator.layers]
         return [layer for layer in layers if isinstance(layer, BatchNormalization)]
+
+    @property
+    def _generator_weights(self) -> list[keras.Variable]:
+        """θ_g."""
+        return [*self.generator.trainable_variables, *self._auxiliary_weights]
+
+    @property
+    def _shared_weights(self) -> list[keras.Variable]:
+        """Scales and offsets of G's batch normalisation that have an auxiliary counterpart."""
+        if self.pseudo_anomaly_normalization == "shared":
+            return []
+        layers = [layer for layer in self.generator.layers if isinstance(layer, BatchNormalization)]
+        return [variable for layer in layers for variable in layer.trainable_variables]
 
     @property
     def _statistics(self) -> list[keras.Variable]:
@@ -322,6 +379,7 @@ class AGAD(keras.Model):
             "contextual_adversarial": self.contextual_adversarial,
             "anomaly_distance": self.anomaly_distance,
             "anomaly_normalization": self.anomaly_normalization,
+            "pseudo_anomaly_normalization": self.pseudo_anomaly_normalization,
             "loss_weights": list(self.loss_weights),
             "reinit_threshold": self.reinit_threshold,
             "seed": self.seed,
@@ -358,6 +416,11 @@ def _overflown_in_all_replicas_or_none(gradients: list[tf.Tensor]) -> list[tf.Te
     )
     first, *others = gradients
     return [tf.where(overflows > 0, float("nan"), first), *others]
+
+
+def _copy_of(variable: keras.Variable) -> Any:
+    """An initializer."""
+    return lambda *_, **__: tf.identity(variable.value)
 
 
 def _unpack(data: Any) -> tuple[tf.Tensor, tf.Tensor]:

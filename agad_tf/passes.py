@@ -1,9 +1,13 @@
 """What the networks make of a batch: lines 2 and 3 of Algorithm 1, under each regime of batch normalisation."""
 
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
+
+ReReconstruct = Callable[[tf.Tensor, bool], tf.Tensor]
+"""Gives x̂' = G(x̂) from x̂ and whether batch normalisation uses the statistics of the batch."""
 
 
 class Passes(NamedTuple):
@@ -23,8 +27,8 @@ def training_passes(
     images: tf.Tensor,
     labels: tf.Tensor,
     *,
-    contextual_adversarial: bool,
     anomaly_normalization: str,
+    re_reconstruct: ReReconstruct | None,
 ) -> Passes:
     """Sends a batch through the networks to learn from it.
 
@@ -33,8 +37,8 @@ def training_passes(
         discriminator: D.
         images: x, float (batch, height, width, channels) in [-1, 1].
         labels: float (batch,): 0 normal, 1 abnormal.
-        contextual_adversarial: whether x̂ goes through G as well.
         anomaly_normalization: "joint", "separate" or "frozen", see `agad_tf.AGAD`.
+        re_reconstruct: how x̂ goes through G; None where it does not.
 
     Returns:
         What the networks said, in the order of the images.
@@ -43,7 +47,7 @@ def training_passes(
         tf.errors.InvalidArgumentError: the kinds of image are to be apart, and the batch has one of them only.
     """
     if anomaly_normalization == "joint":
-        return passes(generator, discriminator, images, training=True, contextual_adversarial=contextual_adversarial)
+        return passes(generator, discriminator, images, training=True, re_reconstruct=re_reconstruct)
     abnormal = tf.cast(labels, tf.int32)
     rows = tf.dynamic_partition(tf.range(tf.shape(abnormal)[0]), abnormal, 2)
     both_kinds = [
@@ -59,14 +63,7 @@ def training_passes(
         parts = tf.dynamic_partition(images, abnormal, 2)
     separate = anomaly_normalization == "separate"
     of_parts = [
-        passes(
-            generator,
-            discriminator,
-            part,
-            training=training,
-            contextual_adversarial=contextual_adversarial,
-            pseudo_anomalies_move_statistics=separate,
-        )
+        passes(generator, discriminator, part, training=training, re_reconstruct=re_reconstruct)
         for part, training in zip(parts, (True, separate), strict=True)
     ]
     return Passes(*(tf.dynamic_stitch(rows, pair) for pair in zip(*of_parts, strict=True)))
@@ -78,8 +75,7 @@ def passes(
     images: tf.Tensor,
     *,
     training: bool,
-    contextual_adversarial: bool,
-    pseudo_anomalies_move_statistics: bool = False,
+    re_reconstruct: ReReconstruct | None,
 ) -> Passes:
     """Sends images through the networks as one batch.
 
@@ -88,28 +84,38 @@ def passes(
         discriminator: D.
         images: x, float (batch, height, width, channels) in [-1, 1].
         training: whether batch normalisation uses the statistics of the batch, and moves its own.
-        contextual_adversarial: whether x̂ goes through G as well.
-        pseudo_anomalies_move_statistics: whether x̂ moves the statistics of G too. They are there to score
-            images, and x̂ is none.
+        re_reconstruct: how x̂ goes through G; None where it does not.
 
     Returns:
         What the networks said.
     """
     reconstruction = generator(images, training=training)
     logits, latent = discriminator(images, training=training)
-    re_reconstruction = reconstruction
-    if contextual_adversarial and pseudo_anomalies_move_statistics:
-        re_reconstruction = generator(reconstruction, training=training)
-    elif contextual_adversarial:
-        re_reconstruction = call_keeping_statistics(generator, reconstruction, training)
+    re_reconstruction = re_reconstruct(reconstruction, training) if re_reconstruct else reconstruction
     reconstruction_logits, reconstruction_latent = discriminator(reconstruction, training=training)
     return Passes(reconstruction, re_reconstruction, logits, latent, reconstruction_logits, reconstruction_latent)
 
 
-def call_keeping_statistics(network: keras.Model, images: tf.Tensor, training: bool = True) -> Any:
-    """Calls a network and leaves its moving statistics as they are, though a training call would move them."""
+def call_keeping_statistics(
+    network: keras.Model,
+    images: tf.Tensor,
+    training: bool = True,
+    stand_ins: Mapping[str, keras.Variable] | None = None,
+) -> Any:
+    """Calls a network and leaves its moving statistics as they are, though a training call would move them.
+
+    Args:
+        network: G or D.
+        images: float (batch, height, width, channels) in [-1, 1].
+        training: whether batch normalisation uses the statistics of the batch.
+        stand_ins: variables to use in place of the network's trainable ones, by the path of what they replace.
+
+    Returns:
+        What the network gives.
+    """
+    stand_ins = stand_ins or {}
     outputs, _ = network.stateless_call(
-        [variable.value for variable in network.trainable_variables],
+        [stand_ins.get(variable.path, variable).value for variable in network.trainable_variables],
         [variable.value for variable in network.non_trainable_variables],
         images,
         training=training,

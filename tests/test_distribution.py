@@ -78,6 +78,14 @@ def test_replicas_train_to_the_weights_of_one(train, replicas, normalization, ji
     assert_same_training(train(replicas, jit_compile, **options), train(1, **options))
 
 
+def test_replicas_train_auxiliary_normalization_to_the_weights_of_one(train):
+    options = {"pseudo_anomaly_normalization": "auxiliary"}
+    found, expected = train(2, **options), train(1, **options)
+    assert_same_training(found, expected)
+    for own, wanted in zip(found[0]._auxiliary_weights, expected[0]._auxiliary_weights, strict=True):
+        np.testing.assert_allclose(own.numpy(), wanted.numpy(), atol=1e-4)
+
+
 @pytest.mark.parametrize("replicas", [2, 4])
 def test_the_discriminator_is_drawn_anew_in_all_replicas_at_once(train, replicas):
     options = {"reinit_threshold": 1.19}

@@ -20,7 +20,7 @@ def equal(first, second):
 
 
 def passes_of(model, images):
-    return passes(model.generator, model.discriminator, images, training=True, contextual_adversarial=True)
+    return passes(model.generator, model.discriminator, images, training=True, re_reconstruct=model.re_reconstruct)
 
 
 def options_of(model):
@@ -232,6 +232,35 @@ def test_frozen_sends_anomalies_through_the_moving_statistics(build_model, batch
     assert result["anomaly_distance"] == pytest.approx(expected, rel=1e-4)
     alone.train_on_batch(images[labels == 0])
     assert equal(values(frozen.generator.non_trainable_variables), values(alone.generator.non_trainable_variables))
+
+
+def test_auxiliary_normalization_is_a_copy_to_begin_with_that_pseudo_anomalies_train(build_model, batch):
+    shared, auxiliary = build_model(), build_model(pseudo_anomaly_normalization="auxiliary")
+    first, second = (model.train_on_batch(*batch, return_dict=True) for model in (shared, auxiliary))
+    assert first == pytest.approx(second, rel=1e-5)
+    # Scales and offsets of one layer down and two up.
+    assert len(auxiliary._auxiliary_weights) == 6
+    for own, of_images in zip(values(auxiliary._auxiliary_weights), values(auxiliary._shared_weights), strict=True):
+        assert not np.array_equal(own, of_images)
+
+
+def test_auxiliary_normalization_concerns_pseudo_anomalies_alone(build_model, batch):
+    model = build_model(pseudo_anomaly_normalization="auxiliary")
+    before = model(batch[0]), model.re_reconstruct(tf.constant(batch[0]))
+    for variable in model._auxiliary_weights:
+        variable.assign(variable + 0.5)
+    np.testing.assert_array_equal(model(batch[0]), before[0])
+    assert np.abs(model.re_reconstruct(tf.constant(batch[0])) - before[1]).max() > 0.01
+
+
+def test_auxiliary_normalization_is_saved(build_model, batch, tmp_path):
+    model = build_model(pseudo_anomaly_normalization="auxiliary")
+    model.train_on_batch(*batch)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert equal(values(model._auxiliary_weights), values(loaded._auxiliary_weights))
+    found, expected = (m.train_on_batch(*batch, return_dict=True) for m in (loaded, model))
+    assert found == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize("anomaly_normalization", ["separate", "frozen"])

@@ -9,6 +9,7 @@ import keras
 
 from agad_tf.config import GENERATORS, NORMALIZATIONS, SIZE_MULTIPLE
 from agad_tf.networks.discriminator import discriminator
+from agad_tf.networks.encoder_decoder_encoder import encoder_decoder_encoder
 from agad_tf.networks.initialization import initialize
 
 Builder = Callable[[tuple[int, int, int], float, str], keras.Model]
@@ -49,6 +50,21 @@ def build_generator(
         raise ValueError(f"Unknown generator '{name}'; choose one of {', '.join(GENERATORS)}.")
     builder = getattr(import_module(f"agad_tf.networks.{name}"), name)
     return _build(builder, image_shape, width, normalization, seed, dtype_policy)
+
+
+def build_code_comparing_generator(
+    image_shape: tuple[int, int, int] = (32, 32, 1),
+    width: float = 1.0,
+    normalization: str = "batch",
+    seed: int | None = None,
+    dtype_policy: str = "float32",
+) -> keras.Model:
+    """Builds GANomaly's generator with initial weights; arguments and errors are those of `build_generator`.
+
+    Returns:
+        A Keras model that maps images to their reconstructions, their codes and the codes of the reconstructions.
+    """
+    return _build(encoder_decoder_encoder, image_shape, width, normalization, seed, dtype_policy)
 
 
 def build_discriminator(

@@ -26,23 +26,37 @@ def encoder_decoder(image_shape: tuple[int, int, int], width: float, normalizati
     Returns:
         A Keras model, float (batch, height, width, channels) in [-1, 1] to the same.
     """
-    size, _, channels = image_shape
-    filters: list[int] = []
-    while size >= 8 and size % 2 == 0:
-        filters.append(scaled_filters(min(BASE_FILTERS * 2 ** len(filters), MAXIMUM_FILTERS), width))
-        size //= 2
-
-    # === Encoder ===
     images = keras.Input(image_shape, name="images")
+    reconstruction = decode(encode(images, width, normalization), image_shape, width, normalization)
+    return keras.Model(images, reconstruction, name="encoder_decoder")
+
+
+def encode(images: keras.KerasTensor, width: float, normalization: str) -> keras.KerasTensor:
+    """Adds an encoder: images (batch, height, width, channels) to their codes (batch, 1, 1, code length)."""
+    filters, size = _filters_and_smallest_side(images.shape[1], width)
     x = layers.LeakyReLU(LEAK)(convolution(images, filters[0], 4, 2, normalization))
     for count in filters[1:]:
         x = layers.LeakyReLU(LEAK)(normalize(convolution(x, count, 4, 2, normalization), normalization))
-    code = convolution(x, scaled_filters(CODE_LENGTH, width), size, size, normalization)
+    return convolution(x, scaled_filters(CODE_LENGTH, width), size, size, normalization)
 
-    # === Decoder ===
+
+def decode(
+    code: keras.KerasTensor, image_shape: tuple[int, int, int], width: float, normalization: str
+) -> keras.KerasTensor:
+    """Adds a decoder: codes to images, float32 in [-1, 1]."""
+    filters, size = _filters_and_smallest_side(image_shape[0], width)
     x = transposed_convolution(code, filters[-1], size, size, normalization)
     x = layers.ReLU()(normalize(x, normalization))
     for count in reversed(filters[:-1]):
         x = layers.ReLU()(normalize(transposed_convolution(x, count, 4, 2, normalization), normalization))
-    x = transposed_convolution(x, channels, 4, 2, normalization)
-    return keras.Model(images, layers.Activation("tanh", dtype="float32")(x), name="encoder_decoder")
+    x = transposed_convolution(x, image_shape[-1], 4, 2, normalization)
+    return layers.Activation("tanh", dtype="float32")(x)
+
+
+def _filters_and_smallest_side(size: int, width: float) -> tuple[list[int], int]:
+    """The filters of each halving, and the side in pixels that is left."""
+    filters: list[int] = []
+    while size >= 8 and size % 2 == 0:
+        filters.append(scaled_filters(min(BASE_FILTERS * 2 ** len(filters), MAXIMUM_FILTERS), width))
+        size //= 2
+    return filters, size

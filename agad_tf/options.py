@@ -1,0 +1,38 @@
+"""What an option is: a field of a dataclass with a default, a text, and the values that it may take."""
+
+import dataclasses
+from typing import Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Interval:
+    """The numbers an option may take; an end that is None is open to infinity."""
+
+    low: float | None = None
+    high: float | None = None
+    low_included: bool = True
+    high_included: bool = True
+
+    def __contains__(self, value: float) -> bool:
+        above = self.low is None or (value >= self.low if self.low_included else value > self.low)
+        below = self.high is None or (value <= self.high if self.high_included else value < self.high)
+        # NaN compares as false with everything; infinity is no setting that could be meant.
+        return above and below and abs(value) < float("inf")
+
+    def __str__(self) -> str:
+        ends = []
+        if self.low is not None:
+            ends.append(f"{'at least' if self.low_included else 'more than'} {self.low:g}")
+        if self.high is not None:
+            ends.append(f"{'at most' if self.high_included else 'less than'} {self.high:g}")
+        return " and ".join(ends)
+
+
+POSITIVE = Interval(0, low_included=False)
+NOT_NEGATIVE = Interval(0)
+COUNT = Interval(1)
+
+
+def option(default: Any, text: str, *, choices: tuple[str, ...] = (), interval: Interval | None = None) -> Any:
+    """A field of the configuration that is a flag as well."""
+    return dataclasses.field(default=default, metadata={"help": text, "choices": choices, "interval": interval})
