@@ -15,11 +15,10 @@ from rich.table import Table
 
 from agad_tf.config import RunError
 from agad_tf.data.protocols import Split
-from agad_tf.evaluation.protocols import PROTOCOLS
 
 SCHEMA_VERSION = 1
 _REQUIRED = (
-    *("dataset", "normal_class", "gamma", "generator", "seed", "channels"),
+    *("dataset", "normal_class", "gamma", "generator", "seed", "channels", "method"),
     *("detector_threshold", "detector_threshold_source", "protocols"),
 )
 _FIGURES = {
@@ -28,6 +27,12 @@ _FIGURES = {
     "fpr_at_95_tpr": "false positives at 95 % true",
     "f1": "best F1",
 }
+_NOTES = {
+    "per_image": "the result\n\nlast epoch, {epoch}",
+    "family_shuffled": "no result:\nthe batch decides\nlast epoch, {epoch}",
+    "family": "no result:\nlabels leak\nepoch best on test, {epoch}",
+}
+_PARTS = {"auroc_seen": "  against labelled classes", "auroc_unseen": "  against other classes"}
 
 
 def versions() -> dict[str, str]:
@@ -88,16 +93,16 @@ def write_whole(path: Path, write: Callable[[TextIO], Any]) -> None:
 
 
 def print_table(results: dict[str, Any]) -> None:
-    """Prints the figures of both protocols, in %, the leaking one marked as such, and the detector's threshold."""
+    """Prints the figures of every protocol, in %, what is no result marked as such, and the detector's threshold."""
+    what = results["generator"] if results["method"] == "agad" else results["method"]
     table = Table(
         title=f"{results['dataset']}, normal class {results['normal_class']}, γ = {results['gamma']:g}, "
-        f"{results['generator']}, seed {results['seed']}"
+        f"{what}, seed {results['seed']}"
     )
     table.add_column("in %")
-    for name, leaks in PROTOCOLS.items():
+    for name in results["protocols"]:
         epoch = results["protocols"][name]["epoch"]
-        note = f"labels leak: no result\nepoch {epoch}, best on the test set" if leaks else f"\nepoch {epoch}, the last"
-        table.add_column(f"{name}\n{note}", justify="right")
+        table.add_column(f"{name}\n{_NOTES[name].format(epoch=epoch)}", justify="right")
     for title, texts in _table_rows(results["protocols"]):
         table.add_row(title, *texts)
     Console().print(table)
@@ -109,7 +114,11 @@ def print_table(results: dict[str, Any]) -> None:
 
 def _table_rows(protocols: dict[str, dict[str, float]]) -> Iterator[tuple[str, list[str]]]:
     for key, title in _FIGURES.items():
-        yield title, [f"{100 * protocols[name][key]:.1f}" for name in PROTOCOLS]
+        yield title, [f"{100 * figures[key]:.1f}" for figures in protocols.values()]
         if key == "auroc":
-            intervals = [(protocols[name]["auroc_low"], protocols[name]["auroc_high"]) for name in PROTOCOLS]
+            intervals = [(figures["auroc_low"], figures["auroc_high"]) for figures in protocols.values()]
             yield "  95 % interval", [f"{100 * low:.1f} – {100 * high:.1f}" for low, high in intervals]
+            for part, part_title in _PARTS.items():
+                if part in protocols["per_image"]:
+                    texts = [f"{100 * figures[part]:.1f}" if part in figures else "" for figures in protocols.values()]
+                    yield part_title, texts

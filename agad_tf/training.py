@@ -1,77 +1,39 @@
 """The story of a run: data, model, training, evaluation, export."""
 
-import dataclasses
-from pathlib import Path
-from typing import Any
+import contextlib
+import time
+from collections.abc import Iterator
 
 import keras
 import tensorflow as tf
+from filelock import FileLock, Timeout
 
+from agad_tf.ancestors import PUBLISHED_WEIGHTS, GANomaly, SkipGANomaly
+from agad_tf.baselines import baseline_scores
 from agad_tf.callbacks import (
     Checkpoints,
     CosineLearningRate,
     EpochScores,
     Interruption,
     Progress,
-    read_family_scores,
 )
-from agad_tf.config import ExperimentConfig, RunError
+from agad_tf.config import BASELINES, ExperimentConfig, RunError
 from agad_tf.data.pipeline import BatchPlan, plan_batches, training_batches
 from agad_tf.data.protocols import OneClassTask, one_class_task
 from agad_tf.data.sources import Source, load_source
 from agad_tf.distribution import build_strategy, describe, folder_to_write, is_chief, require_same_epoch
-from agad_tf.evaluation.metrics import detection_metrics
-from agad_tf.evaluation.protocols import PROTOCOLS, Scorer
-from agad_tf.evaluation.thresholds import detector_threshold
+from agad_tf.evaluation.protocols import Scorer
 from agad_tf.export import export_saved_model
 from agad_tf.flagfile import read_config, require_same_settings, to_flagfile
 from agad_tf.losses import LossWeights
+from agad_tf.measurement import measure_baseline, measure_model
 from agad_tf.model import AGAD
-from agad_tf.networks import build_discriminator, build_generator
-from agad_tf.results import print_table, read_results, versions, write_results, write_scores, write_whole
-from agad_tf.summaries import Summaries, event_file, write_scores_and_images
+from agad_tf.networks import build_code_comparing_generator, build_discriminator, build_generator
+from agad_tf.results import print_table, read_results, write_results, write_whole
+from agad_tf.summaries import Summaries
+from agad_tf.workdir import Workdir
 
-
-@dataclasses.dataclass(frozen=True)
-class Workdir:
-    """The files of a run, all below one folder."""
-
-    root: Path
-
-    @property
-    def config(self) -> Path:
-        """Every flag's value."""
-        return self.root / "config.cfg"
-
-    @property
-    def results(self) -> Path:
-        """The figures; written last, so that a run that has them is finished."""
-        return self.root / "results.json"
-
-    @property
-    def scores(self) -> Path:
-        """The score of each test image."""
-        return self.root / "scores.csv"
-
-    @property
-    def tensorboard(self) -> Path:
-        """Folder of the event files."""
-        return self.root / "tensorboard"
-
-    @property
-    def checkpoints(self) -> Path:
-        """Folder of what a run needs to go on."""
-        return self.root / "checkpoints"
-
-    @property
-    def family_scores(self) -> Path:
-        """The test scores of the epoch that the family protocol reports."""
-        return self.checkpoints / "family_best_epoch.npz"
-
-    @property
-    def saved_model(self) -> Path:
-        """Folder of the detector."""
-        return self.root / "saved_model"
+METHODS = {"agad": AGAD, "ganomaly": GANomaly, "skip_ganomaly": SkipGANomaly}
 
 
 def train(config: ExperimentConfig) -> None:
@@ -86,6 +48,9 @@ def train(config: ExperimentConfig) -> None:
         print_table(read_results(workdir.results))
         print(f"{workdir.root} holds the finished run; --mode=evaluate measures it again.")
         return
+    if config.method in BASELINES:
+        _run_baseline(config, workdir)
+        return
     if (workdir.checkpoints / f"epoch-{config.epochs}.index").exists():
         # All epochs are done; a chief that was lost while it measured them needs no other worker.
         if not is_chief(config):
@@ -93,12 +58,10 @@ def train(config: ExperimentConfig) -> None:
         strategy = tf.distribute.get_strategy()
     else:
         strategy = build_strategy(config)
-    source, task = _load(config)
+    source, task = load_task(config)
     plan = plan_batches(task.train, config.batch_size, config.min_anomalies, strategy.num_replicas_in_sync)
-    with folder_to_write(config) as folder:
-        own = Workdir(folder)
+    with folder_to_write(config) as folder, _used_by_this_process_alone(Workdir(folder)) as own:
         # Written only now: flags that turned out not to fit the data must not stand in the way of better ones.
-        own.checkpoints.mkdir(parents=True, exist_ok=True)
         write_whole(own.config, lambda file: file.write(to_flagfile(config)))
         with strategy.scope():
             model = build_model(config, source.channels, plan.steps_per_epoch)
@@ -113,12 +76,23 @@ def train(config: ExperimentConfig) -> None:
     if not is_chief(config):
         return
     # On one device, whatever it was trained on: what is measured and exported is what the checkpoint holds.
-    trained = _restore(config, workdir, source.channels)
-    results = _measure(config, workdir, source, task, trained)
-    export_saved_model(trained[0], results["detector_threshold"], workdir.saved_model)
+    model, seconds = _restore(config, workdir, source.channels)
+    results = measure_model(config, workdir, source, task, model, seconds)
+    export_saved_model(model, results["detector_threshold"], workdir.saved_model)
     write_results(workdir.results, results)
     print_table(results)
     print(f"The detector is in {workdir.saved_model}; look at the run with: tensorboard --logdir {workdir.tensorboard}")
+
+
+@contextlib.contextmanager
+def _used_by_this_process_alone(workdir: Workdir) -> Iterator[Workdir]:
+    workdir.checkpoints.mkdir(parents=True, exist_ok=True)
+    try:
+        # The system takes the lock back from a process that is killed.
+        with FileLock(workdir.checkpoints / "lock", timeout=0):
+            yield workdir
+    except Timeout as error:
+        raise RunError(f"Another process is training {workdir.root}; wait for it or give another --workdir.") from error
 
 
 def _fit(
@@ -156,20 +130,33 @@ def _fit(
 
 
 def evaluate(config: ExperimentConfig) -> None:
-    """Measures a finished run again, from its last checkpoint."""
+    """Measures a finished run again, from its last checkpoint; a baseline is fitted again."""
     workdir = Workdir(config.folder)
-    source, task = _load(config)
-    results = _measure(config, workdir, source, task, _restore(config, workdir, source.channels))
+    if config.method in BASELINES:
+        _run_baseline(config, workdir)
+        return
+    source, task = load_task(config)
+    results = measure_model(config, workdir, source, task, *_restore(config, workdir, source.channels))
     write_results(workdir.results, results)
     print_table(results)
+
+
+def _run_baseline(config: ExperimentConfig, workdir: Workdir) -> None:
+    source, task = load_task(config)
+    workdir.root.mkdir(parents=True, exist_ok=True)
+    write_whole(workdir.config, lambda file: file.write(to_flagfile(config)))
+    began = time.monotonic()
+    scores = baseline_scores(config.method, source, task, config.image_size, config.seed)
+    results = measure_baseline(config, workdir, source, task, scores, time.monotonic() - began)
+    write_results(workdir.results, results)
+    print_table(results)
+    print(f"The figures are in {workdir.results}.")
 
 
 def export(config: ExperimentConfig) -> None:
     """Writes the SavedModel of a finished run again."""
     workdir = Workdir(config.folder)
-    results = read_results(workdir.results)
-    model, _ = _restore(config, workdir, results["channels"])
-    export_saved_model(model, results["detector_threshold"], workdir.saved_model)
+    export_saved_model(restore(config), read_results(workdir.results)["detector_threshold"], workdir.saved_model)
     print(f"The detector is in {workdir.saved_model}.")
 
 
@@ -187,19 +174,20 @@ def build_model(config: ExperimentConfig, channels: int, steps_per_epoch: int = 
     keras.utils.set_random_seed(config.seed)
     image_shape = (config.image_size, config.image_size, channels)
     policy = "float32" if config.mixed_precision == "none" else f"mixed_{config.mixed_precision}"
-    model = AGAD(
-        build_generator(config.generator, image_shape, config.width, config.normalization, config.seed, policy),
-        build_discriminator(image_shape, config.width, config.normalization, config.seed, policy),
+    own_weights = LossWeights(
+        config.lambda_adv, config.lambda_con, config.lambda_adcon, config.lambda_lat, config.reciprocal_epsilon
+    )
+    network = (image_shape, config.width, config.normalization, config.seed, policy)
+    model = METHODS[config.method](
+        build_code_comparing_generator(*network)
+        if config.method == "ganomaly"
+        else build_generator(config.generator, *network),
+        build_discriminator(*network),
         contextual_adversarial=config.contextual_adversarial,
         anomaly_distance=config.anomaly_distance,
         anomaly_normalization=config.anomaly_normalization,
-        loss_weights=LossWeights(
-            config.lambda_adv,
-            config.lambda_con,
-            config.lambda_adcon,
-            config.lambda_lat,
-            config.reciprocal_epsilon,
-        ),
+        pseudo_anomaly_normalization=config.pseudo_anomaly_normalization,
+        loss_weights=PUBLISHED_WEIGHTS.get(config.method, own_weights),
         reinit_threshold=config.reinit_threshold,
         seed=config.seed,
     )
@@ -226,7 +214,8 @@ def _learning_rate_schedule(config: ExperimentConfig) -> list[keras.callbacks.Ca
     return [CosineLearningRate(config.learning_rate, config.epochs)]
 
 
-def _load(config: ExperimentConfig) -> tuple[Source, OneClassTask]:
+def load_task(config: ExperimentConfig) -> tuple[Source, OneClassTask]:
+    """Reads the data set of an experiment and divides it."""
     source = load_source(config.dataset, config.data_dir)
     task = one_class_task(
         source,
@@ -239,43 +228,16 @@ def _load(config: ExperimentConfig) -> tuple[Source, OneClassTask]:
     return source, task
 
 
-def _restore(config: ExperimentConfig, workdir: Workdir, channels: int) -> tuple[AGAD, Checkpoints]:
+def restore(config: ExperimentConfig) -> AGAD:
+    """The model of a finished run after its last epoch."""
+    workdir = Workdir(config.folder)
+    return _restore(config, workdir, read_results(workdir.results)["channels"])[0]
+
+
+def _restore(config: ExperimentConfig, workdir: Workdir, channels: int) -> tuple[AGAD, float]:
+    """The model after its last epoch, and the seconds spent in epochs."""
     model = build_model(config, channels)
     checkpoints = Checkpoints(model, workdir.checkpoints)
     if checkpoints.restore(workdir.checkpoints) < config.epochs:
         raise RunError(f"The run in {workdir.root} is not finished; continue it with --mode=train.")
-    return model, checkpoints
-
-
-def _measure(
-    config: ExperimentConfig,
-    workdir: Workdir,
-    source: Source,
-    task: OneClassTask,
-    trained: tuple[AGAD, Checkpoints],
-) -> dict[str, Any]:
-    """Scores the test set, writes scores.csv and the test set's summaries, and returns the results."""
-    model, checkpoints = trained
-    scorer = Scorer(model, config.batch_size, progress=True)
-    validation_scores = scorer.per_image(task.validation.images)
-    test_scores = scorer.per_image(task.test.images)
-    threshold, threshold_source = detector_threshold(task.validation.labels, validation_scores)
-    family_labels, family_scores, family_epoch = read_family_scores(workdir.family_scores)
-    per_image = detection_metrics(task.test.labels, test_scores, config.seed)
-    family = detection_metrics(family_labels, family_scores, config.seed)
-    write_scores(workdir.scores, task.test, test_scores)
-    with event_file(workdir.tensorboard, "test", config.epochs):
-        write_scores_and_images(model, task.test, test_scores, "test")
-    return {
-        **config.settings(),
-        "data_origin": source.origin,
-        "channels": source.channels,
-        "versions": versions(),
-        "seconds": round(float(checkpoints.seconds), 1),
-        "detector_threshold": threshold,
-        "detector_threshold_source": threshold_source,
-        "protocols": {
-            "per_image": {**per_image, "epoch": config.epochs, "labels_leak": PROTOCOLS["per_image"]},
-            "family": {**family, "epoch": family_epoch, "labels_leak": PROTOCOLS["family"]},
-        },
-    }
+    return model, float(checkpoints.seconds)

@@ -24,6 +24,7 @@ RESULTS = {
     "gamma": 0.05,
     "generator": "unet",
     "seed": 1,
+    "method": "agad",
     "channels": 1,
     "detector_threshold": 3.25,
     "detector_threshold_source": "best F1 on validation images",

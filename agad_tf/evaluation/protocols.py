@@ -1,9 +1,10 @@
-"""The two ways to score a test set.
+"""The ways to score a test set.
 
 `per_image` is what a user gets, and the only one that is called a result. `family` is how the GANomaly family's
 public code scores: with the networks left in training mode, so that an image's score depends on the batch it is
-in. As its batches are ordered by label, the label leaks into the score. It is kept for comparison with published
-tables alone.
+in. As its batches are ordered by label, the label leaks into the score. `family_shuffled` scores in the same mode but
+mixed batches, in which no label can leak: what `family` has beyond it is the leak. Both are kept for comparison with
+published tables alone.
 """
 
 import numpy as np
@@ -12,20 +13,18 @@ from tqdm import tqdm
 
 from agad_tf.data.pipeline import scoring_batches
 from agad_tf.data.protocols import ABNORMAL, NORMAL, Split
-from agad_tf.evaluation.scores import reconstruction_norm
 from agad_tf.model import AGAD
-from agad_tf.passes import call_keeping_statistics
 
-PROTOCOLS = {"per_image": False, "family": True}
+PROTOCOLS = {"per_image": False, "family_shuffled": False, "family": True}
 """By name: whether the labels of the test set leak into its figures."""
 
 
 class Scorer:
-    """Scores images with a model under either protocol; compiles each once.
+    """Scores images with a model under each protocol; compiles each kind of pass once.
 
     Args:
         model: the detector.
-        batch_size: images at a time; under `family` also how many images share their statistics.
+        batch_size: images at a time; under the other two also how many images share their statistics.
         progress: whether to show a progress bar on what takes long.
     """
 
@@ -34,9 +33,8 @@ class Scorer:
         self.batch_size = batch_size
         self.progress = progress
         self._per_image = tf.function(model.anomaly_score, reduce_retracing=True)
-        self._family = tf.function(
-            lambda images: reconstruction_norm(images, call_keeping_statistics(model.generator, images)),
-            reduce_retracing=True,
+        self._by_batch_statistics = tf.function(
+            lambda images: model.reconstruct_and_score(images, batch_statistics=True)[1], reduce_retracing=True
         )
 
     def per_image(self, images: np.ndarray) -> np.ndarray:
@@ -62,7 +60,22 @@ class Scorer:
         ordered = [test.of_label(NORMAL), test.of_label(ABNORMAL)]
         images = np.concatenate([split.images for split in ordered])
         labels = np.concatenate([split.labels for split in ordered])
-        return labels, self._run(self._family, images, "scoring (family)")
+        return labels, self._run(self._by_batch_statistics, images, "scoring (family)")
+
+    def family_shuffled(self, test: Split, seed: int) -> np.ndarray:
+        """A(x) by the statistics of each batch, normals and anomalies mixed; the moving statistics stay as they are.
+
+        Args:
+            test: the test set.
+            seed: of the order that images are scored in.
+
+        Returns:
+            float32 (images,), in the order of the test set.
+        """
+        order = np.random.default_rng(seed).permutation(len(test.images))
+        scores = np.empty(len(order), np.float32)
+        scores[order] = self._run(self._by_batch_statistics, test.images[order], "scoring (family_shuffled)")
+        return scores
 
     def _run(self, function: tf.types.experimental.PolymorphicFunction, images: np.ndarray, name: str) -> np.ndarray:
         batches = scoring_batches(images, self.image_size, self.batch_size)

@@ -47,3 +47,13 @@ def test_family_scoring_leaves_the_moving_statistics_untouched(trained, test_spl
     before = [variable.numpy().copy() for variable in trained.generator.variables]
     Scorer(trained, 6).family(test_split)
     assert all(np.array_equal(a, b) for a, b in zip(before, trained.generator.variables, strict=True))
+
+
+def test_family_shuffled_scores_mixed_batches_and_gives_scores_in_the_order_of_the_test_set(trained, test_split):
+    order = np.random.default_rng(3).permutation(10)
+    expected = np.empty(10, np.float32)
+    for chosen in (order[:5], order[5:]):
+        inputs = to_network_input(test_split.images[chosen], 16)
+        errors = (inputs - call_keeping_statistics(trained.generator, inputs)).numpy().reshape(5, -1)
+        expected[chosen] = np.linalg.norm(errors, axis=1)
+    np.testing.assert_allclose(Scorer(trained, 5).family_shuffled(test_split, seed=3), expected, rtol=1e-5)

@@ -1,0 +1,124 @@
+"""The figures of a run: every protocol's scores of the test set, and what results.json says of them."""
+
+from typing import Any
+
+import numpy as np
+from sklearn.metrics import roc_auc_score
+
+from agad_tf.callbacks import read_family_scores
+from agad_tf.config import ExperimentConfig
+from agad_tf.data.protocols import ABNORMAL, NORMAL, OneClassTask, Split
+from agad_tf.data.sources import Source
+from agad_tf.evaluation.metrics import detection_metrics
+from agad_tf.evaluation.protocols import PROTOCOLS, Scorer
+from agad_tf.evaluation.thresholds import detector_threshold
+from agad_tf.model import AGAD
+from agad_tf.results import versions, write_scores
+from agad_tf.summaries import event_file, write_scores_and_images
+from agad_tf.workdir import Workdir
+
+
+def measure_model(
+    config: ExperimentConfig, workdir: Workdir, source: Source, task: OneClassTask, model: AGAD, seconds: float
+) -> dict[str, Any]:
+    """Scores the test set under all protocols, writes scores.csv and the test set's summaries.
+
+    Args:
+        config: the experiment.
+        workdir: of the run, with what training has kept of its epochs.
+        source: the data set.
+        task: its images.
+        model: as the last epoch left it.
+        seconds: spent in epochs.
+
+    Returns:
+        The content of results.json.
+    """
+    scorer = Scorer(model, config.batch_size, progress=True)
+    test_scores = scorer.per_image(task.test.images)
+    validation_scores = scorer.per_image(task.validation.images)
+    best_labels, best_scores, best_epoch = read_family_scores(workdir.family_scores)
+    protocols = {
+        "family_shuffled": {
+            **detection_metrics(task.test.labels, scorer.family_shuffled(task.test, config.seed), config.seed),
+            "epoch": config.epochs,
+        },
+        "family": {
+            **detection_metrics(best_labels, best_scores, config.seed),
+            "epoch": best_epoch,
+            # What the choice of an epoch on the test set has added is the difference.
+            "last_epoch_auroc": float(roc_auc_score(*scorer.family(task.test))),
+        },
+    }
+    with event_file(workdir.tensorboard, "test", config.epochs):
+        write_scores_and_images(model, task.test, test_scores, "test")
+    return _results(config, workdir, source, task, (validation_scores, test_scores), seconds, protocols)
+
+
+def measure_baseline(
+    config: ExperimentConfig,
+    workdir: Workdir,
+    source: Source,
+    task: OneClassTask,
+    scores: tuple[np.ndarray, np.ndarray],
+    seconds: float,
+) -> dict[str, Any]:
+    """Writes scores.csv of a baseline, whose images are scored one by one in any case.
+
+    Args:
+        config: the experiment.
+        workdir: of the run.
+        source: the data set.
+        task: its images.
+        scores: float (images,) of the validation images and of the test images, higher is more abnormal.
+        seconds: spent on fitting and scoring.
+
+    Returns:
+        The content of results.json.
+    """
+    return _results(config, workdir, source, task, scores, seconds, {})
+
+
+def _results(
+    config: ExperimentConfig,
+    workdir: Workdir,
+    source: Source,
+    task: OneClassTask,
+    scores: tuple[np.ndarray, np.ndarray],
+    seconds: float,
+    protocols: dict[str, dict[str, Any]],
+) -> dict[str, Any]:
+    validation_scores, test_scores = scores
+    threshold, threshold_source = detector_threshold(task.validation.labels, validation_scores)
+    write_scores(workdir.scores, task.test, test_scores)
+    per_image = {
+        **detection_metrics(task.test.labels, test_scores, config.seed),
+        "epoch": config.epochs,
+        **_seen_and_unseen(task.test, test_scores, source, config.anomaly_classes),
+    }
+    protocols = {"per_image": per_image, **protocols}
+    return {
+        **config.settings(),
+        "data_origin": source.origin,
+        "channels": source.channels,
+        "versions": versions(),
+        "seconds": round(seconds, 1),
+        "detector_threshold": threshold,
+        "detector_threshold_source": threshold_source,
+        "protocols": {name: {**figures, "labels_leak": PROTOCOLS[name]} for name, figures in protocols.items()},
+    }
+
+
+def _seen_and_unseen(
+    test: Split, scores: np.ndarray, source: Source, anomaly_classes: tuple[int, ...]
+) -> dict[str, float]:
+    """AUROC of the normal images against anomalies of labelled classes, and against those of all others."""
+    if not anomaly_classes:
+        return {}
+    seen = np.isin(source.y_test[test.ids], anomaly_classes)
+    figures = {}
+    for name, kind in (("auroc_seen", seen), ("auroc_unseen", ~seen)):
+        chosen = (test.labels == NORMAL) | kind
+        if (test.labels[chosen] == ABNORMAL).any():
+            figures[name] = float(roc_auc_score(test.labels[chosen], scores[chosen]))
+    return figures

@@ -1,0 +1,46 @@
+"""Where the files of a run are."""
+
+import dataclasses
+from pathlib import Path
+
+
+@dataclasses.dataclass(frozen=True)
+class Workdir:
+    """The files of a run, all below one folder."""
+
+    root: Path
+
+    @property
+    def config(self) -> Path:
+        """Every flag's value."""
+        return self.root / "config.cfg"
+
+    @property
+    def results(self) -> Path:
+        """The figures; written last, so that a run that has them is finished."""
+        return self.root / "results.json"
+
+    @property
+    def scores(self) -> Path:
+        """The score of each test image."""
+        return self.root / "scores.csv"
+
+    @property
+    def tensorboard(self) -> Path:
+        """Folder of the event files."""
+        return self.root / "tensorboard"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Folder of what a run needs to go on."""
+        return self.root / "checkpoints"
+
+    @property
+    def family_scores(self) -> Path:
+        """The test scores of the epoch that the family protocol reports."""
+        return self.checkpoints / "family_best_epoch.npz"
+
+    @property
+    def saved_model(self) -> Path:
+        """Folder of the detector."""
+        return self.root / "saved_model"
