@@ -1,0 +1,67 @@
+"""The page of an audit: one HTML file that needs nothing else."""
+
+from __future__ import annotations
+
+import base64
+import io
+from typing import TYPE_CHECKING
+
+import matplotlib as mpl
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from matplotlib.figure import Figure
+
+from agad_tf import __version__
+
+if TYPE_CHECKING:
+    from agad_tf.audit import Audit
+
+
+def audit_page(found: Audit, model: str, training_mode: bool) -> str:
+    """Renders the findings for people.
+
+    Args:
+        found: the findings.
+        model: name of the model.
+        training_mode: whether it was called as in training.
+
+    Returns:
+        HTML, the plot inside.
+    """
+    environment = Environment(
+        loader=PackageLoader("agad_tf"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("audit.html").render(
+        found=found, model=model, training_mode=training_mode, version=__version__, plot=_plot(found)
+    )
+
+
+def _plot(found: Audit) -> str:
+    """Median and largest change of each kind of batch.
+
+    Returns:
+        SVG in base64, equal for equal findings.
+    """
+    rows = found.conditions[1:]
+    figure = Figure(figsize=(8, 1.2 + 0.3 * len(rows)), layout="constrained")
+    axes = figure.add_subplot()
+    places = range(len(rows))
+    median, largest = [row.median_change for row in rows], [row.largest_change for row in rows]
+    axes.axvspan(0, found.tolerance, color="0.9", label="rounding")
+    axes.hlines(places, median, largest, color="tab:blue", alpha=0.4, linewidth=3)
+    axes.plot(median, places, "o", color="tab:blue", label="median", clip_on=False)
+    axes.plot(largest, places, "D", color="tab:red", label="largest", clip_on=False)
+    # From nothing to several standard deviations: logarithmic, but for what is rounding.
+    axes.set_xscale("symlog", linthresh=found.tolerance)
+    axes.set_xlim(0, max(10.0, 2 * max(largest)))
+    axes.set_yticks(places, [f"{row.condition}, {row.batch_size}" for row in rows])
+    axes.invert_yaxis()
+    axes.set_xlabel("change of a score against that of the image alone, in standard deviations")
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.15), ncols=3, frameon=False)
+    svg = io.StringIO()
+    with mpl.rc_context({"svg.hashsalt": "audit"}):
+        figure.savefig(svg, format="svg", metadata={"Date": None})
+    return base64.b64encode(svg.getvalue().encode()).decode()
