@@ -8,10 +8,39 @@ from typing import Any
 from absl import flags
 
 from agad_tf.config import ExperimentConfig, UsageError
+from agad_tf.sweep import ALL, EACH, Sweep, build_sweep
+
+# Options that --mode=benchmark takes several values of; --sweep gives those of any other.
+SWEPT = ("seed", "gamma", "normal_class")
+
+
+class OneOrMore(flags.ArgumentParser):
+    """Parses one value, or several with commas between, or a word that stands for several.
+
+    Args:
+        parser: of a single value.
+        word: that stands for several values.
+    """
+
+    def __init__(self, parser: flags.ArgumentParser, word: str = ""):
+        self.parser = parser
+        self.word = word
+        self.syntactic_help = f"{parser.syntactic_help}; with --mode=benchmark several, with commas between"
+
+    def parse(self, argument: Any) -> Any:
+        """One value; several as a tuple; or the word."""
+        if argument == self.word or not isinstance(argument, str):
+            return argument
+        values = tuple(self.parser.parse(item) for item in argument.split(","))
+        return values if len(values) > 1 else values[0]
+
+    def flag_type(self) -> str:
+        """What --help calls it."""
+        return f"{self.parser.flag_type()} or a list of them"
 
 
 def define_flags(flag_values: flags.FlagValues) -> None:
-    """Defines a flag for every field of `ExperimentConfig`."""
+    """Defines a flag for every field of `ExperimentConfig`, and those of benchmarks and audits."""
     define_by_type: dict[Any, Callable[..., Any]] = {
         int: flags.DEFINE_integer,
         float: flags.DEFINE_float,
@@ -27,8 +56,72 @@ def define_flags(flag_values: flags.FlagValues) -> None:
         if field.metadata["choices"]:
             choices = list(field.metadata["choices"])
             flags.DEFINE_enum(field.name, default, choices, text, flag_values=flag_values)
+        elif field.name in SWEPT:
+            single = flags.FloatParser() if field.type is float else flags.IntegerParser()
+            parser = OneOrMore(single, ALL if field.name == "normal_class" else "")
+            flags.DEFINE(parser, field.name, default, text, flag_values, flags.ArgumentSerializer())
         else:
             define(field.name, default, text, flag_values=flag_values)
+    flags.DEFINE_integer(
+        "seeds", None, "benchmark: how many seeds, from --seed on.", lower_bound=1, flag_values=flag_values
+    )
+    flags.DEFINE_multi_string(
+        "sweep",
+        [],
+        "benchmark: values of any other option, such as generator=unet,unet_plus_plus; may be given several times. "
+        "anomaly_classes=each labels anomalies of one class after the other.",
+        flag_values=flag_values,
+    )
+    flags.DEFINE_string(
+        "model", "", "audit: folder of a SavedModel or of a run, or a .keras file.", flag_values=flag_values
+    )
+    flags.DEFINE_bool(
+        "training_mode",
+        False,
+        "audit: score with batch statistics, as the GANomaly family's public code does.",
+        flag_values=flag_values,
+    )
+    flags.DEFINE_string(
+        "budget", "", "benchmark: time to stop after, such as 90m or 2h; empty means none.", flag_values=flag_values
+    )
+
+
+def sweep_from_flags(flag_values: flags.FlagValues) -> Sweep:
+    """The sweep that the flags of a benchmark give.
+
+    Raises:
+        UsageError: flags that are wrong or contradict each other.
+    """
+    base = {field.name: flag_values[field.name].value for field in dataclasses.fields(ExperimentConfig)}
+    fields = {field.name: field for field in dataclasses.fields(ExperimentConfig)}
+    axes: dict[str, list[Any]] = {name: _as_list(base[name]) for name in SWEPT if name == "seed"}
+    if flag_values.seeds:
+        if len(axes["seed"]) > 1:
+            raise UsageError("--seeds counts from one --seed; give one of the two.")
+        axes["seed"] = [axes["seed"][0] + number for number in range(flag_values.seeds)]
+    for item in flag_values.sweep:
+        name, _, texts = item.partition("=")
+        if name in SWEPT:
+            raise UsageError(f"--sweep={name}=… is given as --{name}=…, with commas between its values.")
+        if name not in fields or not texts:
+            raise UsageError(f"--sweep={item} is not of the form option=value,value; see --help for the options.")
+        axes[name] = [_parse_swept(fields[name], flag_values[name], text) for text in texts.split(",")]
+    axes |= {name: _as_list(base[name]) for name in SWEPT if name != "seed"}
+    single = {name: _from_flag_value(fields[name], value) for name, value in base.items() if name not in axes}
+    return build_sweep(base["workdir"], {**base, **single}, axes, flag_values.budget)
+
+
+def _as_list(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, tuple) else [value]
+
+
+def _parse_swept(field: dataclasses.Field, flag: flags.Flag, text: str) -> Any:
+    if field.name == "anomaly_classes" and text == EACH:
+        return EACH
+    try:
+        return _from_flag_value(field, flag.parser.parse(text))
+    except ValueError as error:
+        raise UsageError(f"--sweep={field.name}={text}: {error}.") from error
 
 
 def config_from_flags(flag_values: flags.FlagValues) -> ExperimentConfig:
@@ -37,11 +130,17 @@ def config_from_flags(flag_values: flags.FlagValues) -> ExperimentConfig:
     Raises:
         UsageError: flags that are wrong, contradict each other, or name a run that is not there.
     """
+    several = [name for name in SWEPT if not isinstance(flag_values[name].value, (int, float))]
+    if several or flag_values.sweep:
+        raise UsageError(
+            f"--{(several or ['sweep'])[0]} names several values, which are for --mode=benchmark; "
+            f"--mode={flag_values.mode} takes one."
+        )
     given = {
         field.name: _from_flag_value(field, flag_values[field.name].value)
         for field in dataclasses.fields(ExperimentConfig)
     }
-    if given["mode"] == "train" or not given["workdir"]:
+    if given["mode"] in ("train", "audit") or not given["workdir"]:
         return ExperimentConfig(**given)
     stored = dataclasses.asdict(read_config(Path(given["workdir"])))
     present = {name: value for name, value in given.items() if flag_values[name].present or name in ("mode", "workdir")}

@@ -10,7 +10,7 @@ from absl import app, flags
 
 from agad_tf import flagfile
 from agad_tf.config import UsageError
-from agad_tf.flagfile import config_from_flags, define_flags
+from agad_tf.flagfile import config_from_flags, define_flags, sweep_from_flags
 from agad_tf.terminal import EXIT_USAGE, one_sentence_on_failure, silenced_start, stop
 
 define_flags(flags.FLAGS)
@@ -21,12 +21,24 @@ def main(arguments: Sequence[str]) -> None:
     with one_sentence_on_failure("Interrupted; the same command continues after the last finished epoch."):
         if arguments[1:]:
             raise UsageError(f"'{arguments[1]}' is not a flag; flags have the form --name=value, see --help.")
+        if flags.FLAGS.mode == "benchmark":
+            sweep = sweep_from_flags(flags.FLAGS)
+            with silenced_start():
+                from agad_tf.benchmark import benchmark  # noqa: PLC0415
+
+            benchmark(sweep)
+            return
         config = config_from_flags(flags.FLAGS)
         # TensorFlow takes seconds to import; by now the flags are known to be right.
         with silenced_start():
-            from agad_tf import training  # noqa: PLC0415
+            from agad_tf import audit, training  # noqa: PLC0415
 
-        run_mode = {"train": training.train, "evaluate": training.evaluate, "export": training.export}[config.mode]
+        run_mode = {
+            "train": training.train,
+            "evaluate": training.evaluate,
+            "export": training.export,
+            "audit": lambda config: audit.audit(config, flags.FLAGS.model, flags.FLAGS.training_mode),
+        }[config.mode]
         with _file_errors_of_tensorflow_as_os_errors():
             run_mode(config)
 

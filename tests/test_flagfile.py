@@ -4,14 +4,29 @@ import pytest
 from absl import flags
 
 from agad_tf.config import ExperimentConfig, UsageError
-from agad_tf.flagfile import config_from_flags, define_flags, read_config, require_same_settings, to_flagfile
+from agad_tf.flagfile import (
+    config_from_flags,
+    define_flags,
+    read_config,
+    require_same_settings,
+    sweep_from_flags,
+    to_flagfile,
+)
 
 
-def parse(*arguments):
+def flags_of(*arguments):
     flag_values = flags.FlagValues()
     define_flags(flag_values)
     flag_values(["agad_tf", *arguments])
-    return config_from_flags(flag_values)
+    return flag_values
+
+
+def parse(*arguments):
+    return config_from_flags(flags_of(*arguments))
+
+
+def sweep(*arguments):
+    return sweep_from_flags(flags_of("--mode=benchmark", *arguments))
 
 
 def test_every_field_is_a_flag_with_the_same_default():
@@ -67,3 +82,53 @@ def test_two_experiments_do_not_share_a_folder():
     require_same_settings(first, dataclasses.replace(first, data_dir="/other", mode="train"))
     with pytest.raises(UsageError, match="--seed=0"):
         require_same_settings(first, dataclasses.replace(first, seed=1))
+
+
+def test_a_benchmark_takes_several_values():
+    found = sweep("--normal_class=all", "--gamma=0,.05", "--seeds=3", "--sweep=generator=unet,encoder_decoder")
+    assert len(found.experiments) == 10 * 2 * 3 * 2
+    assert {each.seed for each in found.experiments} == {0, 1, 2}
+    assert {each.gamma for each in found.experiments} == {0, 0.05}
+    assert {each.generator for each in found.experiments} == {"unet", "encoder_decoder"}
+
+
+def test_a_sweep_reads_values_as_their_flags_do():
+    found = sweep("--sweep=contextual_adversarial=true,false", "--sweep=width=0.5,1", "--seed=4,7", "--epochs=3")
+    assert {each.contextual_adversarial for each in found.experiments} == {True, False}
+    assert {each.width for each in found.experiments} == {0.5, 1.0}
+    assert {each.seed for each in found.experiments} == {4, 7}
+    assert {each.epochs for each in found.experiments} == {3}
+
+
+def test_labelled_classes_of_a_sweep_are_one_at_a_time():
+    assert len(sweep("--gamma=0.05", "--sweep=anomaly_classes=each").experiments) == 9
+    found = sweep("--gamma=0.05", "--sweep=anomaly_classes=1,2").experiments
+    assert [each.anomaly_classes for each in found] == [(1,), (2,)]
+    assert sweep("--gamma=0.05", "--anomaly_classes=1,2").experiments[0].anomaly_classes == (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("argument", "sentence"),
+    [
+        ("--sweep=gamma=0,1", "is given as --gamma="),
+        ("--sweep=generator", "not of the form"),
+        ("--sweep=colour=red", "not of the form"),
+        ("--sweep=width=wide", "--sweep=width=wide"),
+        ("--sweep=generator=net", "--sweep=generator=net"),
+    ],
+)
+def test_wrong_sweeps_are_refused(argument, sentence):
+    with pytest.raises(UsageError, match=sentence):
+        sweep(argument)
+
+
+def test_seeds_count_from_one_seed():
+    assert [each.seed for each in sweep("--seed=5", "--seeds=2").experiments] == [5, 6]
+    with pytest.raises(UsageError, match="give one of the two"):
+        sweep("--seed=5,6", "--seeds=2")
+
+
+@pytest.mark.parametrize("argument", ["--normal_class=all", "--normal_class=1,2", "--gamma=0,.05", "--sweep=width=1,2"])
+def test_several_values_are_for_benchmarks_alone(argument):
+    with pytest.raises(UsageError, match="for --mode=benchmark"):
+        parse(argument)

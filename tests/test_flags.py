@@ -2,14 +2,28 @@ from pathlib import Path
 
 import pytest
 
-from tests.test_flagfile import parse
+from tests.test_flagfile import parse, sweep
 
-FILES = sorted((Path(__file__).parents[1] / "flags").glob("*.cfg"))
+FLAGS = Path(__file__).parents[1] / "flags"
+FILES = sorted(FLAGS.glob("*.cfg"))
+SWEEPS = sorted(FLAGS.glob("paper/*.cfg"))
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
-def test_flagfile_is_valid_and_explains_every_line(path):
-    config = parse(f"--flagfile={path}")
-    assert config.dataset == path.stem.replace("fmnist", "fashion_mnist")
+@pytest.mark.parametrize("path", [*FILES, *SWEEPS], ids=lambda path: path.stem)
+def test_every_line_is_explained(path):
     lines = path.read_text(encoding="utf-8").splitlines()
     assert [line.startswith("# ") for line in lines] == [True, False] * (len(lines) // 2)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_flagfile_is_valid(path):
+    assert parse(f"--flagfile={path}").dataset == path.stem.replace("fmnist", "fashion_mnist")
+
+
+@pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
+def test_sweep_is_valid_and_leaves_nothing_out(path):
+    found = sweep(f"--flagfile={path}")
+    assert not found.left_out
+    classes = {each.normal_class for each in found.experiments}
+    assert len(classes) == (20 if path.stem.endswith("cifar100") else 10)
+    assert len(found.experiments) > len(classes)

@@ -73,7 +73,7 @@ def test_results_agree_with_the_scores(run):
     assert results["epochs"] == read_config(run[0]).epochs
     assert results["versions"]["tensorflow"] == tf.__version__
     assert results["seconds"] > 0
-    assert set(results["protocols"]) == {"per_image", "family"}
+    assert set(results["protocols"]) == {"per_image", "family_shuffled", "family"}
     for name, figures in results["protocols"].items():
         assert set(figures) >= FIGURES
         assert figures["labels_leak"] == (name == "family")
@@ -110,6 +110,18 @@ def test_saved_model_gives_the_scores_of_the_table(run):
     np.testing.assert_allclose(served["score"], [scores[i] for i in range(360)], atol=1e-5)
     threshold = json.loads((run[0] / "results.json").read_text())["detector_threshold"]
     assert float(detector.threshold) == pytest.approx(threshold)
+
+
+def test_an_audit_finds_nothing_in_the_detector_and_the_leak_in_training_mode(run, tmp_path):
+    verdicts = []
+    for model, options in (("saved_model", []), (".", ["--training_mode"])):
+        flags = ["--dataset=digits", "--normal_class=8", f"--workdir={tmp_path}", *options]
+        done = agad("--mode=audit", f"--model={run[0] / model}", *flags)
+        assert done.returncode == 0, done.stderr
+        verdicts.append(json.loads((tmp_path / "audit.json").read_text())["verdict"])
+        assert verdicts[-1] in done.stdout
+    assert verdicts[0].startswith("No dependence found")
+    assert verdicts[1].startswith("The score of an image depends on its batch")
 
 
 def test_checkpoints_carry_an_evaluation_to_the_same_results(run):

@@ -1,0 +1,77 @@
+import pytest
+
+from agad_tf.tables import by_class, summarize, tidy
+
+
+def result(**changes):
+    settings = {
+        "dataset": "fashion_mnist",
+        "normal_class": 0,
+        "gamma": 0.0,
+        "anomaly_classes": [],
+        "method": "agad",
+        "generator": "encoder_decoder",
+        "width": 1.0,
+        "epochs": 12,
+        "seed": 0,
+    }
+    figures = {name: changes.pop(name) for name in ("auroc_seen", "auroc_unseen") if name in changes}
+    protocols = {
+        "per_image": {"auroc": changes.pop("auroc", 0.9), **figures},
+        "family_shuffled": {"auroc": 0.85},
+        "family": {"auroc": 0.99, "last_epoch_auroc": 0.97},
+    }
+    if changes.get("method") == "knn":
+        protocols = {"per_image": protocols["per_image"]}
+    facts = {"data_origin": "here", "seconds": changes.pop("seconds", 1.0), "versions": {"keras": "3"}}
+    return {**settings, **changes, **facts, "protocols": protocols}
+
+
+def rows(*results):
+    return summarize(tidy(results)).to_dict("records")
+
+
+def test_a_row_of_the_tidy_table_is_a_protocol_of_a_run():
+    table = tidy([result(), result(method="knn")])
+    assert list(table["protocol"]) == ["per_image", "family_shuffled", "family", "per_image"]
+    assert table.loc[2, "auroc"] == 0.99
+    assert table.loc[2, "version_keras"] == "3"
+
+
+def test_figures_are_averaged_over_classes_and_seeds_beside_the_published_one():
+    (row,) = rows(result(auroc=0.8), result(auroc=0.9, normal_class=1), result(auroc=1.0, seed=1, seconds=9.0))
+    assert row == {
+        "gamma": 0.0,
+        "classes": 2,
+        "runs": 3,
+        "per_image": "90.0 ± 10.0",
+        "family_shuffled": "85.0 ± 0.0",
+        "family": "99.0 ± 0.0",
+        "family, last epoch": "97.0 ± 0.0",
+        "published": "99.2",
+    }
+
+
+def test_settings_that_differ_tell_rows_apart():
+    found = rows(result(), result(width=0.5), result(gamma=0.05))
+    assert [(row["gamma"], row["width"]) for row in found] == [(0.0, 0.5), (0.0, 1.0), (0.05, 1.0)]
+    assert found[2]["published"] == "100.0 (unet_plus_plus)"
+
+
+def test_a_baseline_has_one_figure_and_no_published_one():
+    found = {row["method"]: row for row in rows(result(), result(method="knn", auroc=0.923))}
+    assert found["knn"]["per_image"] == "92.3"
+    assert found["knn"]["family"] == found["knn"]["published"] == ""
+
+
+def test_which_single_class_was_labelled_is_averaged_over():
+    one = [result(gamma=0.05, anomaly_classes=[c], auroc_seen=0.9, auroc_unseen=0.5 + c / 10) for c in (1, 2)]
+    found = {row["labelled"]: row for row in rows(*one, result(gamma=0.05))}
+    assert found["one class"]["runs"] == 2
+    assert found["one class"]["unseen classes"] == "65.0 ± 7.1"
+    assert found["all"]["unseen classes"] == ""
+
+
+def test_classes_have_columns():
+    table = by_class(tidy([result(auroc=0.8), result(auroc=0.9, seed=1), result(auroc=0.7, normal_class=3)]))
+    assert table.to_dict("records") == [{"gamma": 0.0, 0: pytest.approx(85.0), 3: pytest.approx(70.0)}]
