@@ -190,8 +190,6 @@ def audit(config: ExperimentConfig, model: str, training_mode: bool) -> None:
         UsageError: there is no such model, or it or the test set does not fit.
         RunError: the model is damaged or fails.
     """
-    if not model:
-        raise UsageError("--mode=audit needs a model; name it with --model.")
     score = load_scoring_model(Path(model), training_mode)
     found = measure_batch_dependence(score, load_task(config)[1].test, config.seed)
     workdir = Path(config.workdir or DEFAULT_FOLDER)

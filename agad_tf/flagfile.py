@@ -130,6 +130,8 @@ def config_from_flags(flag_values: flags.FlagValues) -> ExperimentConfig:
     Raises:
         UsageError: flags that are wrong, contradict each other, or name a run that is not there.
     """
+    if flag_values.mode == "audit" and not flag_values.model:
+        raise UsageError("--mode=audit needs a model; name it with --model.")
     several = [name for name in SWEPT if not isinstance(flag_values[name].value, (int, float))]
     if several or flag_values.sweep:
         raise UsageError(

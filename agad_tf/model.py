@@ -12,6 +12,7 @@ from agad_tf.evaluation.scores import reconstruction_norm
 from agad_tf.networks.initialization import draw_weights
 from agad_tf.networks.normalization import BatchNormalization
 from agad_tf.passes import Passes, call_keeping_statistics, passes, training_passes
+from agad_tf.replicas import assign, overflown_in_all_replicas_or_none
 
 DEFAULT_WEIGHTS = losses.LossWeights()
 
@@ -210,7 +211,7 @@ class AGAD(keras.Model):
             ),  # line 13
         ):
             if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
-                gradients = _overflown_in_all_replicas_or_none(gradients)  # noqa: PLW2901
+                gradients = overflown_in_all_replicas_or_none(gradients)  # noqa: PLW2901
             optimizer.apply(gradients, weights)
         statistics, discriminator_loss = replica.all_reduce(
             tf.distribute.ReduceOp.SUM,
@@ -219,7 +220,7 @@ class AGAD(keras.Model):
                 tf.reduce_sum(step.terms["discriminator_loss"]) / image_count,
             ],
         )
-        self._assign(self._statistics, statistics)
+        assign(self._statistics, statistics)
         self._draw_discriminator_anew(discriminator_loss < self.reinit_threshold)  # δ
         self._update_loss_means(labels, step.terms)
         return self._results()
@@ -348,18 +349,9 @@ class AGAD(keras.Model):
             ),
             lambda: [tf.identity(variable.value) for variable in [*variables, *state]],
         )
-        self._assign([*variables, *state], values)
+        assign([*variables, *state], values)
         resets = tf.cast(collapsed, tf.float32) / self.distribute_strategy.num_replicas_in_sync
         self.discriminator_resets.update_state(resets)
-
-    def _assign(self, variables: list[keras.Variable], values: list[tf.Tensor]) -> None:
-        """Gives variables their values in every replica; a replica alone may not write what all of them share."""
-
-        def update(strategy: tf.distribute.Strategy, values: list[tf.Tensor]) -> None:
-            for variable, value in zip(variables, values, strict=True):
-                strategy.extended.update(variable.value, lambda v, new: v.assign(new), args=(value,), group=False)
-
-        tf.distribute.get_replica_context().merge_call(update, args=(values,))
 
     def _update_loss_means(self, labels: tf.Tensor, terms: dict[str, tf.Tensor]) -> None:
         """Adds a batch to the epoch's means."""
@@ -403,19 +395,6 @@ class AGAD(keras.Model):
     def compile_from_config(self, config: dict[str, Any]) -> None:
         """Compiles with what `get_compile_config` describes."""
         self.compile(**{name: keras.saving.deserialize_keras_object(value) for name, value in config.items()})
-
-
-def _overflown_in_all_replicas_or_none(gradients: list[tf.Tensor]) -> list[tf.Tensor]:
-    """Gradients that are not finite in this replica if they are not in any.
-
-    A LossScaleOptimizer asks one replica whether to take the step, before gradients are added.
-    """
-    finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(gradient)) for gradient in gradients])
-    overflows = tf.distribute.get_replica_context().all_reduce(
-        tf.distribute.ReduceOp.SUM, tf.cast(tf.logical_not(finite), tf.float32)
-    )
-    first, *others = gradients
-    return [tf.where(overflows > 0, float("nan"), first), *others]
 
 
 def _copy_of(variable: keras.Variable) -> Any:

@@ -53,7 +53,7 @@ def summarize(runs: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         A row for every combination of the settings that differ between runs, figures as texts in %, beside the
-        published one.
+        published one; columns without any are left out.
     """
     rows = []
     for _, group in runs.groupby(settings_that_differ(runs)):
@@ -72,7 +72,8 @@ def summarize(runs: pd.DataFrame) -> pd.DataFrame:
                 row[title] = _mean_and_deviation(part[name])
         row["published"] = published_auroc(first["method"], first["dataset"], first["generator"], first["gamma"])
         rows.append(row)
-    return pd.DataFrame(rows)
+    table = pd.DataFrame(rows)
+    return table.loc[:, (table != "").any()]
 
 
 def by_class(runs: pd.DataFrame) -> pd.DataFrame:

@@ -84,6 +84,12 @@ def test_two_experiments_do_not_share_a_folder():
         require_same_settings(first, dataclasses.replace(first, seed=1))
 
 
+def test_an_audit_needs_a_model():
+    with pytest.raises(UsageError, match="name it with --model"):
+        parse("--mode=audit")
+    assert parse("--mode=audit", "--model=a", "--normal_class=3").normal_class == 3
+
+
 def test_a_benchmark_takes_several_values():
     found = sweep("--normal_class=all", "--gamma=0,.05", "--seeds=3", "--sweep=generator=unet,encoder_decoder")
     assert len(found.experiments) == 10 * 2 * 3 * 2

@@ -64,6 +64,11 @@ def test_a_baseline_has_one_figure_and_no_published_one():
     assert found["knn"]["family"] == found["knn"]["published"] == ""
 
 
+def test_columns_that_no_run_has_a_figure_for_are_left_out():
+    (row,) = rows(result(method="knn"))
+    assert set(row) == {"gamma", "classes", "runs", "per_image"}
+
+
 def test_which_single_class_was_labelled_is_averaged_over():
     one = [result(gamma=0.05, anomaly_classes=[c], auroc_seen=0.9, auroc_unseen=0.5 + c / 10) for c in (1, 2)]
     found = {row["labelled"]: row for row in rows(*one, result(gamma=0.05))}
