@@ -80,7 +80,7 @@ def by_class(runs: pd.DataFrame) -> pd.DataFrame:
     """Per-image AUROC of each normal class in %, averaged over seeds; classes as columns."""
     results = runs[runs["protocol"] == RESULT]
     table = results.pivot_table(index=settings_that_differ(runs), columns="normal_class", values="auroc")
-    return (100 * table).round(1).reset_index().fillna("")
+    return (100 * table).round(1).reset_index().rename_axis(columns=None).fillna("")
 
 
 def settings_that_differ(runs: pd.DataFrame) -> list[str]:

@@ -79,4 +79,5 @@ def test_which_single_class_was_labelled_is_averaged_over():
 
 def test_classes_have_columns():
     table = by_class(tidy([result(auroc=0.8), result(auroc=0.9, seed=1), result(auroc=0.7, normal_class=3)]))
+    assert table.columns.name is None, "HTML would show it as a column"
     assert table.to_dict("records") == [{"gamma": 0.0, 0: pytest.approx(85.0), 3: pytest.approx(70.0)}]
