@@ -25,7 +25,7 @@ from agad_tf.workdir import Workdir
 
 COMMAND = (sys.executable, "-m", "agad_tf.main")
 POLL_SECONDS = 0.2
-# A run that is interrupted ends between two steps; one that does not is ended.
+# What does not end within this when it is asked to is killed.
 PATIENCE_SECONDS = 120
 
 
@@ -103,9 +103,10 @@ def _run(experiment: ExperimentConfig, deadline: float) -> bool:
                     raise BudgetUsedUpError
                 time.sleep(POLL_SECONDS)
         finally:
-            # The budget, or Ctrl-C, or anything else: nothing goes on behind the user's back.
+            # The budget, or Ctrl-C, or anything else: nothing goes on behind the user's back. Training ends between two
+            # steps; of SIGINT a process that is started in the background would know nothing.
             if process.poll() is None:
-                process.send_signal(signal.SIGINT)
+                process.terminate()
                 try:
                     process.wait(PATIENCE_SECONDS)
                 except subprocess.TimeoutExpired:
