@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from filelock import FileLock
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from agad_tf import training
@@ -183,3 +184,26 @@ def test_xla_is_left_off_on_cpu_unless_asked_for(config, choice, compiled):
 def test_losses_that_diverge_end_the_run_in_one_sentence(config):
     with pytest.raises(RunError, match=r"not finite.*lower --learning_rate"):
         training.train(dataclasses.replace(config, learning_rate=1e30, gamma=0.0))
+
+
+def test_a_run_is_trained_by_one_process_at_a_time(config):
+    checkpoints = training.Workdir(config.folder).checkpoints
+    checkpoints.mkdir(parents=True)
+    with FileLock(checkpoints / "lock"), pytest.raises(RunError, match="Another process is training"):
+        training.train(config)
+
+
+@pytest.mark.parametrize("method", ["ganomaly", "skip_ganomaly"])
+def test_ancestors_are_built_with_the_weights_of_their_papers(config, method):
+    model = training.build_model(dataclasses.replace(config, method=method, gamma=0.0), 1)
+    assert type(model) is training.METHODS[method]
+    assert model.loss_weights.latent == 1.0
+
+
+def test_a_baseline_leaves_figures_and_is_measured_again_to_the_same(config):
+    baseline = dataclasses.replace(config, method="knn")
+    training.train(baseline)
+    first = files_of(baseline)
+    assert set(first[1]["protocols"]) == {"per_image"}
+    training.evaluate(baseline)
+    assert files_of(baseline)[0] == first[0]
