@@ -67,12 +67,9 @@ def benchmark(sweep: Sweep) -> None:
 def _not_yet_taken(sweep: Sweep) -> Iterator[ExperimentConfig]:
     """Every experiment that is neither finished nor under way elsewhere by the time its turn comes, locked."""
     for experiment in sweep.experiments:
-        if _is_finished(experiment):
-            continue
         experiment.folder.parent.mkdir(parents=True, exist_ok=True)
         try:
             with FileLock(f"{experiment.folder}.lock", timeout=0):
-                # Another process may have finished it since.
                 if not _is_finished(experiment):
                     yield experiment
         except Timeout:

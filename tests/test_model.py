@@ -236,11 +236,15 @@ def test_frozen_sends_anomalies_through_the_moving_statistics(build_model, batch
 
 def test_auxiliary_normalization_is_a_copy_to_begin_with_that_pseudo_anomalies_train(build_model, batch):
     shared, auxiliary = build_model(), build_model(pseudo_anomaly_normalization="auxiliary")
+    untrained = values(auxiliary._auxiliary_weights)
+    assert equal(untrained, values(auxiliary._shared_weights))
     first, second = (model.train_on_batch(*batch, return_dict=True) for model in (shared, auxiliary))
     assert first == pytest.approx(second, rel=1e-5)
     # Scales and offsets of one layer down and two up.
     assert len(auxiliary._auxiliary_weights) == 6
-    for own, of_images in zip(values(auxiliary._auxiliary_weights), values(auxiliary._shared_weights), strict=True):
+    trained = values(auxiliary._auxiliary_weights), values(auxiliary._shared_weights)
+    for own, before, of_images in zip(trained[0], untrained, trained[1], strict=True):
+        assert not np.array_equal(own, before)
         assert not np.array_equal(own, of_images)
 
 
