@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from agad_tf.options import COUNT, NOT_NEGATIVE, POSITIVE, Interval, option
+from agad_tf.options import COUNT, NOT_NEGATIVE, POSITIVE, Interval, option, parse_threshold
 
 
 class UsageError(ValueError):
@@ -42,7 +42,7 @@ PSEUDO_ANOMALY_NORMALIZATIONS = ("shared", "auxiliary")
 # The networks halve an image four times.
 SIZE_MULTIPLE = 16
 # Options that do not define an experiment: what to do with it, and what it runs on.
-WHERE_AND_HOW = ("mode", "workdir", "data_dir", "strategy", "devices", "steps_per_execution")
+WHERE_AND_HOW = ("mode", "workdir", "data_dir", "threshold", "strategy", "devices", "steps_per_execution")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -153,6 +153,13 @@ class ExperimentConfig:
         choices=("none", "bfloat16", "float16"),
     )
 
+    threshold: str = option(
+        "auto",
+        "Score at or above which an image is flagged, chosen on validation images: f1, the best F1; fpr=0.01, which "
+        "flags no more than this share of normal images; quantile=0.99, of the scores of normal images; or the score "
+        "itself. auto: f1 with labelled anomalies, else quantile=0.99.",
+    )
+
     strategy: str = option(
         "auto",
         "What trains: none, one device; mirrored, the devices of this machine; multi_worker, the machines that the "
@@ -174,6 +181,10 @@ class ExperimentConfig:
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             _check_field(field, getattr(self, field.name))
+        try:
+            parse_threshold(self.threshold)
+        except ValueError as error:
+            raise UsageError(f"--threshold is '{self.threshold}'; {error}") from error
         for contradicts, sentence in CONTRADICTIONS:
             if contradicts(self):
                 raise UsageError(sentence.format(config=self, class_count=CLASS_COUNTS[self.dataset]))
@@ -224,6 +235,10 @@ CONTRADICTIONS: tuple[tuple[Callable[[ExperimentConfig], bool], str], ...] = (
         lambda config: config.gamma > 0 and config.min_anomalies >= config.batch_size,
         "--min_anomalies={config.min_anomalies} leaves no room for normal images in a batch of "
         "--batch_size={config.batch_size}; lower the one or raise the other.",
+    ),
+    (
+        lambda config: config.threshold == "f1" and config.gamma == 0,
+        "--threshold=f1 needs labelled anomalies, but --gamma=0 has none; give --gamma above 0 or --threshold=fpr=0.01.",
     ),
     (
         lambda config: config.anomaly_normalization != "joint" and config.gamma == 0,

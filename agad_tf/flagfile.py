@@ -7,7 +7,7 @@ from typing import Any
 
 from absl import flags
 
-from agad_tf.config import ExperimentConfig, UsageError
+from agad_tf.config import WHERE_AND_HOW, ExperimentConfig, UsageError
 from agad_tf.sweep import ALL, EACH, Sweep, build_sweep
 
 # Options that --mode=benchmark takes several values of; --sweep gives those of any other.
@@ -170,7 +170,8 @@ def read_config(workdir: Path) -> ExperimentConfig:
         ) from error
     except (flags.Error, UnicodeDecodeError) as error:
         raise UsageError(f"{path} is damaged ({error}); train the run again in another --workdir.") from error
-    missing = [field.name for field in dataclasses.fields(ExperimentConfig) if not flag_values[field.name].present]
+    needed = [field.name for field in dataclasses.fields(ExperimentConfig) if field.name not in WHERE_AND_HOW]
+    missing = [name for name in needed if not flag_values[name].present]
     if missing:
         raise UsageError(f"{path} is damaged (no --{missing[0]}); train the run again in another --workdir.")
     return ExperimentConfig(

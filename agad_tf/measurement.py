@@ -11,7 +11,7 @@ from agad_tf.data.protocols import ABNORMAL, NORMAL, OneClassTask, Split
 from agad_tf.data.sources import Source
 from agad_tf.evaluation.metrics import detection_metrics
 from agad_tf.evaluation.protocols import PROTOCOLS, Scorer
-from agad_tf.evaluation.thresholds import detector_threshold
+from agad_tf.evaluation.thresholds import Decision, decide
 from agad_tf.model import AGAD
 from agad_tf.results import versions, write_scores
 from agad_tf.summaries import event_file, write_scores_and_images
@@ -89,7 +89,7 @@ def _results(
     protocols: dict[str, dict[str, Any]],
 ) -> dict[str, Any]:
     validation_scores, test_scores = scores
-    threshold, threshold_source = detector_threshold(task.validation.labels, validation_scores)
+    decision = decide(task.validation.labels, validation_scores, config.threshold)
     write_scores(workdir.scores, task.test, test_scores)
     per_image = {
         **detection_metrics(task.test.labels, test_scores, config.seed),
@@ -103,10 +103,25 @@ def _results(
         "channels": source.channels,
         "versions": versions(),
         "seconds": round(seconds, 1),
-        "detector_threshold": threshold,
-        "detector_threshold_source": threshold_source,
+        "detector": {**decision._asdict(), **_shares_flagged(task.test.labels, test_scores >= decision.threshold)},
         "protocols": {name: {**figures, "labels_leak": PROTOCOLS[name]} for name, figures in protocols.items()},
     }
+
+
+def _shares_flagged(labels: np.ndarray, flagged: np.ndarray) -> dict[str, float]:
+    return {
+        "false_positive_rate": float(flagged[labels == NORMAL].mean()),
+        "true_positive_rate": float(flagged[labels == ABNORMAL].mean()),
+    }
+
+
+def decision_of(results: dict[str, Any]) -> Decision:
+    """How the detector of a run judges scores.
+
+    Args:
+        results: content of results.json.
+    """
+    return Decision(**{name: results["detector"][name] for name in Decision._fields})
 
 
 def _seen_and_unseen(

@@ -1,6 +1,7 @@
 """What an option is: a field of a dataclass with a default, a text, and the values that it may take."""
 
 import dataclasses
+import math
 from typing import Any
 
 
@@ -31,6 +32,32 @@ class Interval:
 POSITIVE = Interval(0, low_included=False)
 NOT_NEGATIVE = Interval(0)
 COUNT = Interval(1)
+
+
+def parse_threshold(text: str) -> tuple[str, float]:
+    """Reads a rule for the threshold.
+
+    Args:
+        text: "auto", "f1", "fpr=0.01", "quantile=0.99" or a number.
+
+    Returns:
+        "auto", "f1", "fpr", "quantile" or "number", and the number that goes with it, or 0.
+
+    Raises:
+        ValueError: it is none of these.
+    """
+    if text in ("auto", "f1"):
+        return text, 0.0
+    kind, equals, number = text.rpartition("=")
+    try:
+        value = float(number)
+    except ValueError:
+        value = math.nan
+    if equals and kind in ("fpr", "quantile") and 0 <= value < 1:
+        return kind, value
+    if not equals and math.isfinite(value):
+        return "number", value
+    raise ValueError("give auto, f1, fpr=0.01, quantile=0.99 (a share from 0 to below 1) or a score.")
 
 
 def option(default: Any, text: str, *, choices: tuple[str, ...] = (), interval: Interval | None = None) -> Any:

@@ -16,11 +16,8 @@ from rich.table import Table
 from agad_tf.config import RunError
 from agad_tf.data.protocols import Split
 
-SCHEMA_VERSION = 1
-_REQUIRED = (
-    *("dataset", "normal_class", "gamma", "generator", "seed", "channels", "method"),
-    *("detector_threshold", "detector_threshold_source", "protocols"),
-)
+SCHEMA_VERSION = 2
+_REQUIRED = (*("dataset", "normal_class", "gamma", "generator", "seed", "channels", "method", "detector", "protocols"),)
 _FIGURES = {
     "auroc": "AUROC",
     "average_precision": "average precision",
@@ -64,6 +61,8 @@ def read_results(path: Path) -> dict[str, Any]:
         raise RunError(f"{path} is damaged; measure the run again with --mode=evaluate.") from error
     if schema_version > SCHEMA_VERSION:
         raise RunError(f"{path} has schema version {schema_version}, newer than {SCHEMA_VERSION}; update agad_tf.")
+    if schema_version < SCHEMA_VERSION:
+        raise RunError(f"{path} was written by an earlier version; measure the run again with --mode=evaluate.")
     missing = [key for key in _REQUIRED if key not in results]
     if missing:
         raise RunError(f"{path} is damaged (no {missing[0]}); measure the run again with --mode=evaluate.")
@@ -106,9 +105,11 @@ def print_table(results: dict[str, Any]) -> None:
     for title, texts in _table_rows(results["protocols"]):
         table.add_row(title, *texts)
     Console().print(table)
+    detector = results["detector"]
     print(
-        f"The detector flags scores from {results['detector_threshold']:.4g} on "
-        f"({results['detector_threshold_source']})."
+        f"The detector flags scores from {detector['threshold']:.4g} on ({detector['threshold_source']}): of the test "
+        f"images {100 * detector['false_positive_rate']:.1f} % of the normal and "
+        f"{100 * detector['true_positive_rate']:.1f} % of the abnormal ones."
     )
 
 

@@ -26,7 +26,7 @@ from agad_tf.evaluation.protocols import Scorer
 from agad_tf.export import export_saved_model
 from agad_tf.flagfile import read_config, require_same_settings, to_flagfile
 from agad_tf.losses import LossWeights
-from agad_tf.measurement import measure_baseline, measure_model
+from agad_tf.measurement import decision_of, measure_baseline, measure_model
 from agad_tf.model import AGAD
 from agad_tf.networks import build_code_comparing_generator, build_discriminator, build_generator
 from agad_tf.results import print_table, read_results, write_results, write_whole
@@ -77,10 +77,7 @@ def train(config: ExperimentConfig) -> None:
         return
     # On one device, whatever it was trained on: what is measured and exported is what the checkpoint holds.
     model, seconds = _restore(config, workdir, source.channels)
-    results = measure_model(config, workdir, source, task, model, seconds)
-    export_saved_model(model, results["detector_threshold"], workdir.saved_model)
-    write_results(workdir.results, results)
-    print_table(results)
+    _measure_and_export(config, workdir, source, task, model, seconds)
     print(f"The detector is in {workdir.saved_model}; look at the run with: tensorboard --logdir {workdir.tensorboard}")
 
 
@@ -130,13 +127,20 @@ def _fit(
 
 
 def evaluate(config: ExperimentConfig) -> None:
-    """Measures a finished run again, from its last checkpoint; a baseline is fitted again."""
+    """Measures a finished run again and writes its detector anew; a baseline is fitted again."""
     workdir = Workdir(config.folder)
     if config.method in BASELINES:
         _run_baseline(config, workdir)
         return
     source, task = load_task(config)
-    results = measure_model(config, workdir, source, task, *_restore(config, workdir, source.channels))
+    _measure_and_export(config, workdir, source, task, *_restore(config, workdir, source.channels))
+
+
+def _measure_and_export(
+    config: ExperimentConfig, workdir: Workdir, source: Source, task: OneClassTask, model: AGAD, seconds: float
+) -> None:
+    results = measure_model(config, workdir, source, task, model, seconds)
+    export_saved_model(model, decision_of(results), workdir.saved_model)
     write_results(workdir.results, results)
     print_table(results)
 
@@ -156,7 +160,7 @@ def _run_baseline(config: ExperimentConfig, workdir: Workdir) -> None:
 def export(config: ExperimentConfig) -> None:
     """Writes the SavedModel of a finished run again."""
     workdir = Workdir(config.folder)
-    export_saved_model(restore(config), read_results(workdir.results)["detector_threshold"], workdir.saved_model)
+    export_saved_model(restore(config), decision_of(read_results(workdir.results)), workdir.saved_model)
     print(f"The detector is in {workdir.saved_model}.")
 
 

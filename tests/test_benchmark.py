@@ -27,8 +27,8 @@ if flags["normal_class"] == "4":
 figures = {"auroc": int(flags["normal_class"]) / 10}
 results = {"schema_version": 1, "dataset": "digits", "method": "agad", "generator": "unet", "gamma": 0.0,
            "normal_class": int(flags["normal_class"]), "seed": 0, "anomaly_classes": [], "epochs": 1, "width": 1.0,
-           "data_origin": "", "channels": 1, "versions": {}, "detector_threshold": 1.0,
-           "detector_threshold_source": "", "protocols": {"per_image": figures}}
+           "data_origin": "", "channels": 1, "versions": {}, "detector": {},
+           "protocols": {"per_image": figures}}
 (folder / "results.json").write_text(json.dumps(results))
 """
 

@@ -14,6 +14,7 @@ CONTRADICTING = [
     ({"anomaly_classes": (1,)}, "asks for none"),
     ({"image_size": 40}, "multiple of 16"),
     ({"gamma": 0.1, "batch_size": 32}, "leaves no room"),
+    ({"threshold": "f1"}, "needs labelled anomalies"),
     ({"anomaly_normalization": "separate"}, "has none"),
     ({"anomaly_normalization": "frozen", "gamma": 0.1, "normalization": "group"}, "does not use"),
     ({"anomaly_distance": "reconstruction", "contextual_adversarial": False}, "drop one"),
@@ -80,3 +81,16 @@ def test_configuration_needs_no_tensorflow():
     code = "import sys, agad_tf, agad_tf.config, agad_tf.main; print({'tensorflow', 'keras'} & set(sys.modules))"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "set()"
+
+
+@pytest.mark.parametrize(
+    "text", ["", "f2", "fpr", "fpr=", "fpr=1", "fpr=nan", "quantile=-0.1", "inf", "nan", "=0.5", "auto=1"]
+)
+def test_a_threshold_that_is_none_is_refused(text):
+    with pytest.raises(UsageError, match="--threshold"):
+        ExperimentConfig(threshold=text)
+
+
+@pytest.mark.parametrize("text", ["auto", "fpr=0", "quantile=.99", "3.5", "-1"])
+def test_thresholds_of_every_form_are_taken(text):
+    assert ExperimentConfig(threshold=text).threshold == text

@@ -26,8 +26,12 @@ RESULTS = {
     "seed": 1,
     "method": "agad",
     "channels": 1,
-    "detector_threshold": 3.25,
-    "detector_threshold_source": "best F1 on validation images",
+    "detector": {
+        "threshold": 3.25,
+        "threshold_source": "best F1 on validation images",
+        "false_positive_rate": 0.01,
+        "true_positive_rate": 0.6,
+    },
     "protocols": {"per_image": FIGURES, "family": {**FIGURES, "auroc": 0.999}},
 }
 
@@ -37,7 +41,7 @@ def test_results_are_read_back_as_written(tmp_path):
     assert read_results(tmp_path / "results.json").items() >= RESULTS.items()
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"schema_version": null}', '{"schema_version": 1}'])
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"schema_version": null}', '{"schema_version": 2}'])
 def test_damaged_results_are_refused(tmp_path, text):
     (tmp_path / "results.json").write_text(text)
     with pytest.raises(RunError, match="is damaged"):
@@ -52,6 +56,12 @@ def test_missing_results_are_refused(tmp_path):
 def test_results_of_a_newer_version_are_refused_by_name(tmp_path):
     (tmp_path / "results.json").write_text(json.dumps({"schema_version": 99}))
     with pytest.raises(RunError, match="schema version 99"):
+        read_results(tmp_path / "results.json")
+
+
+def test_results_of_an_earlier_version_say_how_to_renew_them(tmp_path):
+    (tmp_path / "results.json").write_text(json.dumps({"schema_version": 1}))
+    with pytest.raises(RunError, match="--mode=evaluate"):
         read_results(tmp_path / "results.json")
 
 

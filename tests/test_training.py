@@ -104,7 +104,7 @@ def test_a_finished_run_is_evaluated_and_exported_again_to_the_same_figures(conf
     digits = training.load_source("digits").x_test[:5]
     detector = tf.saved_model.load(str(saved_model))
     served = detector.serve(digits)
-    assert float(detector.threshold) == pytest.approx(before[1]["detector_threshold"])
+    assert float(detector.threshold) == pytest.approx(before[1]["detector"]["threshold"])
     ids = [line.split(",") for line in before[0].splitlines()[1:]]
     by_id = {int(number): float(score) for number, _, score in ids}
     np.testing.assert_allclose(served["score"], [by_id[i] for i in range(5)], atol=1e-5)

@@ -108,7 +108,7 @@ def test_saved_model_gives_the_scores_of_the_table(run):
     detector = tf.saved_model.load(str(run[0] / "saved_model"))
     served = detector.serve(load_source("digits").x_test)
     np.testing.assert_allclose(served["score"], [scores[i] for i in range(360)], atol=1e-5)
-    threshold = json.loads((run[0] / "results.json").read_text())["detector_threshold"]
+    threshold = json.loads((run[0] / "results.json").read_text())["detector"]["threshold"]
     assert float(detector.threshold) == pytest.approx(threshold)
 
 

@@ -1,18 +1,85 @@
 import numpy as np
 import pytest
+from scipy.stats import spearmanr
 
-from agad_tf.evaluation.thresholds import detector_threshold
+from agad_tf.config import UsageError
+from agad_tf.evaluation.thresholds import decide
+
+NORMAL_SCORES = np.random.default_rng(0).gamma(9.0, size=10_000).astype(np.float32)
+NORMALS = np.zeros(len(NORMAL_SCORES), int)
+
+
+def flagged(scores, **rule):
+    return np.mean(scores >= decide(np.zeros(len(scores), int), scores, **rule).threshold)
 
 
 def test_without_anomalies_one_normal_image_in_a_hundred_is_flagged():
-    scores = np.random.default_rng(0).normal(size=10_000)
-    threshold, source = detector_threshold(np.zeros(10_000, int), scores)
-    assert np.mean(scores >= threshold) == pytest.approx(0.01, abs=1e-4)
-    assert "quantile" in source
+    assert flagged(NORMAL_SCORES) == pytest.approx(0.01, abs=1e-4)
+    assert "quantile" in decide(NORMALS, NORMAL_SCORES).threshold_source
 
 
 def test_with_anomalies_the_threshold_separates_them():
     labels = np.repeat([0, 1], 50)
-    threshold, source = detector_threshold(labels, labels * 10.0 + np.arange(100) / 100)
-    assert 0.5 < threshold <= 10.5
-    assert "F1" in source
+    decision = decide(labels, labels * 10.0 + np.arange(100) / 100)
+    assert 0.5 < decision.threshold <= 10.5
+    assert "F1" in decision.threshold_source
+
+
+@pytest.mark.parametrize("rate", [0, 0.001, 0.05, 0.5])
+@pytest.mark.parametrize("count", [1, 10, 997, 10_000])
+def test_fpr_flags_as_many_normals_as_allowed_and_no_more(rate, count):
+    scores = NORMAL_SCORES[:count]
+    assert flagged(scores, rule=f"fpr={rate}") == int(rate * count) / count
+
+
+def test_fpr_does_not_flag_what_is_equal_to_an_image_that_it_must_not():
+    assert flagged(np.array([1, 2, 2, 2], np.float32), rule="fpr=0.5") == 0
+
+
+def test_quantile_and_number_are_taken_as_they_are():
+    assert decide(NORMALS, NORMAL_SCORES, "quantile=0.9").threshold == pytest.approx(np.quantile(NORMAL_SCORES, 0.9))
+    assert decide(NORMALS, NORMAL_SCORES, "12.5").threshold == 12.5
+
+
+def test_f1_without_anomalies_is_refused():
+    with pytest.raises(UsageError, match="--gamma"):
+        decide(NORMALS, NORMAL_SCORES, "f1")
+
+
+def test_probabilities_rise_with_the_score():
+    labels = np.arange(10_000) % 2
+    for decision in (decide(NORMALS, NORMAL_SCORES), decide(labels, NORMAL_SCORES + 3 * labels)):
+        probability = decision.probability(NORMAL_SCORES)
+        assert spearmanr(probability, NORMAL_SCORES).statistic == pytest.approx(1)
+        assert 0 <= probability.min() <= probability.max() <= 1
+
+
+def test_without_anomalies_the_probability_is_the_share_of_normals_that_score_lower():
+    validation, test = NORMAL_SCORES[:5000], NORMAL_SCORES[5000:]
+    probability = decide(NORMALS[:5000], validation).probability(test)
+    for share in (0.5, 0.9, 0.99):
+        assert np.mean(probability < share) == pytest.approx(share, abs=0.02)
+
+
+def test_with_anomalies_the_probability_is_how_often_an_image_is_one():
+    rng = np.random.default_rng(1)
+    scores = rng.normal(size=20_000)
+    labels = (rng.random(20_000) < 1 / (1 + np.exp(-(2 * scores - 1)))).astype(int)
+    probability = decide(labels[:5000], scores[:5000]).probability(scores[5000:])
+    for low in np.arange(0, 1, 0.1):
+        among = (probability >= low) & (probability < low + 0.1)
+        assert labels[5000:][among].mean() == pytest.approx(low + 0.05, abs=0.06)
+
+
+def test_scores_that_are_upside_down_do_not_turn_the_probability():
+    labels = np.repeat([0, 1], 50)
+    decision = decide(labels, 10.0 - labels)
+    assert decision.slope > 0
+
+
+@pytest.mark.parametrize("scores", [[3.0], [3.0] * 20, [0.0] * 20])
+def test_equal_scores_make_no_infinite_slope(scores):
+    scores = np.array(scores, np.float32)
+    decision = decide(np.zeros(len(scores), int), scores)
+    assert np.isfinite(decision.slope)
+    assert np.isfinite(decision.probability(scores)).all()
