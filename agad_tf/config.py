@@ -238,7 +238,8 @@ CONTRADICTIONS: tuple[tuple[Callable[[ExperimentConfig], bool], str], ...] = (
     ),
     (
         lambda config: config.threshold == "f1" and config.gamma == 0,
-        "--threshold=f1 needs labelled anomalies, but --gamma=0 has none; give --gamma above 0 or --threshold=fpr=0.01.",
+        "--threshold=f1 needs labelled anomalies, but --gamma=0 has none; give --gamma above 0, or "
+        "--threshold=fpr=0.01.",
     ),
     (
         lambda config: config.anomaly_normalization != "joint" and config.gamma == 0,

@@ -65,7 +65,9 @@ def decide(labels: np.ndarray, scores: np.ndarray, rule: str = "auto") -> Decisi
     Raises:
         UsageError: "f1" without anomalies, or a rule that is none.
     """
-    return Decision(*_threshold(labels, scores, rule), *_logistic_curve(labels, scores))
+    threshold, threshold_source = _threshold(labels, scores, rule)
+    center, slope, probability_source = _logistic_curve(labels, scores)
+    return Decision(threshold, threshold_source, center, slope, probability_source)
 
 
 def _threshold(labels: np.ndarray, scores: np.ndarray, rule: str) -> tuple[float, str]:
