@@ -148,6 +148,7 @@ def measure_batch_dependence(
     rows_of = [np.flatnonzero(test.labels == label) for label in (NORMAL, ABNORMAL)]
     if min(map(len, rows_of)) < 2:
         raise UsageError("The audit needs at least two normal and two abnormal test images; use a larger test set.")
+    images = np.asarray(test.images)
     rng = np.random.default_rng(seed)
     share = min(1, most_images / len(test.labels))
     drawn = [rng.permutation(rows)[: max(2, round(share * len(rows)))] for rows in rows_of]
@@ -158,14 +159,14 @@ def measure_batch_dependence(
     alone = np.zeros(len(test.labels))
     with tqdm(total=image_count, desc="auditing", unit="image", delay=1, leave=False, disable=None) as bar:
         score = _checked(score, bar)
-        alone[ordered] = _in_batches(score, test.images[ordered], 1)
+        alone[ordered] = _in_batches(score, images[ordered], 1)
         measured = [("alone", 1, ordered, alone[ordered])]
         for size in batch_sizes:
             for name, pool in pools.items():
-                scores = np.array([_score_among(score, test.images, row, pool, size, rng) for row in probe_rows])
+                scores = np.array([_score_among(score, images, row, pool, size, rng) for row in probe_rows])
                 measured.append((f"among {name}", size, probe_rows, scores))
             for name, rows in (("shuffled", rng.permutation(ordered)), ("ordered by label", ordered)):
-                measured.append((name, size, rows, _in_batches(score, test.images[rows], size)))
+                measured.append((name, size, rows, _in_batches(score, images[rows], size)))
 
     unit, alone_differs = _unit(alone[probe_rows], np.concatenate([scores for *_, scores in measured[1:]]))
     conditions = []

@@ -17,12 +17,13 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.svm import OneClassSVM
 
 from agad_tf.config import UsageError
+from agad_tf.data.pictures import Images
 from agad_tf.data.pipeline import scoring_batches
 from agad_tf.data.protocols import ABNORMAL, NORMAL, OneClassTask
 from agad_tf.data.sources import Source
 from agad_tf.networks.encoder_decoder import encode
 
-Score = Callable[[np.ndarray], np.ndarray]
+Score = Callable[[Images], np.ndarray]
 
 NEIGHBOURS = 5
 EXPLAINED_VARIANCE = 0.95
@@ -60,8 +61,8 @@ def baseline_scores(
     return score(task.validation.images), score(task.test.images)
 
 
-def _rows(images: np.ndarray) -> np.ndarray:
-    return images.reshape(len(images), -1).astype(np.float32) / 255
+def _rows(images: Images) -> np.ndarray:
+    return np.asarray(images).reshape(len(images), -1).astype(np.float32) / 255
 
 
 def _of_rows(score: Score) -> Score:
@@ -121,7 +122,9 @@ _DETECTORS: dict[str, Callable[[np.ndarray, int], Score]] = {
 def _supervised(source: Source, task: OneClassTask, image_size: int, seed: int) -> Score:
     """A classifier of the naive encoder's size, trained on every label of the training set but those held out."""
     normal_class = source.y_test[task.test.ids[task.test.labels == NORMAL][0]]
-    rows = np.setdiff1d(np.arange(len(source.y_train)), task.validation.ids)
+    rows = np.arange(len(source.y_train))
+    if source.x_val is None:
+        rows = np.setdiff1d(rows, task.validation.ids)
     labels = (source.y_train[rows] != normal_class).astype(np.float32)
     keras.utils.set_random_seed(seed)
     images = keras.Input((image_size, image_size, source.channels))

@@ -8,7 +8,7 @@ flags answer at once.
 import dataclasses
 import re
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +25,11 @@ class RunError(Exception):
 
 # The names that options choose from. They stand here, and not where they are carried out, so that the command line
 # knows them without importing TensorFlow.
-MODES = ("train", "evaluate", "export", "benchmark", "audit")
+MODES = ("train", "evaluate", "predict", "export", "benchmark", "audit")
 # Data sets and their numbers of classes.
 CLASS_COUNTS = {"fashion_mnist": 10, "mnist": 10, "cifar10": 10, "cifar100": 20, "digits": 10}
+# Users' own images, in files or arrays that --data_dir names.
+OWN_SETS = ("folder", "npz")
 # The first is the paper's; the others are its ancestors, by the same networks and losses, and what any of them has to
 # beat, by the libraries that are known for it.
 ANCESTORS = ("ganomaly", "skip_ganomaly")
@@ -42,7 +44,7 @@ PSEUDO_ANOMALY_NORMALIZATIONS = ("shared", "auxiliary")
 # The networks halve an image four times.
 SIZE_MULTIPLE = 16
 # Options that do not define an experiment: what to do with it, and what it runs on.
-WHERE_AND_HOW = ("mode", "workdir", "data_dir", "threshold", "strategy", "devices", "steps_per_execution")
+WHERE_AND_HOW = ("mode", "workdir", "data_dir", "threshold", "cache_gib", "strategy", "devices", "steps_per_execution")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,24 +58,33 @@ class ExperimentConfig:
     mode: str = option(
         "train",
         "train: train, evaluate and export; evaluate: measure the run in --workdir again; "
+        "predict: score new pictures with it; "
         "export: write its SavedModel again; benchmark: train and measure every combination of values; "
         "audit: measure how far a model's scores depend on the batch.",
         choices=MODES,
     )
     workdir: str = option("", "Folder of the run; by default one below runs/ named after the experiment.")
 
-    dataset: str = option("fashion_mnist", "Data set.", choices=tuple(CLASS_COUNTS))
+    dataset: str = option(
+        "fashion_mnist",
+        "Data set; folder and npz are your own pictures or arrays, named by --data_dir.",
+        choices=(*CLASS_COUNTS, *OWN_SETS),
+    )
     data_dir: str = option("", "Folder or file that holds the data set; by default the known places are searched.")
     image_size: int = option(
         32, "Side in pixels that images are resized to, a multiple of 16.", interval=Interval(SIZE_MULTIPLE)
     )
-    normal_class: int = option(0, "The class that is normal; all others are anomalies.", interval=NOT_NEGATIVE)
+    normal_class: int | str = option(
+        0,
+        "The class that is normal, by number or, of your own images, by name; all others are anomalies. In a folder "
+        "the one that is called normal or good is class 0.",
+    )
     gamma: float = option(
         0.0,
         "γ: share of labelled anomalies in the training set; 0 trains on normal images only.",
         interval=Interval(0, 1, high_included=False),
     )
-    anomaly_classes: tuple[int, ...] = option(
+    anomaly_classes: tuple[int | str, ...] = option(
         (), "Classes that labelled anomalies are drawn from, such as 1,4; empty means all but the normal one."
     )
     validation_fraction: float = option(
@@ -160,6 +171,12 @@ class ExperimentConfig:
         "itself. auto: f1 with labelled anomalies, else quantile=0.99.",
     )
 
+    cache_gib: float = option(
+        4.0,
+        "Memory in GiB that training images may take as the networks take them; if they need more, they are read anew "
+        "for every batch.",
+        interval=NOT_NEGATIVE,
+    )
     strategy: str = option(
         "auto",
         "What trains: none, one device; mirrored, the devices of this machine; multi_worker, the machines that the "
@@ -187,7 +204,7 @@ class ExperimentConfig:
             raise UsageError(f"--threshold is '{self.threshold}'; {error}") from error
         for contradicts, sentence in CONTRADICTIONS:
             if contradicts(self):
-                raise UsageError(sentence.format(config=self, class_count=CLASS_COUNTS[self.dataset]))
+                raise UsageError(sentence.format(config=self, class_count=CLASS_COUNTS.get(self.dataset, "its own")))
 
     @property
     def folder(self) -> Path:
@@ -195,12 +212,14 @@ class ExperimentConfig:
         if self.workdir:
             return Path(self.workdir)
         digest = zlib.crc32(repr(self.settings()).encode())
+        data = Path(self.data_dir).stem if self.dataset in OWN_SETS else self.dataset
         what = self.generator if self.method == "agad" else self.method
-        return Path(f"runs/{self.dataset}-{self.normal_class}-gamma{self.gamma:g}-{what}-seed{self.seed}-{digest:08x}")
+        return Path(f"runs/{data}-{self.normal_class}-gamma{self.gamma:g}-{what}-seed{self.seed}-{digest:08x}")
 
     def settings(self) -> dict[str, Any]:
-        """What defines the outcome of the run: all options but `WHERE_AND_HOW`."""
-        return {name: value for name, value in dataclasses.asdict(self).items() if name not in WHERE_AND_HOW}
+        """What defines the outcome of the run: all options but `WHERE_AND_HOW`; and the user's own images."""
+        left_out = set(WHERE_AND_HOW) - ({"data_dir"} if self.dataset in OWN_SETS else set())
+        return {name: value for name, value in dataclasses.asdict(self).items() if name not in left_out}
 
 
 LAMBDAS = ("lambda_adv", "lambda_con", "lambda_adcon", "lambda_lat")
@@ -208,14 +227,18 @@ DEFAULTS = {field.name: field.default for field in dataclasses.fields(Experiment
 # Each row: what contradicts, and the sentence that says so.
 CONTRADICTIONS: tuple[tuple[Callable[[ExperimentConfig], bool], str], ...] = (
     (
-        lambda config: config.normal_class >= CLASS_COUNTS[config.dataset],
+        lambda config: not _are_classes(config, [config.normal_class]),
         "--normal_class is {config.normal_class}, but {config.dataset} has {class_count} classes; "
         "choose one from 0 to the number of classes less one.",
     ),
     (
-        lambda config: any(not 0 <= c < CLASS_COUNTS[config.dataset] for c in config.anomaly_classes),
+        lambda config: not _are_classes(config, config.anomaly_classes),
         "--anomaly_classes is {config.anomaly_classes}, but {config.dataset} has {class_count} classes; "
         "choose from 0 to the number of classes less one.",
+    ),
+    (
+        lambda config: config.dataset in OWN_SETS and not config.data_dir,
+        "--dataset={config.dataset} is your own images; name the folder or file that holds them with --data_dir.",
     ),
     (
         lambda config: config.normal_class in config.anomaly_classes,
@@ -279,8 +302,8 @@ CONTRADICTIONS: tuple[tuple[Callable[[ExperimentConfig], bool], str], ...] = (
         "give --generator=encoder_decoder.",
     ),
     (
-        lambda config: config.method in BASELINES and config.mode == "export",
-        "--method={config.method} leaves no detector to export; its figures are in results.json.",
+        lambda config: config.method in BASELINES and config.mode in ("predict", "export"),
+        "--method={config.method} leaves no detector; its figures are in results.json.",
     ),
     (
         lambda config: (
@@ -314,10 +337,17 @@ CONTRADICTIONS: tuple[tuple[Callable[[ExperimentConfig], bool], str], ...] = (
         "--strategy=multi_worker uses all devices of every machine; leave --devices out.",
     ),
     (
-        lambda config: config.mode in ("evaluate", "export") and not config.workdir,
+        lambda config: config.mode in ("evaluate", "predict", "export") and not config.workdir,
         "--mode={config.mode} works on a run that exists; name its folder with --workdir.",
     ),
 )
+
+
+def _are_classes(config: ExperimentConfig, classes: Iterable[int | str]) -> bool:
+    """Whether the data set can have them; of a user's own set that is known when it is read."""
+    if config.dataset in OWN_SETS:
+        return all(isinstance(name, str) or name >= 0 for name in classes)
+    return all(name in range(CLASS_COUNTS[config.dataset]) for name in classes)
 
 
 def _check_field(field: dataclasses.Field, value: Any) -> None:

@@ -10,9 +10,6 @@ from absl import flags
 from agad_tf.config import WHERE_AND_HOW, ExperimentConfig, UsageError
 from agad_tf.sweep import ALL, EACH, Sweep, build_sweep
 
-# Options that --mode=benchmark takes several values of; --sweep gives those of any other.
-SWEPT = ("seed", "gamma", "normal_class")
-
 
 class OneOrMore(flags.ArgumentParser):
     """Parses one value, or several with commas between, or a word that stands for several.
@@ -39,6 +36,29 @@ class OneOrMore(flags.ArgumentParser):
         return f"{self.parser.flag_type()} or a list of them"
 
 
+class ClassParser(flags.ArgumentParser):
+    """Parses a class: its number, or its name."""
+
+    syntactic_help = "a number or a name"
+
+    def parse(self, argument: Any) -> Any:
+        """A number, if it is one."""
+        return int(argument) if str(argument).lstrip("-").isdecimal() else argument
+
+    def flag_type(self) -> str:
+        """What --help calls it."""
+        return "class"
+
+
+# Options that --mode=benchmark takes several values of, slowest last, each with its parser and a word for all values;
+# --sweep gives those of any other.
+SWEPT = {
+    "seed": (flags.IntegerParser(), ""),
+    "gamma": (flags.FloatParser(), ""),
+    "normal_class": (ClassParser(), ALL),
+}
+
+
 def define_flags(flag_values: flags.FlagValues) -> None:
     """Defines a flag for every field of `ExperimentConfig`, and those of benchmarks and audits."""
     define_by_type: dict[Any, Callable[..., Any]] = {
@@ -46,22 +66,20 @@ def define_flags(flag_values: flags.FlagValues) -> None:
         float: flags.DEFINE_float,
         bool: flags.DEFINE_bool,
         str: flags.DEFINE_string,
-        tuple[int, ...]: flags.DEFINE_list,
+        tuple[int | str, ...]: flags.DEFINE_list,
         tuple[str, ...]: flags.DEFINE_list,
     }
     for field in dataclasses.fields(ExperimentConfig):
-        define: Callable[..., Any] = define_by_type[field.type]
         default = [str(item) for item in field.default] if isinstance(field.default, tuple) else field.default
         text = field.metadata["help"]
         if field.metadata["choices"]:
             choices = list(field.metadata["choices"])
             flags.DEFINE_enum(field.name, default, choices, text, flag_values=flag_values)
         elif field.name in SWEPT:
-            single = flags.FloatParser() if field.type is float else flags.IntegerParser()
-            parser = OneOrMore(single, ALL if field.name == "normal_class" else "")
+            parser = OneOrMore(*SWEPT[field.name])
             flags.DEFINE(parser, field.name, default, text, flag_values, flags.ArgumentSerializer())
         else:
-            define(field.name, default, text, flag_values=flag_values)
+            define_by_type[field.type](field.name, default, text, flag_values=flag_values)
     flags.DEFINE_integer(
         "seeds", None, "benchmark: how many seeds, from --seed on.", lower_bound=1, flag_values=flag_values
     )
@@ -71,6 +89,18 @@ def define_flags(flag_values: flags.FlagValues) -> None:
         "benchmark: values of any other option, such as generator=unet,unet_plus_plus; may be given several times. "
         "anomaly_classes=each labels anomalies of one class after the other.",
         flag_values=flag_values,
+    )
+    flags.DEFINE_string(
+        "input",
+        "",
+        "predict: a picture, a folder of them, a pattern, or a CSV with the column path.",
+        flag_values=flag_values,
+    )
+    flags.DEFINE_string(
+        "output", "", "predict: folder to write to; by default predictions/ in --workdir.", flag_values=flag_values
+    )
+    flags.DEFINE_bool(
+        "save_maps", False, "predict: write each picture with its error map laid over it.", flag_values=flag_values
     )
     flags.DEFINE_string(
         "model", "", "audit: folder of a SavedModel or of a run, or a .keras file.", flag_values=flag_values
@@ -132,7 +162,14 @@ def config_from_flags(flag_values: flags.FlagValues) -> ExperimentConfig:
     """
     if flag_values.mode == "audit" and not flag_values.model:
         raise UsageError("--mode=audit needs a model; name it with --model.")
-    several = [name for name in SWEPT if not isinstance(flag_values[name].value, (int, float))]
+    if flag_values.mode == "predict" and not flag_values.input:
+        raise UsageError("--mode=predict needs pictures; name a file, a folder, a pattern or a CSV with --input.")
+    if flag_values.mode in ("predict", "export") and flag_values["threshold"].present:
+        raise UsageError(
+            "--threshold is kept in the detector; set it with --mode=evaluate, then --mode="
+            f"{flag_values.mode} without it applies it."
+        )
+    several = [name for name in SWEPT if isinstance(flag_values[name].value, tuple) or flag_values[name].value == ALL]
     if several or flag_values.sweep:
         raise UsageError(
             f"--{(several or ['sweep'])[0]} names several values, which are for --mode=benchmark; "
@@ -204,14 +241,9 @@ def require_same_settings(stored: ExperimentConfig, asked: ExperimentConfig) -> 
 
 
 def _from_flag_value(field: dataclasses.Field, value: Any) -> Any:
-    if field.type != tuple[int, ...]:
-        return tuple(value) if isinstance(value, list) else value
-    try:
-        return tuple(int(item) for item in value)
-    except ValueError as error:
-        raise UsageError(
-            f"--{field.name} is '{','.join(value)}'; give whole numbers with commas between, such as 1,4."
-        ) from error
+    if field.name == "anomaly_classes" and value != EACH:
+        return tuple(ClassParser().parse(item) for item in value)
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _to_flag_text(value: Any) -> str:

@@ -31,11 +31,14 @@ def main(arguments: Sequence[str]) -> None:
         config = config_from_flags(flags.FLAGS)
         # TensorFlow takes seconds to import; by now the flags are known to be right.
         with silenced_start():
-            from agad_tf import audit, training  # noqa: PLC0415
+            from agad_tf import audit, predict, training  # noqa: PLC0415
 
         run_mode = {
             "train": training.train,
             "evaluate": training.evaluate,
+            "predict": lambda config: predict.predict(
+                config, flags.FLAGS.input, flags.FLAGS.output, flags.FLAGS.save_maps
+            ),
             "export": training.export,
             "audit": lambda config: audit.audit(config, flags.FLAGS.model, flags.FLAGS.training_mode),
         }[config.mode]

@@ -1,14 +1,19 @@
 """The figures of a run: every protocol's scores of the test set, and what results.json says of them."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from sklearn.metrics import roc_auc_score
+from tqdm import tqdm
 
 from agad_tf.callbacks import read_family_scores
 from agad_tf.config import ExperimentConfig
+from agad_tf.data.pictures import Images, Pictures, read_picture
+from agad_tf.data.pipeline import scoring_batches
 from agad_tf.data.protocols import ABNORMAL, NORMAL, OneClassTask, Split
 from agad_tf.data.sources import Source
+from agad_tf.evaluation.localization import PixelMetrics, at_size, smoothed_error_maps
 from agad_tf.evaluation.metrics import detection_metrics
 from agad_tf.evaluation.protocols import PROTOCOLS, Scorer
 from agad_tf.evaluation.thresholds import Decision, decide
@@ -16,6 +21,9 @@ from agad_tf.model import AGAD
 from agad_tf.results import versions, write_scores
 from agad_tf.summaries import event_file, write_scores_and_images
 from agad_tf.workdir import Workdir
+
+# So many validation images say what errors are usual.
+SCALE_IMAGES = 256
 
 
 def measure_model(
@@ -52,7 +60,9 @@ def measure_model(
     }
     with event_file(workdir.tensorboard, "test", config.epochs):
         write_scores_and_images(model, task.test, test_scores, "test")
-    return _results(config, workdir, source, task, (validation_scores, test_scores), seconds, protocols)
+    results = _results(config, workdir, source, task, (validation_scores, test_scores), seconds, protocols)
+    results["protocols"]["per_image"] |= localization_metrics(model, task.test, source)
+    return {**results, "error_map_scale": error_map_scale(model, task.validation)}
 
 
 def measure_baseline(
@@ -90,7 +100,7 @@ def _results(
 ) -> dict[str, Any]:
     validation_scores, test_scores = scores
     decision = decide(task.validation.labels, validation_scores, config.threshold)
-    write_scores(workdir.scores, task.test, test_scores)
+    write_scores(workdir.scores, task.test, test_scores, source.test_names)
     per_image = {
         **detection_metrics(task.test.labels, test_scores, config.seed),
         "epoch": config.epochs,
@@ -106,6 +116,51 @@ def _results(
         "detector": {**decision._asdict(), **_shares_flagged(task.test.labels, test_scores >= decision.threshold)},
         "protocols": {name: {**figures, "labels_leak": PROTOCOLS[name]} for name, figures in protocols.items()},
     }
+
+
+def localization_metrics(model: AGAD, test: Split, source: Source) -> dict[str, float]:
+    """How well error maps agree with the masks of a test set, at the pictures' own size.
+
+    Args:
+        model: the detector.
+        test: the test set.
+        source: with masks, or without any.
+
+    Returns:
+        See `PixelMetrics.result`. Abnormal pictures without a mask are left out.
+    """
+    if not source.test_masks or not isinstance(test.images, Pictures):
+        return {}
+    metrics = PixelMetrics()
+    known = (test.labels == NORMAL) | np.isin(test.ids, list(source.test_masks))
+    pictures = test.images[known]
+    error_maps = tqdm(_error_maps(model, pictures), "comparing with masks", len(pictures), delay=1, leave=False)
+    for row, path, error_map in zip(test.ids[known], pictures.paths, error_maps, strict=True):
+        pixels = read_picture(str(source.test_masks.get(row, path)), channels=1)[..., 0]
+        mask = pixels > 0 if row in source.test_masks else np.zeros_like(pixels, bool)
+        metrics.add(at_size(error_map, *mask.shape), mask)
+    return metrics.result()
+
+
+def error_map_scale(model: AGAD, validation: Split) -> float:
+    """The error that error maps are drawn with the brightest colour from.
+
+    Args:
+        model: the detector.
+        validation: its normal images say what errors are usual.
+
+    Returns:
+        Twice the median, over normal images, of the largest smoothed error, in (0, 255].
+    """
+    normals = validation.of_label(NORMAL).images[:SCALE_IMAGES]
+    largest = [float(error_map.max()) for error_map in _error_maps(model, normals)]
+    return float(np.clip(2 * np.median(largest), 1.0, 255.0))
+
+
+def _error_maps(model: AGAD, images: Images) -> Iterator[np.ndarray]:
+    for inputs in scoring_batches(images, model.generator.input_shape[1]):
+        reconstruction, _ = model.reconstruct_and_score(inputs)
+        yield from smoothed_error_maps(inputs.numpy(), reconstruction.numpy())
 
 
 def _shares_flagged(labels: np.ndarray, flagged: np.ndarray) -> dict[str, float]:
@@ -125,12 +180,12 @@ def decision_of(results: dict[str, Any]) -> Decision:
 
 
 def _seen_and_unseen(
-    test: Split, scores: np.ndarray, source: Source, anomaly_classes: tuple[int, ...]
+    test: Split, scores: np.ndarray, source: Source, anomaly_classes: tuple[int | str, ...]
 ) -> dict[str, float]:
     """AUROC of the normal images against anomalies of labelled classes, and against those of all others."""
     if not anomaly_classes:
         return {}
-    seen = np.isin(source.y_test[test.ids], anomaly_classes)
+    seen = np.isin(source.y_test[test.ids], [source.class_number(name) for name in anomaly_classes])
     figures = {}
     for name, kind in (("auroc_seen", seen), ("auroc_unseen", ~seen)):
         chosen = (test.labels == NORMAL) | kind

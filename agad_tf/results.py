@@ -4,7 +4,7 @@ import csv
 import json
 import os
 import platform
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TextIO
@@ -29,6 +29,7 @@ _NOTES = {
     "family_shuffled": "no result:\nthe batch decides\nlast epoch, {epoch}",
     "family": "no result:\nlabels leak\nepoch best on test, {epoch}",
 }
+_LOCALIZATION = {"pixel_auroc": "AUROC of pixels", "pro": "per-region overlap"}
 _PARTS = {"auroc_seen": "  against labelled classes", "auroc_unseen": "  against other classes"}
 
 
@@ -69,14 +70,15 @@ def read_results(path: Path) -> dict[str, Any]:
     return results
 
 
-def write_scores(path: Path, test: Split, scores: np.ndarray) -> None:
-    """Writes scores.csv: of every test image its position in the test set, its label and its score."""
+def write_scores(path: Path, test: Split, scores: np.ndarray, names: Sequence[str] = ()) -> None:
+    """Writes scores.csv: of every test image its name or else its position in the test set, label and score."""
+    ids = [names[row] for row in test.ids] if names else test.ids.tolist()
 
     def write(file: TextIO) -> None:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["image_id", "label", "anomaly_score"])
         # repr of a float32 as Python float is exact: equal files mean equal scores.
-        writer.writerows(zip(test.ids.tolist(), test.labels.tolist(), scores.tolist(), strict=True))
+        writer.writerows(zip(ids, test.labels.tolist(), scores.tolist(), strict=True))
 
     write_whole(path, write)
 
@@ -121,5 +123,11 @@ def _table_rows(protocols: dict[str, dict[str, float]]) -> Iterator[tuple[str, l
             yield "  95 % interval", [f"{100 * low:.1f} – {100 * high:.1f}" for low, high in intervals]
             for part, part_title in _PARTS.items():
                 if part in protocols["per_image"]:
-                    texts = [f"{100 * figures[part]:.1f}" if part in figures else "" for figures in protocols.values()]
-                    yield part_title, texts
+                    yield part_title, _where_given(part, protocols)
+    for key, title in _LOCALIZATION.items():
+        if key in protocols["per_image"]:
+            yield title, _where_given(key, protocols)
+
+
+def _where_given(key: str, protocols: dict[str, dict[str, float]]) -> list[str]:
+    return [f"{100 * figures[key]:.1f}" if key in figures else "" for figures in protocols.values()]

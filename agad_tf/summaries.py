@@ -85,7 +85,7 @@ def write_scores_and_images(model: AGAD, split: Split, scores: np.ndarray, name:
         chosen = split.labels == label
         if chosen.any():
             tf.summary.histogram(f"scores/{name}/{label_name}", scores[chosen])
-            grid = image_grid(model, split.images[chosen][:GRID_IMAGES])
+            grid = image_grid(model, np.asarray(split.images[chosen][:GRID_IMAGES]))
             tf.summary.image(f"{name}/{label_name}", grid, description=GRID_ROWS)
 
 

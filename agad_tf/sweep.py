@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from agad_tf.config import CLASS_COUNTS, WHERE_AND_HOW, ExperimentConfig, UsageError
+from agad_tf.config import CLASS_COUNTS, OWN_SETS, WHERE_AND_HOW, ExperimentConfig, UsageError
 
 ALL = "all"
 EACH = "each"
@@ -71,8 +71,10 @@ def build_sweep(folder: str, base: Mapping[str, Any], axes: Mapping[str, Sequenc
 
 def _expand(settings: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Puts classes in the place of "all" and "each", of which there are as many as the data set has."""
-    classes = range(CLASS_COUNTS[settings["dataset"]])
     normal = settings["normal_class"]
+    if settings["dataset"] in OWN_SETS and (normal == ALL or settings["anomaly_classes"] == EACH):
+        raise UsageError("The classes of your own images are not known here; name them, with commas between.")
+    classes = range(CLASS_COUNTS.get(settings["dataset"], 0))
     for normal_class in classes if normal == ALL else [normal]:
         labelled: Any = settings["anomaly_classes"]
         if labelled == EACH:

@@ -104,7 +104,14 @@ def _fit(
     epoch_scores = EpochScores(task, Scorer(model, config.batch_size), workdir.family_scores)
     batches = model.distribute_strategy.distribute_datasets_from_function(
         lambda context: training_batches(
-            task.train, config.image_size, plan, config.epochs, config.seed, first_epoch, context
+            task.train,
+            config.image_size,
+            plan,
+            config.epochs,
+            config.seed,
+            first_epoch,
+            context,
+            config.cache_gib * 2**30,
         )
     )
     with Interruption() as interruption:
@@ -220,12 +227,12 @@ def _learning_rate_schedule(config: ExperimentConfig) -> list[keras.callbacks.Ca
 
 def load_task(config: ExperimentConfig) -> tuple[Source, OneClassTask]:
     """Reads the data set of an experiment and divides it."""
-    source = load_source(config.dataset, config.data_dir)
+    source = load_source(config.dataset, config.data_dir, config.image_size)
     task = one_class_task(
         source,
-        config.normal_class,
+        source.class_number(config.normal_class),
         config.gamma,
-        config.anomaly_classes,
+        tuple(source.class_number(name) for name in config.anomaly_classes),
         config.validation_fraction,
         config.seed,
     )

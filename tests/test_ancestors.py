@@ -4,6 +4,7 @@ import pytest
 import tensorflow as tf
 
 from agad_tf.ancestors import PUBLISHED_WEIGHTS, GANomaly, SkipGANomaly
+from agad_tf.evaluation.thresholds import Decision
 from agad_tf.export import export_saved_model
 from agad_tf.networks import build_code_comparing_generator, build_discriminator, build_generator
 from agad_tf.passes import call_keeping_statistics
@@ -104,7 +105,7 @@ def test_saved_and_served_models_give_the_same_scores(build, batch, method, tmp_
     loaded = keras.models.load_model(tmp_path / "model.keras")
     assert isinstance(loaded, method)
     np.testing.assert_allclose(loaded.anomaly_score(images), model.anomaly_score(images), rtol=1e-5)
-    export_saved_model(model, 1.0, tmp_path / "saved_model")
+    export_saved_model(model, Decision(1.0, "", 1.0, 1.0, ""), tmp_path / "saved_model")
     detector = tf.saved_model.load(str(tmp_path / "saved_model"))
     served = detector.serve((images + 1) * 127.5)
     np.testing.assert_allclose(served["score"], model.anomaly_score(images), rtol=1e-4)

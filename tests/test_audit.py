@@ -11,6 +11,7 @@ from agad_tf.audit import LEAST_CHANGE, audit, measure_batch_dependence
 from agad_tf.config import ExperimentConfig, RunError, UsageError
 from agad_tf.data.pipeline import to_network_input
 from agad_tf.data.protocols import OneClassTask, Split
+from agad_tf.evaluation.thresholds import Decision
 from agad_tf.export import export_saved_model
 from agad_tf.passes import call_keeping_statistics
 from agad_tf.scoring_models import load_scoring_model
@@ -171,7 +172,7 @@ def images():
 
 def test_our_detector_does_not_depend_on_its_batch_in_either_form(trained, test_set, images, tmp_path):
     trained.save(tmp_path / "model.keras")
-    export_saved_model(trained, 1.0, tmp_path / "saved_model")
+    export_saved_model(trained, Decision(1.0, "", 1.0, 1.0, ""), tmp_path / "saved_model")
     expected = trained.anomaly_score(to_network_input(images, 16)).numpy()
     for name in ("model.keras", "saved_model"):
         score = load_scoring_model(tmp_path / name)
@@ -242,7 +243,7 @@ def test_a_foreign_saved_model_may_score_or_reconstruct_and_ask_for_a_size(image
 
 def test_wrong_models_are_refused_with_one_sentence(trained, images, tmp_path):
     trained.save(tmp_path / "model.keras")
-    export_saved_model(trained, 1.0, tmp_path / "saved_model")
+    export_saved_model(trained, Decision(1.0, "", 1.0, 1.0, ""), tmp_path / "saved_model")
     damaged = shutil.copytree(tmp_path / "saved_model", tmp_path / "damaged")
     (damaged / "saved_model.pb").write_bytes(b"no model")
     shutil.rmtree(shutil.copytree(tmp_path / "saved_model", tmp_path / "half") / "variables")

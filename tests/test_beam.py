@@ -17,6 +17,7 @@ from PIL import Image
 from agad_tf import beam
 from agad_tf.beam_pipeline import DetectorHandler, read_file
 from agad_tf.data.pipeline import to_network_input
+from agad_tf.evaluation.thresholds import Decision
 from agad_tf.export import export_saved_model
 
 THRESHOLD = 8.0
@@ -26,7 +27,7 @@ THRESHOLD = 8.0
 def detector(build_model, tmp_path):
     """A model and the folder of its SavedModel."""
     model = build_model()
-    export_saved_model(model, THRESHOLD, tmp_path / "saved_model")
+    export_saved_model(model, Decision(THRESHOLD, "", 1.0, 1.0, ""), tmp_path / "saved_model")
     return model, tmp_path / "saved_model"
 
 

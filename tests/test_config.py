@@ -10,6 +10,7 @@ from agad_tf.config import CONTRADICTIONS, ExperimentConfig, UsageError
 CONTRADICTING = [
     ({"normal_class": 10}, "10 classes"),
     ({"anomaly_classes": (10,), "gamma": 0.1}, "10 classes"),
+    ({"dataset": "folder"}, "--data_dir"),
     ({"anomaly_classes": (0, 1), "gamma": 0.1}, "holds the normal class"),
     ({"anomaly_classes": (1,)}, "asks for none"),
     ({"image_size": 40}, "multiple of 16"),
@@ -22,7 +23,7 @@ CONTRADICTING = [
     ({"method": "ganomaly", "gamma": 0.1}, "normal images alone"),
     ({"method": "skip_ganomaly", "lambda_lat": 2.0}, "weighted as published"),
     ({"method": "ganomaly", "generator": "unet"}, "compares codes"),
-    ({"method": "knn", "mode": "export", "workdir": "a"}, "no detector to export"),
+    ({"method": "knn", "mode": "export", "workdir": "a"}, "leaves no detector"),
     ({"normalization": "instance", "image_size": 16, "generator": "unet"}, "single pixel"),
     ({"dataset": "digits", "data_dir": "/data"}, "scikit-learn"),
     ({"devices": ("TPU:0",)}, "write devices as"),

@@ -46,7 +46,7 @@ def test_console_script_is_the_same_command():
         (["--dataset=imagenet"], "fashion_mnist"),
         (["train"], "'train' is not a flag"),
         (["--flagfile=/nowhere.cfg"], "/nowhere.cfg"),
-        (["--anomaly_classes=one", "--gamma=0.1"], "whole numbers"),
+        (["--anomaly_classes=one", "--gamma=0.1"], "10 classes"),
         (["--mode=evaluate"], "--workdir"),
         (["--mode=export", "--workdir=/nowhere"], "no run in /nowhere"),
         (["--dataset=mnist", "--data_dir=/nowhere"], "/nowhere does not exist"),

@@ -1,12 +1,16 @@
 """tf.data pipelines: from raw pixels to the batches that the networks see."""
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
+from tqdm import tqdm
 
 from agad_tf.config import UsageError
+from agad_tf.data.network_input import to_network_input
+from agad_tf.data.pictures import FILES_PER_CALL, Images, Pictures, joined
 from agad_tf.data.protocols import ABNORMAL, NORMAL, Split
 
 SCORING_BATCH_SIZE = 256
@@ -18,24 +22,6 @@ class BatchPlan(NamedTuple):
     normals: int
     anomalies: int
     steps_per_epoch: int
-
-
-def to_network_input(images: tf.Tensor, image_size: int) -> tf.Tensor:
-    """Resizes raw images and scales them.
-
-    Training, scoring and the exported detector all see pixels through this function.
-
-    Args:
-        images: uint8 or float (batch, height, width, channels) in [0, 255], of any size.
-        image_size: side in pixels of what comes out.
-
-    Returns:
-        float32 (batch, image_size, image_size, channels) in [-1, 1].
-    """
-    images = tf.cast(images, tf.float32)
-    if images.shape[1:3] != (image_size, image_size):
-        images = tf.image.resize(images, (image_size, image_size), antialias=True)
-    return images / 127.5 - 1.0
 
 
 def plan_batches(train: Split, batch_size: int, min_anomalies: int, replicas: int = 1) -> BatchPlan:
@@ -84,6 +70,7 @@ def training_batches(
     seed: int,
     first_epoch: int = 0,
     context: tf.distribute.InputContext | None = None,
+    cache_bytes: float = math.inf,
 ) -> tf.data.Dataset:
     """All batches of a training run, or of what is left of it, or a worker's part of them.
 
@@ -98,6 +85,8 @@ def training_batches(
         seed: of the order.
         first_epoch: number of the epoch to begin with.
         context: which worker's part; by default all is one's own.
+        cache_bytes: how much memory the images may take as the networks take them. Where they need more they are
+            made ready anew for every batch, which changes nothing but time.
 
     Returns:
         Dataset of images, float32 (batch, image_size, image_size, channels) in [-1, 1], and labels, float32
@@ -113,7 +102,7 @@ def training_batches(
     own_places = slice(first_replica * replica_batch, (first_replica + own_replicas) * replica_batch)
 
     normals, anomalies = train.of_label(NORMAL), train.of_label(ABNORMAL)
-    images = _network_inputs(np.concatenate([normals.images, anomalies.images]), image_size)
+    inputs_of = _inputs_by_row(joined([normals.images, anomalies.images]), image_size, cache_bytes)
     normal_count = len(normals.images)
     places = _spread_evenly(plan.normals, plan.anomalies)
 
@@ -125,7 +114,7 @@ def training_batches(
         return tf.data.Dataset.from_tensor_slices(tf.reshape(rows[:, own_places], (-1, replica_batch)))
 
     def batch(rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        return tf.gather(images, rows), tf.cast(rows >= normal_count, tf.float32)
+        return inputs_of(rows), tf.cast(rows >= normal_count, tf.float32)
 
     return (
         tf.data.Dataset.range(first_epoch, epochs)
@@ -135,30 +124,54 @@ def training_batches(
     )
 
 
-def scoring_batches(images: np.ndarray, image_size: int, batch_size: int = SCORING_BATCH_SIZE) -> tf.data.Dataset:
+def scoring_batches(images: Images, image_size: int, batch_size: int = SCORING_BATCH_SIZE) -> tf.data.Dataset:
     """Images in their order, in batches of which the last may be short.
 
     Args:
-        images: uint8 (images, height, width, channels).
+        images: uint8 (images, height, width, channels), in memory or in files.
         image_size: side in pixels that the networks take.
         batch_size: images in a batch.
 
     Returns:
         Dataset of float32 (batch, image_size, image_size, channels) in [-1, 1].
     """
-    return (
-        tf.data.Dataset.from_tensor_slices(images)
-        .batch(batch_size)
-        .map(lambda batch: to_network_input(batch, image_size), num_parallel_calls=tf.data.AUTOTUNE)
-        .prefetch(tf.data.AUTOTUNE)
-    )
+    if isinstance(images, Pictures):
+        rows = tf.data.Dataset.range(len(images)).batch(min(batch_size, FILES_PER_CALL))
+        decode = _inputs_anew(images, image_size)
+        inputs = rows.map(decode, num_parallel_calls=tf.data.AUTOTUNE).rebatch(batch_size)
+    else:
+        inputs = (
+            tf.data.Dataset.from_tensor_slices(images)
+            .batch(batch_size)
+            .map(lambda batch: to_network_input(batch, image_size), num_parallel_calls=tf.data.AUTOTUNE)
+        )
+    return inputs.prefetch(tf.data.AUTOTUNE)
 
 
-def _network_inputs(images: np.ndarray, image_size: int) -> tf.Tensor:
-    """All images as the networks take them, resized once for all epochs: the cache that batches are gathered from."""
+def _inputs_by_row(images: Images, image_size: int, cache_bytes: float) -> Callable[[tf.Tensor], tf.Tensor]:
+    """A function from rows to the networks' input, made ready once for all epochs where memory allows."""
     if not len(images):
-        return tf.zeros((0, image_size, image_size, images.shape[-1]))
-    return tf.concat(list(scoring_batches(images, image_size)), axis=0)
+        return lambda rows: tf.zeros((len(rows), image_size, image_size, images.shape[-1]))
+    if len(images) * image_size**2 * images.shape[-1] * tf.float32.size > cache_bytes:
+        return _inputs_anew(images, image_size)
+    bar = tqdm(scoring_batches(images, image_size), "reading", unit="batch", delay=1, leave=False)
+    cache = tf.concat(list(bar), axis=0)
+    return lambda rows: tf.gather(cache, rows)
+
+
+def _inputs_anew(images: Images, image_size: int) -> Callable[[tf.Tensor], tf.Tensor]:
+    """A function from rows to the networks' input that reads their pixels each time."""
+    shape = (None, image_size, image_size, images.shape[-1])
+
+    def read(rows: np.ndarray) -> np.ndarray:
+        if isinstance(images, Pictures):
+            return images.network_inputs(rows)
+        return to_network_input(images[rows], image_size).numpy()
+
+    def inputs_of(rows: tf.Tensor) -> tf.Tensor:
+        return tf.ensure_shape(tf.numpy_function(read, [rows], tf.float32), shape)
+
+    return inputs_of
 
 
 def _spread_evenly(normals: int, anomalies: int) -> np.ndarray:

@@ -1,10 +1,12 @@
 """The one-class protocol: who is normal, which anomalies are labelled, what is held out."""
 
 import dataclasses
+import math
 
 import numpy as np
 
 from agad_tf.config import UsageError
+from agad_tf.data.pictures import Images
 from agad_tf.data.sources import Source
 
 NORMAL, ABNORMAL = 0, 1
@@ -15,12 +17,12 @@ class Split:
     """Images with their labels.
 
     Attributes:
-        images: uint8 (images, height, width, channels).
+        images: uint8 (images, height, width, channels), in memory or in files.
         labels: int32 (images,): 0 normal, 1 abnormal.
         ids: int64 (images,), position in the training or test set as it was read from its source.
     """
 
-    images: np.ndarray
+    images: Images
     labels: np.ndarray
     ids: np.ndarray
 
@@ -72,10 +74,12 @@ def one_class_task(
     """
     rng = np.random.default_rng(seed)
     normals = rng.permutation(np.flatnonzero(source.y_train == normal_class))
+    name = source.class_name(normal_class)
     if not len(normals) or not (source.y_test == normal_class).any():
-        raise UsageError(f"Class {normal_class} of {source.name} has no images; choose another --normal_class.")
+        raise UsageError(f"Class {name} of {source.name} has no images; choose another --normal_class.")
     if (source.y_test == normal_class).all():
-        raise UsageError(f"The test set of {source.name} has class {normal_class} alone: nothing could be measured.")
+        raise UsageError(f"The test set of {source.name} has class {name} alone: nothing could be measured.")
+    anomalies = np.empty(0, np.int64)
     if gamma:
         pool = rng.permutation(np.flatnonzero(_is_anomaly_source(source.y_train, normal_class, anomaly_classes)))
         wanted = round(len(normals) * gamma / (1 - gamma))
@@ -86,24 +90,26 @@ def one_class_task(
                 f"Choose --gamma from {2 / (len(normals) + 2):.2g} to {len(pool) / (len(normals) + len(pool)):.2g}."
             )
         anomalies = pool[:wanted]
+    if source.x_val is not None and source.y_val is not None:
+        train = _labelled(source.x_train, normals, anomalies)
+        held_normals = np.flatnonzero(source.y_val == normal_class)
+        held_pool = np.flatnonzero(_is_anomaly_source(source.y_val, normal_class, anomaly_classes))
+        # No more labelled anomalies than γ allows: those of the validation set are known as well.
+        held_anomalies = min(len(held_pool), math.ceil(len(held_normals) * gamma / (1 - gamma)))
+        if not len(held_normals) or (gamma and not held_anomalies):
+            raise UsageError(f"The validation set of {source.name} lacks images of class {name} or of its anomalies.")
+        validation = _labelled(source.x_val, held_normals, rng.permutation(held_pool)[:held_anomalies])
     else:
-        anomalies = np.empty(0, np.int64)
-
-    training, held_out = [], []
-    for indices, label in ((normals, NORMAL), (anomalies, ABNORMAL)):
-        if not len(indices):
-            continue
-        # At least one image on either side, however small the share.
-        count = min(max(1, round(len(indices) * validation_fraction)), len(indices) - 1)
-        if not count:
-            raise UsageError(f"Class {normal_class} of {source.name} has one training image; two are the least.")
-        held_out.append(_take(source.x_train, indices[:count], label))
-        training.append(_take(source.x_train, indices[count:], label))
+        counts = [_held_out(len(indices), validation_fraction) for indices in (normals, anomalies)]
+        if not counts[0]:
+            raise UsageError(f"Class {name} of {source.name} has one training image; two are the least.")
+        train = _labelled(source.x_train, normals[counts[0] :], anomalies[counts[1] :])
+        validation = _labelled(source.x_train, normals[: counts[0]], anomalies[: counts[1]])
     test_labels = (source.y_test != normal_class).astype(np.int32)
     order = np.argsort(test_labels, kind="stable")
     return OneClassTask(
-        train=_joined(training),
-        validation=_joined(held_out),
+        train=train,
+        validation=validation,
         test=Split(source.x_test[order], test_labels[order], order),
     )
 
@@ -112,9 +118,11 @@ def _is_anomaly_source(classes: np.ndarray, normal_class: int, anomaly_classes: 
     return np.isin(classes, anomaly_classes) if anomaly_classes else classes != normal_class
 
 
-def _take(images: np.ndarray, indices: np.ndarray, label: int) -> Split:
-    return Split(images[indices], np.full(len(indices), label, np.int32), indices)
+def _held_out(count: int, share: float) -> int:
+    """At least one image on either side, however small the share."""
+    return min(max(1, round(count * share)), max(count - 1, 0))
 
 
-def _joined(splits: list[Split]) -> Split:
-    return Split(*(np.concatenate(parts) for parts in zip(*((s.images, s.labels, s.ids) for s in splits), strict=True)))
+def _labelled(images: Images, normals: np.ndarray, anomalies: np.ndarray) -> Split:
+    rows = np.concatenate([normals, anomalies])
+    return Split(images[rows], np.repeat([NORMAL, ABNORMAL], [len(normals), len(anomalies)]).astype(np.int32), rows)

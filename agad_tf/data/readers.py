@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 from tqdm import tqdm
 
 from agad_tf.config import RunError
@@ -118,7 +118,9 @@ def read_pictures(path: Path) -> tuple[Arrays, list[str]] | None:
 
 
 def decode_picture(name: str, data: bytes, channels: int | None = None) -> np.ndarray:
-    """Decodes a picture file.
+    """Decodes a picture file, turned upright as its EXIF data says.
+
+    Of several frames it is the first; alpha is left out; of 16 bits the upper 8 are kept.
 
     Args:
         name: for the message.
@@ -133,12 +135,27 @@ def decode_picture(name: str, data: bytes, channels: int | None = None) -> np.nd
     """
     try:
         with Image.open(io.BytesIO(data)) as picture:
-            grey = picture.mode in ("1", "L") if channels is None else channels == 1
-            pixels = np.asarray(picture.convert("L" if grey else "RGB"))
+            grey = is_grey(picture) if channels is None else channels == 1
+            upright = ImageOps.exif_transpose(picture)
+            pixels = np.asarray(_of_8_bits(upright).convert("L" if grey else "RGB"))
     # RuntimeError is how Pillow's AVIF decoder complains.
     except (OSError, ValueError, SyntaxError, RuntimeError, Image.DecompressionBombError) as error:
         raise RunError(f"{name} cannot be read as a picture ({error}); mend or remove it.") from error
     return pixels[..., np.newaxis] if grey else pixels
+
+
+def is_grey(picture: Image.Image) -> bool:
+    """Whether a picture has no colour; its header says so, no pixel is decoded."""
+    return picture.mode in ("1", "L", "LA", "La") or picture.mode.startswith("I")
+
+
+def _of_8_bits(picture: Image.Image) -> Image.Image:
+    if picture.mode == "F":
+        raise ValueError("it holds floating-point numbers, whose range is unknown")
+    if picture.mode.startswith("I"):
+        # Pillow would clip 16 bits at 255.
+        return Image.fromarray((np.asarray(picture).clip(0, 65535) >> 8).astype(np.uint8))
+    return picture
 
 
 def _is_picture_of_a_class(name: str) -> bool:

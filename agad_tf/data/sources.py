@@ -1,13 +1,16 @@
 """Where pixels come from: each `--dataset` name is one row of `SOURCES`."""
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from agad_tf.config import CLASS_COUNTS, RunError, UsageError
+from agad_tf.config import CLASS_COUNTS, OWN_SETS, RunError, UsageError
 from agad_tf.data.cifar100 import COARSE_NAMES, COARSE_OF_FINE
+from agad_tf.data.own import NORMAL_NAMES, read_own_npz, read_own_pictures
+from agad_tf.data.pictures import Images
 from agad_tf.data.readers import Arrays, read_idx_folder, read_npz, read_pictures
 
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
@@ -18,28 +21,57 @@ DIGITS_SPLIT_SEED = 0
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """A labelled set of images, as it was published.
+    """A labelled set of images, as it was published or as its owner has it.
 
     Attributes:
         name: as `--dataset` gives it.
-        x_train: uint8 (images, height, width, channels).
+        x_train: uint8 (images, height, width, channels), in memory or in files.
         y_train: int (images,), the class of each.
         x_test: uint8, as x_train.
         y_test: int, as y_train.
         origin: the file or folder it was read from, or the package it came with.
+        class_names: of the classes in the order of their numbers, where they have names.
+        x_val: validation images, where the set has a validation part of its own.
+        y_val: int, as y_train.
+        test_names: of the test images, where they have any.
+        test_masks: files that show where test images are abnormal, by position in the test set.
     """
 
     name: str
-    x_train: np.ndarray
+    x_train: Images
     y_train: np.ndarray
-    x_test: np.ndarray
+    x_test: Images
     y_test: np.ndarray
     origin: str
+    class_names: tuple[str, ...] = ()
+    x_val: Images | None = None
+    y_val: np.ndarray | None = None
+    test_names: tuple[str, ...] = ()
+    test_masks: Mapping[int, Path] = dataclasses.field(default_factory=dict)
 
     @property
     def channels(self) -> int:
         """1 for grey, 3 for RGB."""
         return self.x_train.shape[-1]
+
+    def class_name(self, number: int) -> str:
+        """The name of a class, or its number where it has none."""
+        return self.class_names[number] if self.class_names else str(number)
+
+    def class_number(self, name: int | str) -> int:
+        """The number of a class that is given by its name or its number.
+
+        Raises:
+            UsageError: there is no such class.
+        """
+        if str(name) in self.class_names:
+            return self.class_names.index(str(name))
+        known = self.class_names or tuple(str(number) for number in np.unique(self.y_train))
+        if self.name == "folder" and name == 0 and known[0].lower() not in NORMAL_NAMES:
+            raise UsageError(f"Which class is normal? Give --normal_class, one of {', '.join(known)}.")
+        if isinstance(name, str) or not 0 <= name <= max(self.y_train.max(), self.y_test.max()):
+            raise UsageError(f"{self.origin} has no class '{name}'; choose one of {', '.join(known)}.")
+        return name
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,13 +111,15 @@ BENCHMARKS = {
 }
 
 
-def load_source(name: str, data_dir: str = "") -> Source:
+def load_source(name: str, data_dir: str = "", image_size: int = 32) -> Source:
     """Loads a data set: from `data_dir`, else from a local copy, else through TensorFlow Datasets.
 
     Args:
         name: one of `SOURCES`.
         data_dir: folder or file that holds it; empty searches the known places. A folder may hold IDX files,
-            `<name>.npz`, a tar or folder of pictures, or what TensorFlow Datasets has prepared.
+            `<name>.npz`, a tar or folder of pictures, or what TensorFlow Datasets has prepared. Of the sets "folder"
+            and "npz" it is the set itself.
+        image_size: side in pixels that pictures in files of different sizes are resized to.
 
     Returns:
         The images and their classes.
@@ -96,10 +130,18 @@ def load_source(name: str, data_dir: str = "") -> Source:
     """
     if name not in SOURCES:
         raise UsageError(f"Unknown data set '{name}'; choose one of {', '.join(SOURCES)}.")
-    return SOURCES[name](name, data_dir)
+    return SOURCES[name](name, data_dir, image_size)
 
 
-def _digits(name: str, _: str) -> Source:
+def _own(name: str, data_dir: str, image_size: int) -> Source:
+    path = Path(data_dir)
+    if not path.exists():
+        raise UsageError(f"--data_dir={data_dir} does not exist; name the folder or file that holds your images.")
+    fields = read_own_npz(path) if name == "npz" else read_own_pictures(path, image_size)
+    return Source(name=name, origin=data_dir, **fields)
+
+
+def _digits(name: str, *_: object) -> Source:
     from sklearn.datasets import load_digits  # noqa: PLC0415
     from sklearn.model_selection import train_test_split  # noqa: PLC0415
 
@@ -111,7 +153,7 @@ def _digits(name: str, _: str) -> Source:
     return Source(name, x_train, y_train, x_test, y_test, "scikit-learn")
 
 
-def _benchmark(name: str, data_dir: str) -> Source:
+def _benchmark(name: str, data_dir: str, _: int) -> Source:
     benchmark = BENCHMARKS[name]
     if data_dir and not Path(data_dir).exists():
         raise UsageError(f"--data_dir={data_dir} does not exist; name the folder or file that holds {name}.")
@@ -199,7 +241,7 @@ def _checked(name: str, arrays: Arrays, benchmark: Benchmark, origin: str) -> So
     missing = [key for key in ("x_train", "y_train", "x_test", "y_test") if key not in arrays]
     if missing:
         raise RunError(f"{origin} holds {name} without {', '.join(missing)}; it has {', '.join(arrays)}.")
-    checked = {}
+    checked: dict[str, Any] = {}
     for split in ("train", "test"):
         images, labels = arrays[f"x_{split}"], arrays[f"y_{split}"].reshape(-1)
         if images.ndim == 3:
@@ -217,7 +259,8 @@ def _checked(name: str, arrays: Arrays, benchmark: Benchmark, origin: str) -> So
     return Source(name, **checked, origin=origin)
 
 
-SOURCES: dict[str, Callable[[str, str], Source]] = {
+SOURCES: dict[str, Callable[[str, str, int], Source]] = {
     "digits": _digits,
     **dict.fromkeys(BENCHMARKS, _benchmark),
+    **dict.fromkeys(OWN_SETS, _own),
 }

@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
+from agad_tf.data.pictures import Images, joined
 from agad_tf.data.pipeline import scoring_batches
 from agad_tf.data.protocols import ABNORMAL, NORMAL, Split
 from agad_tf.model import AGAD
@@ -37,11 +38,11 @@ class Scorer:
             lambda images: model.reconstruct_and_score(images, batch_statistics=True)[1], reduce_retracing=True
         )
 
-    def per_image(self, images: np.ndarray) -> np.ndarray:
+    def per_image(self, images: Images) -> np.ndarray:
         """A(x) by the moving statistics.
 
         Args:
-            images: uint8 (images, height, width, channels).
+            images: uint8 (images, height, width, channels), in memory or in files.
 
         Returns:
             float32 (images,).
@@ -58,7 +59,7 @@ class Scorer:
             The labels, int32 (images,), and float32 (images,) scores, both in the order they were scored in.
         """
         ordered = [test.of_label(NORMAL), test.of_label(ABNORMAL)]
-        images = np.concatenate([split.images for split in ordered])
+        images = joined([split.images for split in ordered])
         labels = np.concatenate([split.labels for split in ordered])
         return labels, self._run(self._by_batch_statistics, images, "scoring (family)")
 
@@ -77,7 +78,7 @@ class Scorer:
         scores[order] = self._run(self._by_batch_statistics, test.images[order], "scoring (family_shuffled)")
         return scores
 
-    def _run(self, function: tf.types.experimental.PolymorphicFunction, images: np.ndarray, name: str) -> np.ndarray:
+    def _run(self, function: tf.types.experimental.PolymorphicFunction, images: Images, name: str) -> np.ndarray:
         batches = scoring_batches(images, self.image_size, self.batch_size)
         bar = tqdm(batches, name, unit="batch", disable=not self.progress, delay=1, leave=False)
         return np.concatenate([function(batch).numpy() for batch in bar])
