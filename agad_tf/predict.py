@@ -21,8 +21,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from agad_tf.config import ExperimentConfig, RunError, UsageError
-from agad_tf.data.pictures import FILES_PER_CALL, decode_files, read_picture
-from agad_tf.data.readers import PICTURE_SUFFIXES
+from agad_tf.data.pictures import FILES_PER_CALL, decode_files, pictures_below, read_picture
 from agad_tf.evaluation.localization import at_size, smoothed_error_maps
 from agad_tf.evaluation.thresholds import Decision
 from agad_tf.measurement import decision_of
@@ -99,7 +98,7 @@ def find_pictures(pattern: str) -> list[str]:
     """
     path = Path(pattern)
     if path.is_dir():
-        paths = [str(file) for file in sorted(path.rglob("*")) if file.suffix.lower() in PICTURE_SUFFIXES]
+        paths = [str(file) for file in pictures_below(path)]
     elif path.is_file() and path.suffix.lower() == ".csv":
         try:
             listed = pd.read_csv(path, dtype=str, keep_default_na=False)
@@ -245,7 +244,7 @@ class _Maps:
 def _summarize(folder: Path, count: int, seconds: float) -> None:
     """Counts over all calls; seconds and rate of this one."""
     columns = ["path", "score", "is_anomaly"]
-    scores = pd.read_csv(folder / SCORES, usecols=columns, encoding_errors="surrogateescape")
+    scores = pd.read_csv(folder / SCORES, usecols=columns, encoding_errors="backslashreplace")
     summary = {
         "scored": len(scores),
         "anomalies": int(scores["is_anomaly"].sum()),
@@ -258,4 +257,4 @@ def _summarize(folder: Path, count: int, seconds: float) -> None:
     if summary["unreadable"]:
         print(f"{summary['unreadable']} files cannot be read as pictures; see {folder / UNREADABLE}.")
     for _, row in scores.nlargest(3, "score").iterrows():
-        print(f"  {row['score']:.4g}  {row['path']!r}")
+        print(f"  {row['score']:.4g}  {row['path']}")

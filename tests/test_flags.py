@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from agad_tf.config import OWN_SETS
 from tests.test_flagfile import parse, sweep
 
 FLAGS = Path(__file__).parents[1] / "flags"
@@ -17,7 +18,8 @@ def test_every_line_is_explained(path):
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_flagfile_is_valid(path):
-    assert parse(f"--flagfile={path}").dataset == path.stem.replace("fmnist", "fashion_mnist")
+    own = ["--data_dir=pictures"] if path.stem in OWN_SETS else []
+    assert parse(f"--flagfile={path}", *own).dataset == path.stem.replace("fmnist", "fashion_mnist")
 
 
 @pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)

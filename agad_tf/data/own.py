@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 
 from agad_tf.config import RunError, UsageError
-from agad_tf.data.pictures import Pictures, channels_of
-from agad_tf.data.readers import PICTURE_SUFFIXES, read_npz
+from agad_tf.data.pictures import Pictures, channels_of, pictures_below
+from agad_tf.data.readers import read_npz
 
 # What the folder of normal pictures is called; it is class 0, and normal where --normal_class does not say otherwise.
 NORMAL_NAMES = ("normal", "good", "ok", "healthy", "negative")
@@ -75,9 +75,9 @@ def class_order(names: Iterable[str]) -> tuple[str, ...]:
 def _list_folder(root: Path) -> pd.DataFrame:
     rows = []
     divided = any(folder.name.lower() in SPLITS and folder.is_dir() for folder in root.iterdir())
-    for file in sorted(root.rglob("*")):
+    for file in pictures_below(root):
         inside = file.relative_to(root)
-        if file.suffix.lower() not in PICTURE_SUFFIXES or inside.parts[0] == MASK_FOLDER or not file.is_file():
+        if inside.parts[0] == MASK_FOLDER:
             continue
         split = SPLITS.get(inside.parts[0].lower(), "") if divided else ""
         depth = 1 if split else 0

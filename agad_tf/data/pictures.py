@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +13,7 @@ from PIL import Image
 
 from agad_tf.config import RunError
 from agad_tf.data.network_input import to_network_input
-from agad_tf.data.readers import decode_picture, is_grey
+from agad_tf.data.readers import PICTURE_SUFFIXES, decode_picture, is_grey
 
 # How many files are decoded by one call, and how many pixel values of equal shape are resized together.
 FILES_PER_CALL = 64
@@ -142,6 +143,13 @@ def read_picture(path: str, channels: int) -> np.ndarray:
     except OSError as error:
         raise RunError(f"{path} cannot be read ({error.strerror}); mend or remove it.") from error
     return decode_picture(path, data, channels)
+
+
+def pictures_below(folder: Path) -> list[Path]:
+    """All files below a folder that have the name of a picture, in order; hidden ones are left out, links followed."""
+    found = glob.iglob(f"{glob.escape(str(folder))}/**", recursive=True)  # noqa: PTH207
+    files = map(Path, found)
+    return sorted(file for file in files if file.suffix.lower() in PICTURE_SUFFIXES and file.is_file())
 
 
 def channels_of(paths: list[str]) -> int:

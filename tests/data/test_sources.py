@@ -8,7 +8,7 @@ import pytest
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core.download import resource
 
-from agad_tf.config import CLASS_COUNTS, RunError, UsageError
+from agad_tf.config import CLASS_COUNTS, OWN_SETS, RunError, UsageError
 from agad_tf.data.cifar100 import COARSE_NAMES, COARSE_OF_FINE
 from agad_tf.data.sources import BENCHMARKS, SOURCES, load_source
 from tests.data.test_readers import idx_bytes, picture_bytes, write_pictures
@@ -30,7 +30,7 @@ def arrays(images=20, classes=10, channels=()):
 
 
 def test_every_dataset_flag_has_a_source_and_its_class_count():
-    assert set(SOURCES) == set(CLASS_COUNTS)
+    assert set(SOURCES) == {*CLASS_COUNTS, *OWN_SETS}
     for name, benchmark in BENCHMARKS.items():
         assert len(benchmark.names) in (0, CLASS_COUNTS[name])
 
