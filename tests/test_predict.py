@@ -86,9 +86,12 @@ def test_what_is_done_is_not_done_again_after_a_kill(run, shots, tmp_path, monke
     (out / "scores.csv").write_text("".join(lines[:6]) + lines[6][:9])
     decoded = []
     decode_files = predict.decode_files
-    monkeypatch.setattr(
-        predict, "decode_files", lambda files, *rest: decoded.extend(files) or decode_files(files, *rest)
-    )
+
+    def counting(files, *rest):
+        decoded.extend(files)
+        return decode_files(files, *rest)
+
+    monkeypatch.setattr(predict, "decode_files", counting)
     capsys.readouterr()
     predict.predict(run, str(shots), str(out))
     assert (out / "scores.csv").read_text() == whole
