@@ -25,7 +25,7 @@ setup(
         "importlib_resources>=6",  # imported, but not required, by tensorflow-datasets 4.9.10
         "jinja2>=3.1",
         "keras>=3.12,<4",
-        "matplotlib>=3.8",
+        "matplotlib>=3.10",
         "numpy>=1.26",
         "pandas>=2.2",
         "pillow>=10",

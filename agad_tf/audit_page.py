@@ -7,10 +7,10 @@ import io
 from typing import TYPE_CHECKING
 
 import matplotlib as mpl
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
 
 from agad_tf import __version__
+from agad_tf.pages import render
 
 if TYPE_CHECKING:
     from agad_tf.audit import Audit
@@ -27,15 +27,8 @@ def audit_page(found: Audit, model: str, training_mode: bool) -> str:
     Returns:
         HTML, the plot inside.
     """
-    environment = Environment(
-        loader=PackageLoader("agad_tf"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("audit.html").render(
-        found=found, model=model, training_mode=training_mode, version=__version__, plot=_plot(found)
+    return render(
+        "audit.html", found=found, model=model, training_mode=training_mode, version=__version__, plot=_plot(found)
     )
 
 

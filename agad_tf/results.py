@@ -18,7 +18,7 @@ from agad_tf.data.protocols import Split
 
 SCHEMA_VERSION = 2
 _REQUIRED = (*("dataset", "normal_class", "gamma", "generator", "seed", "channels", "method", "detector", "protocols"),)
-_FIGURES = {
+FIGURES = {
     "auroc": "AUROC",
     "average_precision": "average precision",
     "fpr_at_95_tpr": "false positives at 95 % true",
@@ -116,7 +116,7 @@ def print_table(results: dict[str, Any]) -> None:
 
 
 def _table_rows(protocols: dict[str, dict[str, float]]) -> Iterator[tuple[str, list[str]]]:
-    for key, title in _FIGURES.items():
+    for key, title in FIGURES.items():
         yield title, [f"{100 * figures[key]:.1f}" for figures in protocols.values()]
         if key == "auroc":
             intervals = [(figures["auroc_low"], figures["auroc_high"]) for figures in protocols.values()]

@@ -6,9 +6,9 @@ from operator import methodcaller
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import pandas as pd
 
+from agad_tf.pages import render
 from agad_tf.published import published_auroc
 from agad_tf.results import write_whole
 
@@ -112,11 +112,8 @@ def write_tables(results: Iterable[dict[str, Any]], folder: Path) -> str:
             classes.to_markdown(index=False, disable_numparse=True),
         ]
     )
-    template = jinja2.Environment(loader=jinja2.PackageLoader("agad_tf"), autoescape=True).get_template(
-        "benchmark.html"
-    )
     tables = {"summary": summary.to_html(index=False), "classes": classes.to_html(index=False)}
-    html = template.render(note=f"{_in_common(runs)} {NOTE}", **tables)
+    html = render("benchmark.html", note=f"{_in_common(runs)} {NOTE}", **tables)
     for name, text in ((CSV_NAME, runs.to_csv(index=False)), (MARKDOWN_NAME, markdown + "\n"), (HTML_NAME, html)):
         write_whole(folder / name, methodcaller("write", text))
     return markdown

@@ -1,4 +1,4 @@
-"""The story of a run: data, model, training, evaluation, export."""
+"""The story of a run: data, model, training, evaluation, export, report."""
 
 import contextlib
 import time
@@ -29,6 +29,7 @@ from agad_tf.losses import LossWeights
 from agad_tf.measurement import decision_of, measure_baseline, measure_model
 from agad_tf.model import AGAD
 from agad_tf.networks import build_code_comparing_generator, build_discriminator, build_generator
+from agad_tf.report import write_report
 from agad_tf.results import print_table, read_results, write_results, write_whole
 from agad_tf.summaries import Summaries
 from agad_tf.workdir import Workdir
@@ -78,7 +79,10 @@ def train(config: ExperimentConfig) -> None:
     # On one device, whatever it was trained on: what is measured and exported is what the checkpoint holds.
     model, seconds = _restore(config, workdir, source.channels)
     _measure_and_export(config, workdir, source, task, model, seconds)
-    print(f"The detector is in {workdir.saved_model}; look at the run with: tensorboard --logdir {workdir.tensorboard}")
+    print(
+        f"The detector is in {workdir.saved_model}; read {workdir.report}, or look at the run with: "
+        f"tensorboard --logdir {workdir.tensorboard}"
+    )
 
 
 @contextlib.contextmanager
@@ -148,6 +152,7 @@ def _measure_and_export(
 ) -> None:
     results = measure_model(config, workdir, source, task, model, seconds)
     export_saved_model(model, decision_of(results), workdir.saved_model)
+    write_report(config, workdir, source, task, results, model)
     write_results(workdir.results, results)
     print_table(results)
 
@@ -159,9 +164,10 @@ def _run_baseline(config: ExperimentConfig, workdir: Workdir) -> None:
     began = time.monotonic()
     scores = baseline_scores(config.method, source, task, config.image_size, config.seed)
     results = measure_baseline(config, workdir, source, task, scores, time.monotonic() - began)
+    write_report(config, workdir, source, task, results)
     write_results(workdir.results, results)
     print_table(results)
-    print(f"The figures are in {workdir.results}.")
+    print(f"The figures are in {workdir.results}; read {workdir.report}.")
 
 
 def export(config: ExperimentConfig) -> None:

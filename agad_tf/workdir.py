@@ -26,6 +26,11 @@ class Workdir:
         return self.root / "scores.csv"
 
     @property
+    def report(self) -> Path:
+        """The page about the run."""
+        return self.root / "report.html"
+
+    @property
     def tensorboard(self) -> Path:
         """Folder of the event files."""
         return self.root / "tensorboard"
