@@ -10,11 +10,12 @@ __version__ = "0.3.0"
 
 _HOME_OF = {
     "AGAD": "agad_tf.model",
+    "AGADDetector": "agad_tf.estimator",
     "ExperimentConfig": "agad_tf.config",
     "build_discriminator": "agad_tf.networks",
     "build_generator": "agad_tf.networks",
 }
-__all__ = ["AGAD", "ExperimentConfig", "__version__", "build_discriminator", "build_generator"]
+__all__ = ["AGAD", "AGADDetector", "ExperimentConfig", "__version__", "build_discriminator", "build_generator"]
 
 
 def __getattr__(name: str) -> Any:
