@@ -7,7 +7,9 @@ from setuptools import find_packages, setup
 
 INIT = Path(__file__).with_name("agad_tf").joinpath("__init__.py").read_text(encoding="utf-8")
 BEAM_REQUIREMENTS = ["apache-beam[tfrecord]>=2.77,<3", "pyarrow>=16"]
-TEST_REQUIREMENTS = [*BEAM_REQUIREMENTS, "pytest>=8", "pytest-xdist>=3"]
+ONNX_REQUIREMENTS = ["onnx>=1.17", "onnxruntime>=1.20", "tf2onnx>=1.16.1"]
+LITERT_REQUIREMENTS = ["ai-edge-litert>=2"]
+TEST_REQUIREMENTS = [*BEAM_REQUIREMENTS, *ONNX_REQUIREMENTS, *LITERT_REQUIREMENTS, "pytest>=8", "pytest-xdist>=3"]
 
 setup(
     name="agad_tf",
@@ -40,6 +42,8 @@ setup(
     ],
     extras_require={
         "beam": BEAM_REQUIREMENTS,
+        "litert": LITERT_REQUIREMENTS,
+        "onnx": ONNX_REQUIREMENTS,
         "pyod": ["pyod>=2", "torch>=2"],
         "test": TEST_REQUIREMENTS,
         "dev": [*TEST_REQUIREMENTS, "mypy>=1.15", "pandas-stubs>=2.2", "ruff>=0.12"],

@@ -44,7 +44,10 @@ PSEUDO_ANOMALY_NORMALIZATIONS = ("shared", "auxiliary")
 # The networks halve an image four times.
 SIZE_MULTIPLE = 16
 # Options that do not define an experiment: what to do with it, and what it runs on.
-WHERE_AND_HOW = ("mode", "workdir", "data_dir", "threshold", "cache_gib", "strategy", "devices", "steps_per_execution")
+WHERE_AND_HOW = (
+    *("mode", "workdir", "data_dir", "threshold", "export_format"),
+    *("cache_gib", "strategy", "devices", "steps_per_execution"),
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -171,6 +174,12 @@ class ExperimentConfig:
         "itself. auto: f1 with labelled anomalies, else quantile=0.99.",
     )
 
+    export_format: str = option(
+        "saved_model",
+        "What --mode=export writes: saved_model; onnx, model.onnx; or litert, model.tflite. Training writes that and "
+        "a SavedModel.",
+        choices=("saved_model", "onnx", "litert"),
+    )
     cache_gib: float = option(
         4.0,
         "Memory in GiB that training images may take as the networks take them; if they need more, they are read anew "

@@ -1,6 +1,7 @@
 """The story of a run: data, model, training, evaluation, export, report."""
 
 import contextlib
+import dataclasses
 import time
 from collections.abc import Iterator
 
@@ -23,12 +24,14 @@ from agad_tf.data.protocols import OneClassTask, one_class_task
 from agad_tf.data.sources import Source, load_source
 from agad_tf.distribution import build_strategy, describe, folder_to_write, is_chief, require_same_epoch
 from agad_tf.evaluation.protocols import Scorer
+from agad_tf.evaluation.thresholds import Decision
 from agad_tf.export import export_saved_model
 from agad_tf.flagfile import read_config, require_same_settings, to_flagfile
 from agad_tf.losses import LossWeights
 from agad_tf.measurement import decision_of, measure_baseline, measure_model
 from agad_tf.model import AGAD
 from agad_tf.networks import build_code_comparing_generator, build_discriminator, build_generator
+from agad_tf.portable import export_portable, require_packages
 from agad_tf.report import write_report
 from agad_tf.results import print_table, read_results, write_results, write_whole
 from agad_tf.summaries import Summaries
@@ -42,6 +45,7 @@ def train(config: ExperimentConfig) -> None:
 
     Of several workers each trains, and the chief alone does the rest.
     """
+    require_packages(config.export_format)
     workdir = Workdir(config.folder)
     if workdir.config.exists():
         require_same_settings(read_config(workdir.root), config)
@@ -151,7 +155,10 @@ def _measure_and_export(
     config: ExperimentConfig, workdir: Workdir, source: Source, task: OneClassTask, model: AGAD, seconds: float
 ) -> None:
     results = measure_model(config, workdir, source, task, model, seconds)
-    export_saved_model(model, decision_of(results), workdir.saved_model)
+    decision = decision_of(results)
+    export_saved_model(model, decision, workdir.saved_model)
+    if config.export_format != "saved_model":
+        _export_portable(config, workdir, model, decision)
     write_report(config, workdir, source, task, results, model)
     write_results(workdir.results, results)
     print_table(results)
@@ -171,10 +178,23 @@ def _run_baseline(config: ExperimentConfig, workdir: Workdir) -> None:
 
 
 def export(config: ExperimentConfig) -> None:
-    """Writes the SavedModel of a finished run again."""
+    """Writes the detector of a finished run again, in the format that is asked for."""
+    require_packages(config.export_format)
     workdir = Workdir(config.folder)
-    export_saved_model(restore(config), decision_of(read_results(workdir.results)), workdir.saved_model)
-    print(f"The detector is in {workdir.saved_model}.")
+    decision, model = decision_of(read_results(workdir.results)), restore(config)
+    if config.export_format == "saved_model":
+        export_saved_model(model, decision, workdir.saved_model)
+        print(f"The detector is in {workdir.saved_model}.")
+    else:
+        _export_portable(config, workdir, model, decision)
+
+
+def _export_portable(config: ExperimentConfig, workdir: Workdir, model: AGAD, decision: Decision) -> None:
+    path = workdir.portable(config.export_format)
+    in_float32 = build_model(dataclasses.replace(config, mixed_precision="none"), model.generator.input_shape[-1])
+    in_float32.set_weights(model.get_weights())
+    export_portable(in_float32, decision, path, config.export_format)
+    print(f"The detector is in {path}.")
 
 
 def build_model(config: ExperimentConfig, channels: int, steps_per_epoch: int = 1) -> AGAD:

@@ -49,3 +49,7 @@ class Workdir:
     def saved_model(self) -> Path:
         """Folder of the detector."""
         return self.root / "saved_model"
+
+    def portable(self, export_format: str) -> Path:
+        """The detector in a format that needs no TensorFlow, "onnx" or "litert"."""
+        return self.root / ("model.onnx" if export_format == "onnx" else "model.tflite")
