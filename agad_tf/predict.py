@@ -32,8 +32,8 @@ from agad_tf.workdir import Workdir
 SCORES, UNREADABLE, SUMMARY, MAPS, SCALE = "scores.csv", "unreadable.csv", "summary.json", "maps", "colour_scale.png"
 COLUMNS = ("path", "score", "probability", "is_anomaly")
 COLOUR_MAP = "inferno"
-# How much of an overlay is error map.
-OPACITY = 0.55
+# How much the brightest colour covers of the picture below it; where there is no error, the picture shows.
+OPACITY = 0.85
 
 
 def predict(config: ExperimentConfig, pattern: str, output: str = "", save_maps: bool = False) -> None:
@@ -227,9 +227,9 @@ class _Maps:
 
     def _overlay(self, channels: int, path: str, error_map: np.ndarray) -> None:
         picture = read_picture(path, channels)
-        shares = at_size(error_map, *picture.shape[:2]) / self.scale
-        colours = self.colours(shares)[..., :3] * 255
-        overlay = np.round((1 - OPACITY) * picture + OPACITY * colours).astype(np.uint8)
+        shares = np.clip(at_size(error_map, *picture.shape[:2]) / self.scale, 0, 1)
+        cover = OPACITY * shares[..., np.newaxis]
+        overlay = np.round((1 - cover) * picture + cover * self.colours(shares, bytes=True)[..., :3]).astype(np.uint8)
         target = self.folder / Path(path).relative_to(self.root)
         target.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(overlay).save(target.with_name(target.name + ".png"))

@@ -114,8 +114,9 @@ def test_maps_lie_over_their_pictures_in_colours_that_mean_the_same_for_all(run,
         picture = np.asarray(Image.open(path))
         inputs = predict.decode_files(np.array([str(path)]), 3, 16).inputs
         (error_map,) = smoothed_error_maps(inputs, model(inputs).numpy())
-        colours = predict.mpl.colormaps["inferno"](at_size(error_map, *picture.shape[:2]) / scale)[..., :3] * 255
-        expected = (1 - predict.OPACITY) * picture + predict.OPACITY * colours
+        shares = np.clip(at_size(error_map, *picture.shape[:2]) / scale, 0, 1)[..., np.newaxis]
+        colours = predict.mpl.colormaps["inferno"](shares[..., 0])[..., :3] * 255
+        expected = (1 - predict.OPACITY * shares) * picture + predict.OPACITY * shares * colours
         assert np.abs(overlay - expected).max() <= 1.5
 
 

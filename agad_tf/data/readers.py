@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 from tqdm import tqdm
 
 from agad_tf.config import RunError
@@ -138,6 +138,8 @@ def decode_picture(name: str, data: bytes, channels: int | None = None) -> np.nd
             grey = is_grey(picture) if channels is None else channels == 1
             upright = ImageOps.exif_transpose(picture)
             pixels = np.asarray(_of_8_bits(upright).convert("L" if grey else "RGB"))
+    except UnidentifiedImageError as error:
+        raise RunError(f"{name} cannot be read as a picture (its format is not known); mend or remove it.") from error
     # RuntimeError is how Pillow's AVIF decoder complains.
     except (OSError, ValueError, SyntaxError, RuntimeError, Image.DecompressionBombError) as error:
         raise RunError(f"{name} cannot be read as a picture ({error}); mend or remove it.") from error

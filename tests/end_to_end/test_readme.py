@@ -20,7 +20,7 @@ from agad_tf.data.sources import load_source
 from agad_tf.flagfile import read_config
 
 ROOT = Path(__file__).parents[2]
-LEFT = {"config.cfg", "results.json", "scores.csv", "tensorboard", "checkpoints", "saved_model"}
+LEFT = {"config.cfg", "results.json", "scores.csv", "report.html", "tensorboard", "checkpoints", "saved_model"}
 FIGURES = {"auroc", "auroc_low", "auroc_high", "average_precision", "fpr_at_95_tpr", "f1", "threshold"}
 
 
