@@ -19,7 +19,7 @@ from agad_tf.evaluation.protocols import PROTOCOLS, Scorer
 from agad_tf.evaluation.thresholds import Decision, decide
 from agad_tf.model import AGAD
 from agad_tf.results import versions, write_scores
-from agad_tf.summaries import event_file, write_scores_and_images
+from agad_tf.summaries import event_file, write_figures, write_graph, write_scores_and_images
 from agad_tf.workdir import Workdir
 
 # So many validation images say what errors are usual.
@@ -60,6 +60,7 @@ def measure_model(
     }
     with event_file(workdir.tensorboard, "test", config.epochs):
         write_scores_and_images(model, task.test, test_scores, "test")
+        write_graph(model)
     results = _results(config, workdir, source, task, (validation_scores, test_scores), seconds, protocols)
     results["protocols"]["per_image"] |= localization_metrics(model, task.test, source)
     return {**results, "error_map_scale": error_map_scale(model, task.validation)}
@@ -106,6 +107,8 @@ def _results(
         "epoch": config.epochs,
         **_seen_and_unseen(task.test, test_scores, source, config.anomaly_classes),
     }
+    with event_file(workdir.tensorboard, "figures", config.epochs):
+        write_figures(workdir.root.name, config.settings(), per_image, task.test, test_scores)
     protocols = {"per_image": per_image, **protocols}
     return {
         **config.settings(),

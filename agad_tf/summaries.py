@@ -1,13 +1,16 @@
 """What TensorBoard shows of a run: scalars, score histograms, weights, and images beside their reconstructions."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
+from scipy.stats import rankdata
+from tensorboard.plugins.hparams import api as hp
+from tensorboard.plugins.pr_curve import summary as pr_curve
 
 from agad_tf.callbacks import EpochScores
 from agad_tf.data.pipeline import to_network_input
@@ -16,6 +19,12 @@ from agad_tf.losses import ANOMALY_TERMS
 from agad_tf.model import AGAD
 
 LABEL_NAMES = {NORMAL: "normal", ABNORMAL: "abnormal"}
+COMPARED = {
+    "auroc": "AUROC per image",
+    "average_precision": "average precision",
+    "fpr_at_95_tpr": "false positives at 95 % true",
+}
+THRESHOLDS = 200
 GRID_IMAGES = 8
 GRID_SCALE = 3
 GRID_ROWS = (
@@ -76,7 +85,10 @@ class Summaries(keras.callbacks.Callback):
             for network in (self.model.generator, self.model.discriminator):
                 for variable in network.variables:
                     tf.summary.histogram(f"{network.name}/{variable.path}", variable.value)
-            write_scores_and_images(self.model, self.task.validation, self.epoch_scores.validation_scores, "validation")
+            validation, scores = self.task.validation, self.epoch_scores.validation_scores
+            write_scores_and_images(self.model, validation, scores, "validation")
+            if validation.labels.any():
+                write_precision_recall("validation", validation.labels, scores)
 
 
 def write_scores_and_images(model: AGAD, split: Split, scores: np.ndarray, name: str) -> None:
@@ -87,6 +99,47 @@ def write_scores_and_images(model: AGAD, split: Split, scores: np.ndarray, name:
             tf.summary.histogram(f"scores/{name}/{label_name}", scores[chosen])
             grid = image_grid(model, np.asarray(split.images[chosen][:GRID_IMAGES]))
             tf.summary.image(f"{name}/{label_name}", grid, description=GRID_ROWS)
+
+
+def write_figures(
+    run: str, settings: Mapping[str, Any], figures: Mapping[str, float], test: Split, scores: np.ndarray
+) -> None:
+    """Writes what runs are compared by in TensorBoard's HParams table, and the test set's precision–recall curve.
+
+    Args:
+        run: its name in the table.
+        settings: of the experiment.
+        figures: per image, of results.json.
+        test: the test set.
+        scores: float (images,).
+    """
+    columns = {name: value if isinstance(value, (bool, int, float)) else str(value) for name, value in settings.items()}
+    metrics = [hp.Metric(f"per_image/{name}", display_name=title) for name, title in COMPARED.items()]
+    hp.hparams_config([hp.HParam(name) for name in columns], metrics)
+    hp.hparams(columns, trial_id=run)
+    for name in COMPARED:
+        tf.summary.scalar(f"per_image/{name}", figures[name])
+    write_precision_recall("test", test.labels, scores)
+
+
+def write_precision_recall(name: str, labels: np.ndarray, scores: np.ndarray) -> None:
+    """Writes a precision–recall curve; its thresholds are shares of images that score lower.
+
+    Args:
+        name: of the images.
+        labels: int (images,): 0 normal, 1 abnormal, both there.
+        scores: float (images,).
+    """
+    shares = rankdata(scores, "max") / len(scores)
+    curve = pr_curve.pb(name, labels.astype(bool), shares, num_thresholds=THRESHOLDS)
+    step = tf.summary.experimental.get_step()
+    tf.summary.experimental.write_raw_pb(curve.SerializeToString(), step)
+
+
+def write_graph(model: AGAD) -> None:
+    """Writes the graph of what happens to one image when it is scored."""
+    image = tf.TensorSpec((1, *model.generator.input_shape[1:]), tf.float32)
+    tf.summary.graph(tf.function(model.reconstruct_and_score).get_concrete_function(image).graph)
 
 
 def image_grid(model: AGAD, images: np.ndarray) -> tf.Tensor:
