@@ -140,7 +140,7 @@ class Checkpoints(keras.callbacks.Callback):
 
 
 class Progress(keras.callbacks.Callback):
-    """A bar over the steps of the whole run, and a line an epoch.
+    """A bar over the steps of the whole run, and a line an epoch; a context manager that closes the bar in any case.
 
     Args:
         steps_per_epoch: batches in an epoch.
@@ -167,6 +167,13 @@ class Progress(keras.callbacks.Callback):
             unit="step",
         )
 
+    def __enter__(self) -> "Progress":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        # Else it would be drawn again below the sentence that says what went wrong.
+        self.bar.close()
+
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         """Moves the bar; `batch` is the last of the steps that were taken at a time."""
         self.bar.update(batch + 1 - self.steps_shown)
@@ -180,10 +187,6 @@ class Progress(keras.callbacks.Callback):
         """Says how the epoch went."""
         shown = "  ".join(f"{name} {logs[name]:.4g}" for name in self.SHOWN if name in logs)
         self.bar.write(f"epoch {epoch + 1}/{self.epochs}  {shown}")
-
-    def on_train_end(self, logs: Any = None) -> None:
-        """Leaves the full bar."""
-        self.bar.close()
 
 
 class Interruption(keras.callbacks.Callback):

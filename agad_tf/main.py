@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from typing import cast
@@ -9,7 +10,7 @@ from typing import cast
 from absl import app, flags
 
 from agad_tf import flagfile
-from agad_tf.config import UsageError
+from agad_tf.config import RunError, UsageError
 from agad_tf.flagfile import config_from_flags, define_flags, sweep_from_flags
 from agad_tf.terminal import EXIT_USAGE, one_sentence_on_failure, silenced_start, stop
 
@@ -42,7 +43,7 @@ def main(arguments: Sequence[str]) -> None:
             "export": training.export,
             "audit": lambda config: audit.audit(config, flags.FLAGS.model, flags.FLAGS.training_mode),
         }[config.mode]
-        with _file_errors_of_tensorflow_as_os_errors():
+        with _errors_by_way_of_tensorflow():
             run_mode(config)
 
 
@@ -68,8 +69,8 @@ def _parse_flags(arguments: Sequence[str]) -> list[str]:
 
 
 @contextlib.contextmanager
-def _file_errors_of_tensorflow_as_os_errors() -> Iterator[None]:
-    """A full disk or a forbidden folder comes from TensorFlow's file system as an exception of its own."""
+def _errors_by_way_of_tensorflow() -> Iterator[None]:
+    """A full disk, a forbidden folder or a picture that cannot be read comes as an exception of TensorFlow's own."""
     from tensorflow import errors  # noqa: PLC0415
 
     kinds = (
@@ -79,6 +80,9 @@ def _file_errors_of_tensorflow_as_os_errors() -> Iterator[None]:
     try:
         yield
     except kinds as error:
+        # What the input pipeline's own Python raises comes with TensorFlow's words before it and a traceback after it.
+        if own := re.search(r"RunError: (.+)", error.message):
+            raise RunError(own[1]) from error
         raise OSError(str(error.message).splitlines()[0]) from error
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 import tensorflow as tf
 
 from agad_tf.config import DEFAULTS, ExperimentConfig
-from agad_tf.data.pipeline import to_network_input
+from agad_tf.data.network_input import to_network_input
 from agad_tf.data.protocols import ABNORMAL, NORMAL, OneClassTask
 from agad_tf.data.sources import Source
 from agad_tf.model import AGAD

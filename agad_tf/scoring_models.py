@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from agad_tf.config import RunError, UsageError
-from agad_tf.data.pipeline import to_network_input
+from agad_tf.data.network_input import to_network_input
 from agad_tf.evaluation.scores import reconstruction_norm
 from agad_tf.flagfile import read_config
 from agad_tf.model import AGAD

@@ -13,7 +13,7 @@ from tensorboard.plugins.hparams import api as hp
 from tensorboard.plugins.pr_curve import summary as pr_curve
 
 from agad_tf.callbacks import EpochScores
-from agad_tf.data.pipeline import to_network_input
+from agad_tf.data.network_input import to_network_input
 from agad_tf.data.protocols import ABNORMAL, NORMAL, OneClassTask, Split
 from agad_tf.losses import ANOMALY_TERMS
 from agad_tf.model import AGAD

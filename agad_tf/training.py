@@ -122,7 +122,7 @@ def _fit(
             config.cache_gib * 2**30,
         )
     )
-    with Interruption() as interruption:
+    with Progress(plan.steps_per_epoch, config.epochs, first_epoch) as progress, Interruption() as interruption:
         model.fit(
             batches,
             steps_per_epoch=plan.steps_per_epoch,
@@ -134,7 +134,7 @@ def _fit(
                 *_learning_rate_schedule(config),
                 epoch_scores,
                 Summaries(workdir.tensorboard, task, epoch_scores),
-                Progress(plan.steps_per_epoch, config.epochs, first_epoch),
+                progress,
                 checkpoints,
                 interruption,
             ],

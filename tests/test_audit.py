@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from agad_tf.audit import LEAST_CHANGE, audit, measure_batch_dependence
 from agad_tf.config import ExperimentConfig, RunError, UsageError
-from agad_tf.data.pipeline import to_network_input
+from agad_tf.data.network_input import to_network_input
 from agad_tf.data.protocols import OneClassTask, Split
 from agad_tf.evaluation.thresholds import Decision
 from agad_tf.export import export_saved_model

@@ -16,7 +16,7 @@ from PIL import Image
 
 from agad_tf import beam
 from agad_tf.beam_pipeline import DetectorHandler, read_file
-from agad_tf.data.pipeline import to_network_input
+from agad_tf.data.network_input import to_network_input
 from agad_tf.evaluation.thresholds import Decision
 from agad_tf.export import export_saved_model
 

@@ -3,7 +3,8 @@ import pytest
 import tensorflow as tf
 
 from agad_tf.config import UsageError
-from agad_tf.data.pipeline import plan_batches, scoring_batches, to_network_input, training_batches
+from agad_tf.data.network_input import to_network_input
+from agad_tf.data.pipeline import plan_batches, scoring_batches, training_batches
 from agad_tf.data.protocols import Split
 
 

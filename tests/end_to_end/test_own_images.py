@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.end_to_end.test_readme import ROOT
+from tests.end_to_end.test_readme import ROOT, agad
 
 SECTIONS = ("Your own images", "Thresholds", "Score new pictures", "Serve")
 SMALLER = ["--image_size=32", "--width=0.125", "--epochs=2", "--batch_size=16"]
@@ -92,3 +92,18 @@ def test_new_pictures_are_scored_and_drawn(place):
     assert min(odd) > max(usual)
     assert "broken.jpg" in (place / "scores" / "unreadable.csv").read_text()
     assert (place / "scores" / "maps" / "odd" / "000.jpg.png").exists()
+
+
+@pytest.mark.parametrize("cache", ["4", "0"])
+def test_a_picture_that_cannot_be_read_is_named_in_one_sentence(tmp_path, cache):
+    """Whether pictures are read at once or batch by batch."""
+    write_pictures(tmp_path / "photos" / "normal", 30)
+    write_pictures(tmp_path / "photos" / "abnormal", 4)
+    for picture in (tmp_path / "photos" / "normal").glob("*.jpg"):
+        picture.write_bytes(picture.read_bytes()[:200])
+    options = [f"--data_dir={tmp_path / 'photos'}", f"--cache_gib={cache}", f"--workdir={tmp_path / 'run'}", *SMALLER]
+    done = agad("--flagfile=flags/folder.cfg", *options)
+    assert done.returncode == 1
+    last = re.split(r"[\r\n]+", done.stderr.strip())[-1]
+    assert re.search(r"^agad_tf: \S+normal/\d+\.jpg cannot be read as a picture", last), done.stderr
+    assert "Traceback" not in done.stderr

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from agad_tf.data.pipeline import to_network_input
+from agad_tf.data.network_input import to_network_input
 from agad_tf.data.protocols import Split
 from agad_tf.evaluation.protocols import Scorer
 from agad_tf.passes import call_keeping_statistics
