@@ -18,7 +18,8 @@ import agad_tf
 from agad_tf import AGADDetector, ExperimentConfig, estimator
 from agad_tf.config import RunError, UsageError
 from agad_tf.data.arrays import divide
-from agad_tf.data.pipeline import plan_batches, to_network_input
+from agad_tf.data.network_input import to_network_input
+from agad_tf.data.pipeline import plan_batches
 
 # The learning rate is high, so that an epoch of four steps leaves a trace.
 TINY = {
