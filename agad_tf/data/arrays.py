@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils import column_or_1d
 
-from agad_tf.data.protocols import ABNORMAL, NORMAL, Split
+from agad_tf.data.protocols import ABNORMAL, NORMAL, Split, held_out_count
 
 # With fewer normal images than this none can be spared for validation.
 LEAST_TO_DIVIDE = 10
@@ -120,9 +120,7 @@ def divide(images: np.ndarray, labels: np.ndarray, validation_fraction: float, s
     held_out = np.zeros(len(images), bool)
     for label in (NORMAL, ABNORMAL):
         indices = rng.permutation(np.flatnonzero(labels == label))
-        # At least one image on either side, however small the share; a single one is learned from.
-        count = min(max(1, round(len(indices) * validation_fraction)), len(indices) - 1)
-        held_out[indices[: max(count, 0)]] = True
+        held_out[indices[: held_out_count(len(indices), validation_fraction)]] = True
     return (
         Split(images[~held_out], labels[~held_out], ids[~held_out]),
         Split(images[held_out], labels[held_out], ids[held_out]),

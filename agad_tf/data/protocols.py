@@ -100,7 +100,7 @@ def one_class_task(
             raise UsageError(f"The validation set of {source.name} lacks images of class {name} or of its anomalies.")
         validation = _labelled(source.x_val, held_normals, rng.permutation(held_pool)[:held_anomalies])
     else:
-        counts = [_held_out(len(indices), validation_fraction) for indices in (normals, anomalies)]
+        counts = [held_out_count(len(indices), validation_fraction) for indices in (normals, anomalies)]
         if not counts[0]:
             raise UsageError(f"Class {name} of {source.name} has one training image; two are the least.")
         train = _labelled(source.x_train, normals[counts[0] :], anomalies[counts[1] :])
@@ -114,13 +114,18 @@ def one_class_task(
     )
 
 
+def held_out_count(count: int, share: float) -> int:
+    """How many of some images are held out: at least one stays on either side, however small the share.
+
+    Args:
+        count: of the images. A single one is learned from.
+        share: in (0, 1).
+    """
+    return min(max(1, round(count * share)), max(count - 1, 0))
+
+
 def _is_anomaly_source(classes: np.ndarray, normal_class: int, anomaly_classes: tuple[int, ...]) -> np.ndarray:
     return np.isin(classes, anomaly_classes) if anomaly_classes else classes != normal_class
-
-
-def _held_out(count: int, share: float) -> int:
-    """At least one image on either side, however small the share."""
-    return min(max(1, round(count * share)), max(count - 1, 0))
 
 
 def _labelled(images: Images, normals: np.ndarray, anomalies: np.ndarray) -> Split:
