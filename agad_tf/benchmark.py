@@ -116,7 +116,7 @@ def _write_tables(sweep: Sweep) -> str:
     """Writes the tables anew from what all finished runs say of themselves, so that no run is in them twice."""
     finished = [experiment for experiment in sweep.experiments if _is_finished(experiment)]
     with FileLock(sweep.folder / "tables.lock"):
-        return write_tables([read_results(Workdir(each.folder).results) for each in finished], sweep.folder)
+        return write_tables([read_results(Workdir(each.folder).results, oldest=1) for each in finished], sweep.folder)
 
 
 def _report(sweep: Sweep, failed: list[ExperimentConfig]) -> None:

@@ -17,7 +17,7 @@ from agad_tf.config import RunError
 from agad_tf.data.protocols import Split
 
 SCHEMA_VERSION = 2
-_REQUIRED = (*("dataset", "normal_class", "gamma", "generator", "seed", "channels", "method", "detector", "protocols"),)
+_REQUIRED = ("dataset", "normal_class", "gamma", "generator", "seed", "channels", "method", "protocols")
 FIGURES = {
     "auroc": "AUROC",
     "average_precision": "average precision",
@@ -47,11 +47,15 @@ def write_results(path: Path, results: dict[str, Any]) -> None:
     )
 
 
-def read_results(path: Path) -> dict[str, Any]:
+def read_results(path: Path, oldest: int = SCHEMA_VERSION) -> dict[str, Any]:
     """Reads results.json.
 
+    Args:
+        path: of the file.
+        oldest: schema version that will do; 1 has the figures, but not how the detector judges scores.
+
     Raises:
-        RunError: it is missing, damaged, or of a newer version of this package.
+        RunError: it is missing, damaged, too old, or of a newer version of this package.
     """
     try:
         results = json.loads(path.read_text(encoding="utf-8"))
@@ -62,7 +66,7 @@ def read_results(path: Path) -> dict[str, Any]:
         raise RunError(f"{path} is damaged; measure the run again with --mode=evaluate.") from error
     if schema_version > SCHEMA_VERSION:
         raise RunError(f"{path} has schema version {schema_version}, newer than {SCHEMA_VERSION}; update agad_tf.")
-    if schema_version < SCHEMA_VERSION:
+    if schema_version < oldest:
         raise RunError(f"{path} was written by an earlier version; measure the run again with --mode=evaluate.")
     missing = [key for key in _REQUIRED if key not in results]
     if missing:

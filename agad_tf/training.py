@@ -268,7 +268,7 @@ def load_task(config: ExperimentConfig) -> tuple[Source, OneClassTask]:
 def restore(config: ExperimentConfig) -> AGAD:
     """The model of a finished run after its last epoch."""
     workdir = Workdir(config.folder)
-    return _restore(config, workdir, read_results(workdir.results)["channels"])[0]
+    return _restore(config, workdir, read_results(workdir.results, oldest=1)["channels"])[0]
 
 
 def _restore(config: ExperimentConfig, workdir: Workdir, channels: int) -> tuple[AGAD, float]:

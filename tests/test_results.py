@@ -59,10 +59,11 @@ def test_results_of_a_newer_version_are_refused_by_name(tmp_path):
         read_results(tmp_path / "results.json")
 
 
-def test_results_of_an_earlier_version_say_how_to_renew_them(tmp_path):
-    (tmp_path / "results.json").write_text(json.dumps({"schema_version": 1}))
+def test_results_of_an_earlier_version_say_how_to_renew_them_but_keep_their_figures(tmp_path):
+    (tmp_path / "results.json").write_text(json.dumps({**RESULTS, "schema_version": 1}))
     with pytest.raises(RunError, match="--mode=evaluate"):
         read_results(tmp_path / "results.json")
+    assert read_results(tmp_path / "results.json", oldest=1)["protocols"] == RESULTS["protocols"]
 
 
 def test_scores_are_written_exactly(tmp_path):
