@@ -36,10 +36,10 @@ def test_an_undivided_folder_is_divided_and_normal_is_class_0(undivided):
 
 def test_a_picture_that_is_added_leaves_the_others_where_they_are(undivided):
     before = load_source("folder", str(undivided), 16)
-    write(undivided, "normal/new.png")
+    write(undivided, "normal/0.png")
     after = load_source("folder", str(undivided), 16)
     moved = set(before.test_names) ^ set(after.test_names)
-    assert len(moved - {"normal/new.png"}) <= 1
+    assert len(moved - {"normal/0.png"}) <= 1
 
 
 def test_the_layout_of_mvtec_with_masks_is_read(tmp_path):
