@@ -29,7 +29,8 @@ from agad_tf.results import read_results, write_whole
 from agad_tf.training import restore
 from agad_tf.workdir import Workdir
 
-SCORES, UNREADABLE, SUMMARY, MAPS, SCALE = "scores.csv", "unreadable.csv", "summary.json", "maps", "colour_scale.png"
+SCORES, UNREADABLE, SUMMARY, DETECTOR = "scores.csv", "unreadable.csv", "summary.json", "detector.json"
+MAPS, SCALE = "maps", "colour_scale.png"
 COLUMNS = ("path", "score", "probability", "is_anomaly")
 COLOUR_MAP = "inferno"
 # How much the brightest colour covers of the picture below it; where there is no error, the picture shows.
@@ -192,11 +193,12 @@ def _rows_of(path: Path) -> set[str]:
 def _require_same_detector(folder: Path, workdir: Workdir, decision: Decision) -> None:
     """One folder holds the scores of one detector."""
     detector = {"workdir": str(workdir.root.resolve()), **decision._asdict()}
-    path = folder / "detector.json"
-    if path.exists() and json.loads(path.read_text(encoding="utf-8")) != detector:
+    text = json.dumps(detector, indent=2) + "\n"
+    path = folder / DETECTOR
+    if path.exists() and path.read_text(encoding="utf-8") != text:
         raise UsageError(f"{folder} holds scores of another detector or threshold; give another --output.")
     folder.mkdir(parents=True, exist_ok=True)
-    write_whole(path, lambda file: file.write(json.dumps(detector, indent=2) + "\n"))
+    write_whole(path, lambda file: file.write(text))
 
 
 def _common_folder(paths: list[str]) -> Path:
