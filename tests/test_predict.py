@@ -167,5 +167,6 @@ def test_masks_give_figures_of_localisation_and_names_go_into_the_scores(run):
     per_image = json.loads(workdir.results.read_text())["protocols"]["per_image"]
     assert 0 < per_image["pixel_auroc"] < 1
     assert 0 < per_image["pro"] < 1
+    assert f"{100 * per_image['pro']:.1f}" in workdir.report.read_text(encoding="utf-8").partition("(PRO)")[2][:200]
     assert "pixel_auroc" not in json.loads(workdir.results.read_text())["protocols"]["family"]
     assert {row["image_id"].split("/")[0] for row in table(workdir.scores)} == {"test"}

@@ -83,10 +83,15 @@ def one_class_task(
     if gamma:
         pool = rng.permutation(np.flatnonzero(_is_anomaly_source(source.y_train, normal_class, anomaly_classes)))
         wanted = round(len(normals) * gamma / (1 - gamma))
+        if len(pool) < 2:
+            raise UsageError(
+                f"--gamma={gamma} asks for labelled anomalies, and the training part of {source.name} has {len(pool)}; "
+                "two are the least, one of them for validation. Give --gamma=0, or add some."
+            )
         if not 2 <= wanted <= len(pool):
             raise UsageError(
                 f"--gamma={gamma} asks for {wanted} labelled anomalies beside {len(normals)} normal images, and "
-                f"{source.name} has {len(pool)}; at least 2 are needed, one of them for validation. "
+                f"{source.name} has {len(pool)}; two are the least, one of them for validation. "
                 f"Choose --gamma from {2 / (len(normals) + 2):.2g} to {len(pool) / (len(normals) + len(pool)):.2g}."
             )
         anomalies = pool[:wanted]
