@@ -99,5 +99,5 @@ def test_a_test_set_without_anomalies_is_refused():
 def test_labelled_anomalies_that_are_not_there_are_not_to_be_had_by_another_share():
     images = np.zeros((8, 2, 2, 1), np.uint8)
     source = Source("test", images, np.zeros(8, int), images, np.arange(8) % 2, "memory")
-    with pytest.raises(UsageError, match="has 0; two are the least.*Give --gamma=0"):
+    with pytest.raises(UsageError, match=r"has 0; two are the least.*Give --gamma=0"):
         one_class_task(source, 0, gamma=0.3)
