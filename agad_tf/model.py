@@ -12,7 +12,7 @@ from agad_tf.evaluation.scores import reconstruction_norm
 from agad_tf.networks.initialization import draw_weights
 from agad_tf.networks.normalization import BatchNormalization
 from agad_tf.passes import Passes, call_keeping_statistics, passes, training_passes
-from agad_tf.replicas import assign, overflown_in_all_replicas_or_none
+from agad_tf.replicas import all_finite, assign, everywhere, overflown_in_all_replicas_or_none, where_all_agree
 
 DEFAULT_WEIGHTS = losses.LossWeights()
 
@@ -24,6 +24,7 @@ class Step(NamedTuple):
     discriminator_gradients: list[tf.Tensor]
     statistics: list[tf.Tensor]  # of batch normalisation, moved
     terms: dict[str, tf.Tensor]
+    finite: tf.Tensor  # bool; gradients whose loss is scaled are left to the optimizer that scales it
 
 
 @keras.saving.register_keras_serializable("agad_tf")
@@ -99,6 +100,7 @@ class AGAD(keras.Model):
             for name in (*losses.BATCH_TERMS, *losses.NORMAL_TERMS, *losses.ANOMALY_TERMS)
         }
         self.discriminator_resets = keras.metrics.Sum("discriminator_resets")
+        self.skipped_steps = keras.metrics.Sum("skipped_steps")
         self.built = True
 
     def compile(
@@ -141,7 +143,7 @@ class AGAD(keras.Model):
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
         """The means of an epoch; Keras' own "loss" is left out, as there are two losses here."""
-        return [*self.loss_means.values(), self.discriminator_resets]
+        return [*self.loss_means.values(), self.discriminator_resets, self.skipped_steps]
 
     def call(self, images: tf.Tensor, training: bool = False) -> tf.Tensor:
         """Reconstructs images, x̂ = G(x), same shape and range."""
@@ -193,6 +195,7 @@ class AGAD(keras.Model):
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
         """One step of Algorithm 1: both networks learn from the same forward pass.
 
+        A loss, gradient or statistic that is not a finite number reaches nothing: the step is left out and counted.
         Runs once in every replica. A replica's losses are sums over its images divided by the number of all
         replicas' images, so that the sum of its gradients over replicas is the gradient of the whole batch.
         """
@@ -202,6 +205,14 @@ class AGAD(keras.Model):
         state = (self._generator_weights, self.discriminator.trainable_variables, self._statistics)
         values = ([tf.convert_to_tensor(variable) for variable in variables] for variables in state)
         step = self._gradients(images, labels, image_count, *values)  # lines 2 to 10
+        finite = everywhere(step.finite)
+        where_all_agree(finite, self._learn, step, labels, image_count)
+        self.skipped_steps.update_state((1 - tf.cast(finite, tf.float32)) / replica.num_replicas_in_sync)
+        return self._results()
+
+    def _learn(self, step: Step, labels: tf.Tensor, image_count: tf.Tensor) -> None:
+        """Lines 12 and 13: applies what a step has computed."""
+        replica = tf.distribute.get_replica_context()
         for weights, optimizer, gradients in (
             (self._generator_weights, self.generator_optimizer, step.generator_gradients),  # line 12
             (
@@ -223,14 +234,14 @@ class AGAD(keras.Model):
         assign(self._statistics, statistics)
         self._draw_discriminator_anew(discriminator_loss < self.reinit_threshold)  # δ
         self._update_loss_means(labels, step.terms)
-        return self._results()
 
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
         """The losses of a batch by the moving statistics, nothing learned."""
         images, labels = _unpack(data)
         self._update_loss_means(labels, self._terms(images, labels, training=False))
         results = self._results()
-        del results["discriminator_resets"]
+        for name in ("discriminator_resets", "skipped_steps"):
+            del results[name]
         return results
 
     def _results(self) -> dict[str, tf.Tensor]:
@@ -269,12 +280,17 @@ class AGAD(keras.Model):
                 optimizer.scale_loss(tf.reduce_sum(terms[name]) / image_count)
                 for name, optimizer in zip(losses.BATCH_TERMS, optimizers, strict=True)
             )
-        return Step(
-            generator_tape.gradient(generator_loss, generator_weights),
-            discriminator_tape.gradient(discriminator_loss, discriminator_weights),
-            [scope.get_current_value(variable) for variable in self._statistics],
-            terms,
-        )
+        generator_gradients = generator_tape.gradient(generator_loss, generator_weights)
+        discriminator_gradients = discriminator_tape.gradient(discriminator_loss, discriminator_weights)
+        statistics = [scope.get_current_value(variable) for variable in self._statistics]
+        unguarded = [
+            gradient
+            for gradients, optimizer in zip((generator_gradients, discriminator_gradients), optimizers, strict=True)
+            if not isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
+            for gradient in gradients
+        ]
+        finite = all_finite([*unguarded, *statistics, *terms.values()])
+        return Step(generator_gradients, discriminator_gradients, statistics, terms, finite)
 
     def _terms(self, images: tf.Tensor, labels: tf.Tensor, training: bool) -> dict[str, tf.Tensor]:
         """Lines 2 to 10: what the networks say of a batch, and every loss of it."""

@@ -1,7 +1,40 @@
 """What the replicas of a training step do together."""
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import keras
 import tensorflow as tf
+
+
+def all_finite(tensors: Sequence[tf.Tensor]) -> tf.Tensor:
+    """Whether no number of any tensor is NaN or infinite; bool scalar."""
+    return tf.reduce_all([tf.reduce_all(tf.math.is_finite(tensor)) for tensor in tensors])
+
+
+def everywhere(holds: tf.Tensor) -> tf.Tensor:
+    """Whether something holds in every replica; bool scalar, the same in all of them."""
+    fails = tf.cast(tf.logical_not(holds), tf.float32)
+    return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, fails) == 0
+
+
+def where_all_agree(condition: tf.Tensor, branch: Callable[..., None], *args: Any) -> None:
+    """Carries out something in every replica, or in none.
+
+    Args:
+        condition: bool scalar, the same in all replicas.
+        branch: changes variables, and may speak with other replicas; `tf.cond` in a replica could not do that.
+        args: of the branch.
+    """
+
+    def decide(strategy: tf.distribute.Strategy, condition: Any, *args: Any) -> None:
+        def carry_out() -> tf.Tensor:
+            strategy.extended.call_for_each_replica(branch, args)
+            return tf.constant(0)
+
+        tf.cond(strategy.experimental_local_results(condition)[0], carry_out, lambda: tf.constant(0))
+
+    tf.distribute.get_replica_context().merge_call(decide, args=(condition, *args))
 
 
 def assign(variables: list[keras.Variable], values: list[tf.Tensor]) -> None:
@@ -19,9 +52,5 @@ def overflown_in_all_replicas_or_none(gradients: list[tf.Tensor]) -> list[tf.Ten
 
     A LossScaleOptimizer asks one replica whether to take the step, before gradients are added.
     """
-    finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(gradient)) for gradient in gradients])
-    overflows = tf.distribute.get_replica_context().all_reduce(
-        tf.distribute.ReduceOp.SUM, tf.cast(tf.logical_not(finite), tf.float32)
-    )
     first, *others = gradients
-    return [tf.where(overflows > 0, float("nan"), first), *others]
+    return [tf.where(everywhere(all_finite(gradients)), first, float("nan")), *others]

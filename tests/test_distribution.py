@@ -19,6 +19,7 @@ from agad_tf.distribution import (
     require_same_epoch,
 )
 from agad_tf.networks.normalization import BatchNormalization
+from agad_tf.replicas import overflown_in_all_replicas_or_none
 
 STEPS = 20
 EPOCHS = 5
@@ -128,24 +129,49 @@ def test_replicas_compiled_by_xla_normalise_by_their_own_images(train, build_mod
         np.testing.assert_allclose((old - new.numpy())[clear], 2e-4 * np.sign(gradient)[clear], rtol=0.05)
 
 
-def test_an_overflow_in_any_replica_stops_the_step_in_all(build_model):
+def test_an_overflow_in_any_replica_stops_the_step_in_all():
     strategy = strategy_of(2)
     with strategy.scope():
-        model = build_model(compiled=False, normalization="group")
-        optimizers = [keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam(2e-4, 0.5)) for _ in range(2)]
-        model.compile(*optimizers, jit_compile=False)
-    before = [variable.numpy() for variable in model.trainable_variables]
+        weights = keras.Variable([1.0, 2.0])
+        optimizer = keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(1.0), initial_scale=8.0)
+        optimizer.build([weights])
+
+    @tf.function
+    def step(overflowing_replica):
+        def learn():
+            own = tf.distribute.get_replica_context().replica_id_in_sync_group
+            gradient = tf.where(tf.equal(own, overflowing_replica), float("inf"), tf.constant([8.0, 16.0]))
+            optimizer.apply(overflown_in_all_replicas_or_none([gradient]), [weights])
+
+        strategy.run(learn)
+
+    step(tf.constant(1))
+    assert optimizer.dynamic_scale.numpy() == 4.0
+    np.testing.assert_array_equal(weights.numpy(), [1.0, 2.0])
+    step(tf.constant(-1))
+    np.testing.assert_array_equal(weights.numpy(), [1.0 - 2 * 2.0, 2.0 - 2 * 4.0])
+
+
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_a_step_that_is_not_finite_in_one_replica_is_taken_by_none(build_model, replicas):
+    with strategy_of(replicas).scope():
+        model = build_model(compiled=False)
+        model.compile(jit_compile=False)
     clean = np.random.default_rng(0).uniform(-1, 1, (8, 16, 16, 1)).astype(np.float32)
-    images = clean.copy()
-    images[-1] = np.nan  # of the last replica
-    for scale in (2.0**14, 2.0**13):
-        model.fit(images, batch_size=8, verbose=0, shuffle=False)
-        assert [optimizer.dynamic_scale.numpy() for optimizer in optimizers] == [scale, scale]
-    for old, new in zip(before, model.trainable_variables, strict=True):
-        np.testing.assert_array_equal(old, new.numpy())
-    model.fit(clean, batch_size=8, verbose=0, shuffle=False)
-    assert all(np.isfinite(variable.numpy()).all() for variable in model.trainable_variables)
-    assert any(np.any(o != n.numpy()) for o, n in zip(before, model.trainable_variables, strict=True))
+    poisoned = clean.copy()
+    poisoned[-1] = np.nan
+    model.fit(clean, batch_size=8, verbose=0)
+    state = [*model.variables, *model.generator_optimizer.variables, *model.discriminator_optimizer.variables]
+    before = [variable.numpy() for variable in state]
+    history = model.fit(np.concatenate([poisoned, poisoned]), batch_size=8, verbose=0, shuffle=False).history
+    assert history["skipped_steps"] == [2]
+    for variable, value in zip(state, before, strict=True):
+        if variable.path not in {v.path for metric in model.metrics for v in metric.variables}:
+            np.testing.assert_array_equal(variable.numpy(), value)
+    history = model.fit(np.concatenate([poisoned, clean]), batch_size=8, verbose=0, shuffle=False).history
+    assert history["skipped_steps"] == [1]
+    assert all(np.isfinite(values).all() for values in history.values())
+    assert all(np.isfinite(variable.numpy()).all() for variable in state)
 
 
 def test_synchronised_statistics_keep_their_digits_far_from_0():
