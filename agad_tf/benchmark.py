@@ -4,6 +4,8 @@ Several processes, on one machine or on several that share the folder, may run t
 by the one that runs it. What is finished is never run again, what was interrupted goes on after its last epoch.
 """
 
+import ctypes
+import functools
 import signal
 import subprocess
 import sys
@@ -28,6 +30,12 @@ POLL_SECONDS = 0.2
 # What does not end within this when it is asked to is killed.
 PATIENCE_SECONDS = 120
 
+# On Linux the system kills an experiment whose benchmark was killed: the same command is to find its folder free.
+_PR_SET_PDEATHSIG = 1
+_END_WITH_PARENT = (
+    functools.partial(ctypes.CDLL(None).prctl, _PR_SET_PDEATHSIG, signal.SIGKILL) if sys.platform == "linux" else None
+)
+
 
 class BudgetUsedUpError(Exception):
     """The time that the user gave is over."""
@@ -42,8 +50,6 @@ def benchmark(sweep: Sweep) -> None:
     Raises:
         RunError: experiments failed; all others have been run.
     """
-    # What is under way is to be ended with this process, whichever way that is asked for.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     sweep.folder.mkdir(parents=True, exist_ok=True)
     for sentence in sweep.left_out:
         tqdm.write(f"Left out: {sentence}")
@@ -93,7 +99,7 @@ def _run(experiment: ExperimentConfig, deadline: float) -> bool:
         raise BudgetUsedUpError
     command = [*COMMAND, *to_flagfile(experiment).splitlines()]
     with _log(experiment).open("a", encoding="utf-8") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, preexec_fn=_END_WITH_PARENT)
         try:
             while process.poll() is None:
                 if time.monotonic() > deadline:

@@ -1,15 +1,13 @@
-"""What happens at the end of every epoch: scores, a checkpoint, a line for the terminal."""
+"""What happens between the steps of training: scores, a line for the terminal, a look at whether to go on."""
 
 import math
 import signal
-import sys
 import threading
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 from sklearn.metrics import roc_auc_score
 from tqdm import tqdm
 
@@ -17,30 +15,72 @@ from agad_tf.config import RunError
 from agad_tf.data.protocols import NORMAL, OneClassTask
 from agad_tf.data.readers import read_npz
 from agad_tf.evaluation.protocols import Scorer
-from agad_tf.model import AGAD
 
 
-class CosineLearningRate(keras.callbacks.Callback):
-    """Lowers the learning rate of both optimizers from epoch to epoch along half a cosine.
+class DivergedError(Exception):
+    """Losses or scores are no longer numbers; the message says which, and when."""
+
+
+class LearningRate(keras.callbacks.Callback):
+    """Sets the learning rate of both optimizers at the beginning of every epoch.
 
     Not one of Keras' schedules: they count an optimizer's own steps, and a discriminator drawn anew starts to
     count from 0 again.
 
     Args:
         learning_rate: of the first epoch.
-        epochs: after how many it would reach 0.
+        schedule: "constant", or "cosine": along half a cosine, to reach 0 after the last epoch.
+        epochs: of the whole run.
     """
 
-    def __init__(self, learning_rate: float, epochs: int):
+    def __init__(self, learning_rate: float, schedule: str, epochs: int):
         super().__init__()
         self.initial_learning_rate = learning_rate
+        self.schedule = schedule
         self.epochs = epochs
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Sets the epoch's learning rate."""
-        learning_rate = self.initial_learning_rate * (1 + math.cos(math.pi * epoch / self.epochs)) / 2
+        progress = epoch / self.epochs if self.schedule == "cosine" else 0.0
+        learning_rate = self.initial_learning_rate * (1 + math.cos(math.pi * progress)) / 2
         self.model.generator_optimizer.learning_rate = learning_rate
         self.model.discriminator_optimizer.learning_rate = learning_rate
+
+
+class Divergence(keras.callbacks.Callback):
+    """Ends training when none of `LIMIT` steps in a row could be taken.
+
+    Must come after `Checkpoints`, which knows of an epoch's earlier steps.
+
+    Args:
+        steps_per_epoch: batches in an epoch.
+    """
+
+    LIMIT = 10
+
+    def __init__(self, steps_per_epoch: int):
+        super().__init__()
+        self.window = min(self.LIMIT, steps_per_epoch)
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """Counts from here."""
+        self._look(0)
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Looks at every so many steps at once, as a look keeps an accelerator waiting.
+
+        Raises:
+            DivergedError: all of them were left out.
+        """
+        taken, skipped = batch + 1 - self.steps, self.skipped
+        if taken >= self.window:
+            self._look(batch + 1)
+            if self.skipped - skipped >= taken:
+                raise DivergedError(f"the losses or gradients of {taken} steps in a row were not finite")
+
+    def _look(self, steps: int) -> None:
+        self.steps = steps
+        self.skipped = float(self.model.skipped_steps.result())
 
 
 class EpochScores(keras.callbacks.Callback):
@@ -67,15 +107,12 @@ class EpochScores(keras.callbacks.Callback):
         """Scores both sets; `logs` gets the validation figures.
 
         Raises:
-            RunError: the scores are not finite; the epoch is not saved.
+            DivergedError: the scores are not finite; the epoch is not saved.
         """
         validation = self.task.validation
         self.validation_scores = self.scorer.per_image(validation.images)
         if not np.isfinite(self.validation_scores).all():
-            raise RunError(
-                f"After epoch {epoch + 1} the scores are not finite: the losses have diverged. "
-                "Train with a lower --learning_rate in another --workdir."
-            )
+            raise DivergedError(f"the scores after epoch {epoch + 1} were not finite")
         logs["validation_score"] = float(self.validation_scores[validation.labels == NORMAL].mean())
         if validation.labels.any():
             logs["validation_auroc"] = roc_auc_score(validation.labels, self.validation_scores)
@@ -88,64 +125,13 @@ class EpochScores(keras.callbacks.Callback):
             beside.replace(self.path)
 
 
-class Checkpoints(keras.callbacks.Callback):
-    """Saves weights, optimizers and the epoch's number after every epoch, and restores the newest.
-
-    Must come after the callbacks that write: an epoch that is saved is an epoch whose other traces are on disk.
-
-    Args:
-        model: the compiled model.
-        directory: to save to.
-    """
-
-    def __init__(self, model: AGAD, directory: Path):
-        super().__init__()
-        self.epochs_done = tf.Variable(0, dtype=tf.int64, trainable=False)
-        self.seconds = tf.Variable(0.0, dtype=tf.float64, trainable=False)
-        checkpoint = tf.train.Checkpoint(model=model, epochs_done=self.epochs_done, seconds=self.seconds)
-        self.manager = tf.train.CheckpointManager(checkpoint, str(directory), max_to_keep=2, checkpoint_name="epoch")
-        self._epoch_began = tf.timestamp()
-
-    def restore(self, directory: Path) -> int:
-        """Restores the newest checkpoint of a directory that is whole.
-
-        Returns:
-            The number of epochs done, 0 without any checkpoint.
-
-        Raises:
-            RunError: there are checkpoints, and all are damaged.
-        """
-        paths = tf.train.CheckpointManager(self.manager.checkpoint, str(directory), max_to_keep=None).checkpoints
-        for path in reversed(paths):
-            try:
-                self.manager.checkpoint.restore(path).assert_existing_objects_matched()
-            # A file that is too short comes as an IndexError.
-            except (tf.errors.OpError, AssertionError, ValueError, IndexError):
-                tqdm.write(f"agad_tf: the checkpoint {path} is damaged and is left out.", file=sys.stderr)
-            else:
-                return int(self.epochs_done)
-        if paths:
-            raise RunError(f"No checkpoint in {directory} is whole; remove that folder to train anew.")
-        return 0
-
-    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        """Starts the clock."""
-        self._epoch_began = tf.timestamp()
-
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Saves."""
-        self.epochs_done.assign(epoch + 1)
-        self.seconds.assign_add(tf.timestamp() - self._epoch_began)
-        self.manager.save(checkpoint_number=epoch + 1)
-
-
 class Progress(keras.callbacks.Callback):
     """A bar over the steps of the whole run, and a line an epoch; a context manager that closes the bar in any case.
 
     Args:
         steps_per_epoch: batches in an epoch.
         epochs: of the whole run.
-        first_epoch: epochs that are done already.
+        first_step: steps that are done already, of all epochs.
     """
 
     SHOWN = (
@@ -156,13 +142,13 @@ class Progress(keras.callbacks.Callback):
         "validation_auroc",
     )
 
-    def __init__(self, steps_per_epoch: int, epochs: int, first_epoch: int):
+    def __init__(self, steps_per_epoch: int, epochs: int, first_step: int = 0):
         super().__init__()
         self.epochs = epochs
         self.steps_shown = 0
         self.bar = tqdm(
             total=steps_per_epoch * epochs,
-            initial=steps_per_epoch * first_epoch,
+            initial=first_step,
             desc="training",
             unit="step",
         )
@@ -193,7 +179,7 @@ class Interruption(keras.callbacks.Callback):
     """Ends training between two steps on Ctrl-C or SIGTERM; a context manager around `fit`.
 
     Python's own way, an exception wherever the process happens to be, aborts it when that is inside TensorFlow.
-    Must come after the checkpoints among the callbacks, so that an epoch that is done is also saved.
+    Must come after the checkpoints among the callbacks, so that they know how far training has come.
     """
 
     SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -215,17 +201,22 @@ class Interruption(keras.callbacks.Callback):
     def _request(self, *_: object) -> None:
         self.requested = True
 
-    def _stop_if_requested(self) -> None:
+    def poll(self) -> None:
+        """Ends what calls it if that was asked for.
+
+        Raises:
+            KeyboardInterrupt: it was.
+        """
         if self.requested:
             raise KeyboardInterrupt
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         """Ends training if that was asked for during the step."""
-        self._stop_if_requested()
+        self.poll()
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Ends training if that was asked for while the epoch was scored."""
-        self._stop_if_requested()
+        self.poll()
 
 
 def read_family_scores(path: Path) -> tuple[np.ndarray, np.ndarray, int]:

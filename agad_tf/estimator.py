@@ -16,7 +16,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.utils import ClassifierTags, Tags, check_random_state
 from sklearn.utils.validation import check_array, check_consistent_length, check_is_fitted, validate_data
 
-from agad_tf.callbacks import CosineLearningRate
+from agad_tf.callbacks import DivergedError, Divergence, LearningRate
 from agad_tf.config import DEFAULTS, ExperimentConfig, RunError
 from agad_tf.data.arrays import as_bytes, divide, is_abnormal, shape_of_image, smallest_square, value_range_of
 from agad_tf.data.pipeline import plan_batches, training_batches
@@ -151,16 +151,20 @@ class AGADDetector(OutlierMixin, BaseEstimator):
         plan = plan_batches(train, batch_size, min_anomalies)
         with _random_state_kept():
             model = build_model(config, images.shape[-1], plan.steps_per_epoch)
-            model.fit(
-                training_batches(train, config.image_size, plan, config.epochs, seed),
-                steps_per_epoch=plan.steps_per_epoch,
-                epochs=config.epochs,
-                shuffle=False,
-                verbose=self.verbose,
-                callbacks=[CosineLearningRate(config.learning_rate, config.epochs)]
-                if config.learning_rate_schedule == "cosine"
-                else [],
-            )
+            try:
+                model.fit(
+                    training_batches(train, config.image_size, plan, config.epochs, seed),
+                    steps_per_epoch=plan.steps_per_epoch,
+                    epochs=config.epochs,
+                    shuffle=False,
+                    verbose=self.verbose,
+                    callbacks=[
+                        LearningRate(config.learning_rate, config.learning_rate_schedule, config.epochs),
+                        Divergence(plan.steps_per_epoch),
+                    ],
+                )
+            except DivergedError as error:
+                raise RunError(f"Training has diverged: {error}. Fit with a lower learning_rate.") from error
         self._take(model)
         scores = self._scorer.per_image(validation.images)
         if not np.isfinite(scores).all():

@@ -9,6 +9,7 @@ from agad_tf.data.network_input import to_network_input
 from agad_tf.evaluation.thresholds import Decision
 from agad_tf.model import AGAD
 from agad_tf.warm_up import write_warm_up_requests
+from agad_tf.workdir import replace_folder
 
 # Weights of red, green and blue in a grey picture, in 1/65536, as Pillow has them.
 LUMA = (19595, 38470, 7471)
@@ -138,5 +139,4 @@ def export_saved_model(model: AGAD, decision: Decision, path: Path) -> None:
     updater.replace_method_name("classify", tf.saved_model.CLASSIFY_METHOD_NAME, tags="serve")
     updater.save()
     write_warm_up_requests(detector.image_size, detector.channels, beside)
-    shutil.rmtree(path, ignore_errors=True)
-    beside.rename(path)
+    replace_folder(path, beside)

@@ -3,8 +3,11 @@
 import contextlib
 import io
 import re
+import shlex
+import signal
 import sys
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import cast
 
 from absl import app, flags
@@ -19,7 +22,9 @@ define_flags(flags.FLAGS)
 
 def main(arguments: Sequence[str]) -> None:
     """Carries out what the flags ask for, and ends with one sentence and an exit code where it cannot."""
-    with one_sentence_on_failure("Interrupted; the same command continues after the last finished epoch."):
+    # Ctrl-C and SIGTERM ask for the same.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with one_sentence_on_failure(f"Interrupted; the same command continues where it stopped: {_command()}"):
         if arguments[1:]:
             raise UsageError(f"'{arguments[1]}' is not a flag; flags have the form --name=value, see --help.")
         if flags.FLAGS.mode == "benchmark":
@@ -56,6 +61,13 @@ def run() -> None:
     for flag in flags.FLAGS.get_flags_for_module(flagfile):
         flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
     app.run(main, flags_parser=_parse_flags)
+
+
+def _command() -> str:
+    """What the user has typed, or what comes to the same."""
+    program, *arguments = sys.argv
+    name = ["agad-tf"] if Path(program).stem == "agad-tf" else ["python", "-m", "agad_tf.main"]
+    return shlex.join([*name, *arguments])
 
 
 def _parse_flags(arguments: Sequence[str]) -> list[str]:

@@ -8,6 +8,7 @@ from sklearn.metrics import roc_auc_score
 from tqdm import tqdm
 
 from agad_tf.callbacks import read_family_scores
+from agad_tf.collapse import collapse_signs
 from agad_tf.config import ExperimentConfig
 from agad_tf.data.pictures import Images, Pictures, read_picture
 from agad_tf.data.pipeline import scoring_batches
@@ -19,7 +20,7 @@ from agad_tf.evaluation.protocols import PROTOCOLS, Scorer
 from agad_tf.evaluation.thresholds import Decision, decide
 from agad_tf.model import AGAD
 from agad_tf.results import versions, write_scores
-from agad_tf.summaries import event_file, write_figures, write_graph, write_scores_and_images
+from agad_tf.summaries import event_file, read_curves, write_figures, write_graph, write_scores_and_images
 from agad_tf.workdir import Workdir
 
 # So many validation images say what errors are usual.
@@ -27,7 +28,13 @@ SCALE_IMAGES = 256
 
 
 def measure_model(
-    config: ExperimentConfig, workdir: Workdir, source: Source, task: OneClassTask, model: AGAD, seconds: float
+    config: ExperimentConfig,
+    workdir: Workdir,
+    source: Source,
+    task: OneClassTask,
+    model: AGAD,
+    seconds: float,
+    learning_rate_scale: float,
 ) -> dict[str, Any]:
     """Scores the test set under all protocols, writes scores.csv and the test set's summaries.
 
@@ -38,6 +45,7 @@ def measure_model(
         task: its images.
         model: as the last epoch left it.
         seconds: spent in epochs.
+        learning_rate_scale: what the learning rate was lowered to as training diverged, as a share; else 1.
 
     Returns:
         The content of results.json.
@@ -58,12 +66,17 @@ def measure_model(
             "last_epoch_auroc": float(roc_auc_score(*scorer.family(task.test))),
         },
     }
+    curves = read_curves(workdir.tensorboard)
     with event_file(workdir.tensorboard, "test", config.epochs):
         write_scores_and_images(model, task.test, test_scores, "test")
         write_graph(model)
     results = _results(config, workdir, source, task, (validation_scores, test_scores), seconds, protocols)
     results["protocols"]["per_image"] |= localization_metrics(model, task.test, source)
-    return {**results, "error_map_scale": error_map_scale(model, task.validation)}
+    return {
+        **results,
+        "error_map_scale": error_map_scale(model, task.validation),
+        "warnings": list(_warnings(curves, learning_rate_scale)),
+    }
 
 
 def measure_baseline(
@@ -117,8 +130,19 @@ def _results(
         "versions": versions(),
         "seconds": round(seconds, 1),
         "detector": {**decision._asdict(), **_shares_flagged(task.test.labels, test_scores >= decision.threshold)},
+        "warnings": [],
         "protocols": {name: {**figures, "labels_leak": PROTOCOLS[name]} for name, figures in protocols.items()},
     }
+
+
+def _warnings(curves: dict[str, dict[int, float]], learning_rate_scale: float) -> Iterator[str]:
+    """What of training a user should know before trusting the detector."""
+    if skipped := sum(curves.get("skipped_steps", {}).values()):
+        yield f"{skipped:.0f} training steps were left out, as a loss or gradient was not finite."
+    if learning_rate_scale < 1:
+        yield f"Training diverged, and went on with {learning_rate_scale:.1g} times the learning rate."
+    last = {name: curve[max(curve)] for name, curve in curves.items()}
+    yield from (f"After the last epoch {sign}" for sign in collapse_signs(last))
 
 
 def localization_metrics(model: AGAD, test: Split, source: Source) -> dict[str, float]:

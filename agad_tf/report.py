@@ -1,7 +1,6 @@
 """The report of a run: one page that says how good the detector is, where it errs, and how it came about."""
 
 import shlex
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import matplotlib as mpl
@@ -17,6 +16,7 @@ from agad_tf.model import AGAD
 from agad_tf.pages import png_uri, render
 from agad_tf.report_plots import class_boxes, precision_recall_plot, roc_plot, score_histogram, training_plots
 from agad_tf.results import FIGURES, write_whole
+from agad_tf.summaries import read_curves
 from agad_tf.workdir import Workdir
 
 ERRORS_SHOWN = 8  # of each kind
@@ -97,29 +97,6 @@ def write_report(
         config_path=shlex.quote(str(workdir.config)),
     )
     write_whole(workdir.report, lambda file: file.write(page))
-
-
-def read_curves(directory: Path) -> dict[str, dict[int, float]]:
-    """Reads the scalars of every epoch from TensorBoard's event files.
-
-    Args:
-        directory: of the event files; it may be missing, and they may be cut short.
-
-    Returns:
-        By name of the scalar and by epoch, from 1.
-    """
-    curves: dict[str, dict[int, float]] = {}
-    for path in sorted(directory.glob("*.epoch-*")):
-        try:
-            for record in tf.data.TFRecordDataset(str(path)):
-                event = tf.compat.v1.Event.FromString(record.numpy())
-                for value in event.summary.value:
-                    # Learning rates of each optimizer have a slash in their names, and are no outcome.
-                    if value.metadata.plugin_data.plugin_name == "scalars" and "/" not in value.tag:
-                        curves.setdefault(value.tag, {})[event.step] = float(tf.make_ndarray(value.tensor))
-        except tf.errors.DataLossError:
-            continue
-    return curves
 
 
 def _test_images(workdir: Workdir, source: Source, task: OneClassTask, threshold: float) -> pd.DataFrame:

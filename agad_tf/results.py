@@ -117,6 +117,8 @@ def print_table(results: dict[str, Any]) -> None:
         f"images {100 * detector['false_positive_rate']:.1f} % of the normal and "
         f"{100 * detector['true_positive_rate']:.1f} % of the abnormal ones."
     )
+    for warning in results.get("warnings", []):
+        print(f"Warning: {warning}")
 
 
 def _table_rows(protocols: dict[str, dict[str, float]]) -> Iterator[tuple[str, list[str]]]:

@@ -57,6 +57,29 @@ def event_file(directory: Path, name: str, step: int) -> Iterator[None]:
     written.rename(directory / f"events.out.tfevents.{step:010d}{suffix}")
 
 
+def read_curves(directory: Path) -> dict[str, dict[int, float]]:
+    """Reads the scalars of every epoch from TensorBoard's event files.
+
+    Args:
+        directory: of the event files; it may be missing, and they may be cut short.
+
+    Returns:
+        By name of the scalar and by epoch, from 1.
+    """
+    curves: dict[str, dict[int, float]] = {}
+    for path in sorted(directory.glob("*.epoch-*")):
+        try:
+            for record in tf.data.TFRecordDataset(str(path)):
+                event = tf.compat.v1.Event.FromString(record.numpy())
+                for value in event.summary.value:
+                    # Learning rates of each optimizer have a slash in their names, and are no outcome.
+                    if value.metadata.plugin_data.plugin_name == "scalars" and "/" not in value.tag:
+                        curves.setdefault(value.tag, {})[event.step] = float(tf.make_ndarray(value.tensor))
+        except tf.errors.DataLossError:
+            continue
+    return curves
+
+
 class Summaries(keras.callbacks.Callback):
     """Writes TensorBoard's scalars, images and histograms.
 

@@ -11,21 +11,15 @@ from filelock import FileLock, Timeout
 
 from agad_tf.ancestors import PUBLISHED_WEIGHTS, GANomaly, SkipGANomaly
 from agad_tf.baselines import baseline_scores
-from agad_tf.callbacks import (
-    Checkpoints,
-    CosineLearningRate,
-    EpochScores,
-    Interruption,
-    Progress,
-)
+from agad_tf.checkpoints import Checkpoints
 from agad_tf.config import BASELINES, ExperimentConfig, RunError
-from agad_tf.data.pipeline import BatchPlan, plan_batches, training_batches
+from agad_tf.data.pipeline import plan_batches
 from agad_tf.data.protocols import OneClassTask, one_class_task
 from agad_tf.data.sources import Source, load_source
 from agad_tf.distribution import build_strategy, describe, folder_to_write, is_chief, require_same_epoch
-from agad_tf.evaluation.protocols import Scorer
 from agad_tf.evaluation.thresholds import Decision
 from agad_tf.export import export_saved_model
+from agad_tf.fitting import fit
 from agad_tf.flagfile import read_config, require_same_settings, to_flagfile
 from agad_tf.losses import LossWeights
 from agad_tf.measurement import decision_of, measure_baseline, measure_model
@@ -34,8 +28,7 @@ from agad_tf.networks import build_code_comparing_generator, build_discriminator
 from agad_tf.portable import export_portable, require_packages
 from agad_tf.report import write_report
 from agad_tf.results import print_table, read_results, write_results, write_whole
-from agad_tf.summaries import Summaries
-from agad_tf.workdir import Workdir
+from agad_tf.workdir import Workdir, settle_folder
 
 METHODS = {"agad": AGAD, "ganomaly": GANomaly, "skip_ganomaly": SkipGANomaly}
 
@@ -50,6 +43,7 @@ def train(config: ExperimentConfig) -> None:
     if workdir.config.exists():
         require_same_settings(read_config(workdir.root), config)
     if workdir.results.exists():
+        settle_folder(workdir.saved_model)
         print_table(read_results(workdir.results))
         print(f"{workdir.root} holds the finished run; --mode=evaluate measures it again.")
         return
@@ -72,17 +66,17 @@ def train(config: ExperimentConfig) -> None:
             model = build_model(config, source.channels, plan.steps_per_epoch)
         print(f"The run is in {workdir.root}\n{describe(model)}.")
         checkpoints = Checkpoints(model, own.checkpoints)
-        first_epoch = checkpoints.restore(workdir.checkpoints)
-        require_same_epoch(strategy, first_epoch)
-        if first_epoch:
-            print(f"Continuing after epoch {first_epoch} of {config.epochs}.")
-        if first_epoch < config.epochs:
-            _fit(config, own, task, plan, model, checkpoints, first_epoch)
-    if not is_chief(config):
-        return
-    # On one device, whatever it was trained on: what is measured and exported is what the checkpoint holds.
-    model, seconds = _restore(config, workdir, source.channels)
-    _measure_and_export(config, workdir, source, task, model, seconds)
+        epoch, step = checkpoints.restore(workdir.checkpoints)
+        require_same_epoch(strategy, epoch)
+        if epoch or step:
+            within = f", step {step} of {plan.steps_per_epoch} of the next" if step else ""
+            print(f"Continuing after epoch {epoch} of {config.epochs}{within}.")
+        if epoch < config.epochs:
+            fit(config, own, task, plan, model, checkpoints)
+        if not is_chief(config):
+            return
+        # On one device, whatever it was trained on: what is measured and exported is what the checkpoint holds.
+        _measure_and_export(config, workdir, source, task, *_restore(config, workdir, source.channels))
     print(
         f"The detector is in {workdir.saved_model}; read {workdir.report}, or look at the run with: "
         f"tensorboard --logdir {workdir.tensorboard}"
@@ -94,51 +88,12 @@ def _used_by_this_process_alone(workdir: Workdir) -> Iterator[Workdir]:
     workdir.checkpoints.mkdir(parents=True, exist_ok=True)
     try:
         # The system takes the lock back from a process that is killed.
-        with FileLock(workdir.checkpoints / "lock", timeout=0):
+        with FileLock(workdir.lock, timeout=0):
             yield workdir
     except Timeout as error:
-        raise RunError(f"Another process is training {workdir.root}; wait for it or give another --workdir.") from error
-
-
-def _fit(
-    config: ExperimentConfig,
-    workdir: Workdir,
-    task: OneClassTask,
-    plan: BatchPlan,
-    model: AGAD,
-    checkpoints: Checkpoints,
-    first_epoch: int,
-) -> None:
-    epoch_scores = EpochScores(task, Scorer(model, config.batch_size), workdir.family_scores)
-    batches = model.distribute_strategy.distribute_datasets_from_function(
-        lambda context: training_batches(
-            task.train,
-            config.image_size,
-            plan,
-            config.epochs,
-            config.seed,
-            first_epoch,
-            context,
-            config.cache_gib * 2**30,
-        )
-    )
-    with Progress(plan.steps_per_epoch, config.epochs, first_epoch) as progress, Interruption() as interruption:
-        model.fit(
-            batches,
-            steps_per_epoch=plan.steps_per_epoch,
-            initial_epoch=first_epoch,
-            epochs=config.epochs,
-            shuffle=False,
-            verbose=0,
-            callbacks=[
-                *_learning_rate_schedule(config),
-                epoch_scores,
-                Summaries(workdir.tensorboard, task, epoch_scores),
-                progress,
-                checkpoints,
-                interruption,
-            ],
-        )
+        raise RunError(
+            f"Another process is at work in {workdir.root}; wait for it or give another --workdir."
+        ) from error
 
 
 def evaluate(config: ExperimentConfig) -> None:
@@ -148,13 +103,21 @@ def evaluate(config: ExperimentConfig) -> None:
         _run_baseline(config, workdir)
         return
     source, task = load_task(config)
-    _measure_and_export(config, workdir, source, task, *_restore(config, workdir, source.channels))
+    restored = _restore(config, workdir, source.channels)
+    with _used_by_this_process_alone(workdir):
+        _measure_and_export(config, workdir, source, task, *restored)
 
 
 def _measure_and_export(
-    config: ExperimentConfig, workdir: Workdir, source: Source, task: OneClassTask, model: AGAD, seconds: float
+    config: ExperimentConfig,
+    workdir: Workdir,
+    source: Source,
+    task: OneClassTask,
+    model: AGAD,
+    checkpoints: Checkpoints,
 ) -> None:
-    results = measure_model(config, workdir, source, task, model, seconds)
+    seconds, scale = float(checkpoints.seconds), float(checkpoints.learning_rate_scale)
+    results = measure_model(config, workdir, source, task, model, seconds, scale)
     decision = decision_of(results)
     export_saved_model(model, decision, workdir.saved_model)
     if config.export_format != "saved_model":
@@ -166,13 +129,13 @@ def _measure_and_export(
 
 def _run_baseline(config: ExperimentConfig, workdir: Workdir) -> None:
     source, task = load_task(config)
-    workdir.root.mkdir(parents=True, exist_ok=True)
-    write_whole(workdir.config, lambda file: file.write(to_flagfile(config)))
-    began = time.monotonic()
-    scores = baseline_scores(config.method, source, task, config.image_size, config.seed)
-    results = measure_baseline(config, workdir, source, task, scores, time.monotonic() - began)
-    write_report(config, workdir, source, task, results)
-    write_results(workdir.results, results)
+    with _used_by_this_process_alone(workdir):
+        write_whole(workdir.config, lambda file: file.write(to_flagfile(config)))
+        began = time.monotonic()
+        scores = baseline_scores(config.method, source, task, config.image_size, config.seed)
+        results = measure_baseline(config, workdir, source, task, scores, time.monotonic() - began)
+        write_report(config, workdir, source, task, results)
+        write_results(workdir.results, results)
     print_table(results)
     print(f"The figures are in {workdir.results}; read {workdir.report}.")
 
@@ -182,11 +145,12 @@ def export(config: ExperimentConfig) -> None:
     require_packages(config.export_format)
     workdir = Workdir(config.folder)
     decision, model = decision_of(read_results(workdir.results)), restore(config)
-    if config.export_format == "saved_model":
-        export_saved_model(model, decision, workdir.saved_model)
-        print(f"The detector is in {workdir.saved_model}.")
-    else:
-        _export_portable(config, workdir, model, decision)
+    with _used_by_this_process_alone(workdir):
+        if config.export_format == "saved_model":
+            export_saved_model(model, decision, workdir.saved_model)
+            print(f"The detector is in {workdir.saved_model}.")
+        else:
+            _export_portable(config, workdir, model, decision)
 
 
 def _export_portable(config: ExperimentConfig, workdir: Workdir, model: AGAD, decision: Decision) -> None:
@@ -245,12 +209,6 @@ def _optimizer(config: ExperimentConfig) -> keras.optimizers.Optimizer:
     return keras.optimizers.LossScaleOptimizer(adam) if config.mixed_precision == "float16" else adam
 
 
-def _learning_rate_schedule(config: ExperimentConfig) -> list[keras.callbacks.Callback]:
-    if config.learning_rate_schedule == "constant":
-        return []
-    return [CosineLearningRate(config.learning_rate, config.epochs)]
-
-
 def load_task(config: ExperimentConfig) -> tuple[Source, OneClassTask]:
     """Reads the data set of an experiment and divides it."""
     source = load_source(config.dataset, config.data_dir, config.image_size)
@@ -271,10 +229,10 @@ def restore(config: ExperimentConfig) -> AGAD:
     return _restore(config, workdir, read_results(workdir.results, oldest=1)["channels"])[0]
 
 
-def _restore(config: ExperimentConfig, workdir: Workdir, channels: int) -> tuple[AGAD, float]:
-    """The model after its last epoch, and the seconds spent in epochs."""
+def _restore(config: ExperimentConfig, workdir: Workdir, channels: int) -> tuple[AGAD, Checkpoints]:
+    """The model after its last epoch, and what else the checkpoint says of the run."""
     model = build_model(config, channels)
     checkpoints = Checkpoints(model, workdir.checkpoints)
-    if checkpoints.restore(workdir.checkpoints) < config.epochs:
+    if checkpoints.restore(workdir.checkpoints).epoch < config.epochs:
         raise RunError(f"The run in {workdir.root} is not finished; continue it with --mode=train.")
-    return model, float(checkpoints.seconds)
+    return model, checkpoints

@@ -1,6 +1,7 @@
 """Where the files of a run are."""
 
 import dataclasses
+import shutil
 from pathlib import Path
 
 
@@ -41,6 +42,11 @@ class Workdir:
         return self.root / "checkpoints"
 
     @property
+    def lock(self) -> Path:
+        """Held by the one process that may write here."""
+        return self.checkpoints / "lock"
+
+    @property
     def family_scores(self) -> Path:
         """The test scores of the epoch that the family protocol reports."""
         return self.checkpoints / "family_best_epoch.npz"
@@ -53,3 +59,23 @@ class Workdir:
     def portable(self, export_format: str) -> Path:
         """The detector in a format that needs no TensorFlow, "onnx" or "litert"."""
         return self.root / ("model.onnx" if export_format == "onnx" else "model.tflite")
+
+
+def replace_folder(folder: Path, by: Path) -> None:
+    """Puts a folder in the place of another; at every moment one of the two is there, whole."""
+    earlier = _earlier(folder)
+    shutil.rmtree(earlier, ignore_errors=True)
+    if folder.exists():
+        folder.rename(earlier)
+    by.rename(folder)
+    shutil.rmtree(earlier, ignore_errors=True)
+
+
+def settle_folder(folder: Path) -> None:
+    """Puts back what a replacement that was cut short had taken away."""
+    if _earlier(folder).exists() and not folder.exists():
+        _earlier(folder).rename(folder)
+
+
+def _earlier(folder: Path) -> Path:
+    return folder.with_name(f"earlier-{folder.name}")

@@ -2,8 +2,10 @@
 
 import dataclasses
 import json
+import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from filelock import FileLock
@@ -31,6 +33,8 @@ results = {"schema_version": 1, "dataset": "digits", "method": "agad", "generato
            "protocols": {"per_image": figures}}
 (folder / "results.json").write_text(json.dumps(results))
 """
+
+LONG = "import os, time; print(os.getpid(), flush=True); time.sleep(60)"
 
 
 @pytest.fixture(autouse=True)
@@ -94,3 +98,26 @@ def test_the_budget_interrupts_what_is_under_way_and_begins_nothing_more(sweep, 
     assert diary(tmp_path) == ["1", "4"]
     assert "1 of 3 runs are finished" in capsys.readouterr().out
     assert json.loads((sweep(1).experiments[0].folder / "results.json").read_text())["normal_class"] == 1
+
+
+def test_an_experiment_ends_with_its_benchmark_however_that_ends(tmp_path):
+    script = tmp_path / "sweep.py"
+    script.write_text(
+        "import sys\nfrom agad_tf import benchmark\nfrom agad_tf.config import ExperimentConfig\n"
+        f"benchmark.COMMAND = (sys.executable, '-c', {LONG!r})\n"
+        f"benchmark._run(ExperimentConfig(workdir={str(tmp_path / 'run')!r}), float('inf'))\n"
+    )
+    process = subprocess.Popen([sys.executable, script])
+    log = tmp_path / "run.log"
+    wait_until(lambda: log.exists() and log.read_text())
+    experiment = int(log.read_text())
+    process.kill()
+    process.wait()
+    wait_until(lambda: not Path(f"/proc/{experiment}").exists())
+
+
+def wait_until(holds, seconds=20):
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from agad_tf.callbacks import (
-    Checkpoints,
-    CosineLearningRate,
+    DivergedError,
+    Divergence,
     EpochScores,
+    LearningRate,
     Progress,
     read_family_scores,
 )
@@ -57,51 +58,61 @@ def test_cosine_lowers_the_learning_rate_of_both_optimizers(build_model, batch):
     model = build_model()
     seen = []
 
-    class Spy(CosineLearningRate):
+    class Spy(LearningRate):
         def on_epoch_begin(self, epoch, logs=None):
             super().on_epoch_begin(epoch, logs)
             seen.append([float(o.learning_rate) for o in (model.generator_optimizer, model.discriminator_optimizer)])
 
-    model.fit(*batch, epochs=4, verbose=0, callbacks=[Spy(0.01, 4)])
+    model.fit(*batch, epochs=4, verbose=0, callbacks=[Spy(0.01, "cosine", 4)])
     expected = [0.005 * (1 + math.cos(math.pi * epoch / 4)) for epoch in range(4)]
     np.testing.assert_allclose(seen, np.stack([expected, expected], axis=1), rtol=1e-6)
-
-
-def test_checkpoint_restores_weights_optimizers_and_epoch(build_model, batch, tmp_path):
-    model = build_model()
-    model.fit(*batch, epochs=3, verbose=0, callbacks=[Checkpoints(model, tmp_path)])
-    again = build_model(seed=5)
-    checkpoints = Checkpoints(again, tmp_path)
-    assert checkpoints.restore(tmp_path) == 3
-    assert float(checkpoints.seconds) > 0
-    for first, second in zip(
-        [*model.weights, *model.generator_optimizer.variables, *model.discriminator_optimizer.variables],
-        [*again.weights, *again.generator_optimizer.variables, *again.discriminator_optimizer.variables],
-        strict=True,
-    ):
-        np.testing.assert_array_equal(first.numpy(), second.numpy())
-
-
-def test_without_a_checkpoint_there_is_nothing_to_restore(build_model, tmp_path):
-    assert Checkpoints(build_model(), tmp_path).restore(tmp_path) == 0
-
-
-def test_a_damaged_checkpoint_gives_way_to_the_one_before(build_model, batch, tmp_path, capsys):
-    model = build_model()
-    model.fit(*batch, epochs=2, verbose=0, callbacks=[Checkpoints(model, tmp_path)])
-    newest, before = (next(tmp_path.glob(f"epoch-{epoch}.data*")) for epoch in (2, 1))
-    newest.write_bytes(newest.read_bytes()[:100])
-    assert Checkpoints(build_model(), tmp_path).restore(tmp_path) == 1
-    assert "epoch-2 is damaged" in capsys.readouterr().err
-    before.write_bytes(before.read_bytes()[:100])
-    with pytest.raises(RunError, match=r"No checkpoint .* is whole"):
-        Checkpoints(build_model(), tmp_path).restore(tmp_path)
 
 
 def test_progress_counts_steps_that_are_taken_at_a_time(build_model):
     model = build_model(compiled=False)
     model.compile(steps_per_execution=2, jit_compile=False)
-    progress = Progress(steps_per_epoch=4, epochs=2, first_epoch=0)
+    progress = Progress(steps_per_epoch=4, epochs=2)
     images = np.zeros((8, 16, 16, 1), np.float32)
     model.fit(images, batch_size=2, epochs=2, verbose=0, callbacks=[progress])
     assert progress.bar.n == 8
+
+
+def poisoned_batches(poisoned_steps, steps):
+    images = np.random.default_rng(0).uniform(-1, 1, (8 * steps, 16, 16, 1)).astype(np.float32)
+    for step in poisoned_steps:
+        images[8 * step] = np.nan
+    return images
+
+
+def test_ten_steps_in_a_row_that_are_not_finite_end_training(build_model):
+    model = build_model()
+    with pytest.raises(DivergedError, match="10 steps in a row"):
+        model.fit(
+            poisoned_batches(range(10, 20), 20), batch_size=8, shuffle=False, verbose=0, callbacks=[Divergence(20)]
+        )
+
+
+def test_a_single_good_step_keeps_training_going(build_model):
+    model = build_model()
+    poisoned = set(range(20)) - {4, 15}
+    history = model.fit(
+        poisoned_batches(poisoned, 20), batch_size=8, shuffle=False, verbose=0, callbacks=[Divergence(20)]
+    ).history
+    assert history["skipped_steps"] == [18]
+
+
+def test_an_epoch_of_few_steps_is_enough_to_see_divergence(build_model):
+    with pytest.raises(DivergedError, match="3 steps in a row"):
+        build_model().fit(
+            poisoned_batches(range(3), 3), batch_size=8, shuffle=False, verbose=0, callbacks=[Divergence(3)]
+        )
+
+
+def test_scores_that_are_not_finite_end_training(build_model, task, tmp_path):
+    model = build_model()
+    scores = EpochScores(task, Scorer(model, 4), tmp_path / "family.npz")
+    for variable in model.generator.trainable_variables:
+        variable.assign(np.full(variable.shape, np.nan))
+    with pytest.raises(DivergedError, match="scores after epoch 3"):
+        scores.on_epoch_end(2, {})
+    assert not (tmp_path / "family.npz").exists()

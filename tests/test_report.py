@@ -14,9 +14,9 @@ from agad_tf.config import ExperimentConfig
 from agad_tf.data.sources import Source
 from agad_tf.evaluation import metrics
 from agad_tf.measurement import measure_baseline
-from agad_tf.report import read_curves, write_report
+from agad_tf.report import write_report
 from agad_tf.report_plots import tukey_boxes
-from agad_tf.summaries import event_file
+from agad_tf.summaries import event_file, read_curves
 from agad_tf.workdir import Workdir
 
 FIGURES = ("auroc", "auroc_low", "auroc_high", "average_precision", "fpr_at_95_tpr", "f1", "threshold")

@@ -9,7 +9,7 @@ import tensorflow as tf
 from filelock import FileLock
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from agad_tf import training
+from agad_tf import callbacks, training
 from agad_tf.config import ExperimentConfig, RunError, UsageError
 from agad_tf.flagfile import read_config, to_flagfile
 
@@ -36,14 +36,14 @@ class Killed(BaseException):
 
 def kill_in_epoch(monkeypatch, epoch):
     """Ends training when all of an epoch is done but its checkpoint."""
-    on_epoch_end = training.Progress.on_epoch_end
+    on_epoch_end = callbacks.Progress.on_epoch_end
 
     def end(self, number, logs):
         on_epoch_end(self, number, logs)
         if number == epoch:
             raise Killed
 
-    monkeypatch.setattr(training.Progress, "on_epoch_end", end)
+    monkeypatch.setattr(callbacks.Progress, "on_epoch_end", end)
 
 
 def files_of(config):
@@ -189,7 +189,7 @@ def test_losses_that_diverge_end_the_run_in_one_sentence(config):
 def test_a_run_is_trained_by_one_process_at_a_time(config):
     checkpoints = training.Workdir(config.folder).checkpoints
     checkpoints.mkdir(parents=True)
-    with FileLock(checkpoints / "lock"), pytest.raises(RunError, match="Another process is training"):
+    with FileLock(checkpoints / "lock"), pytest.raises(RunError, match="Another process is at work"):
         training.train(config)
 
 

@@ -71,6 +71,7 @@ def training_batches(
     first_epoch: int = 0,
     context: tf.distribute.InputContext | None = None,
     cache_bytes: float = math.inf,
+    first_step: int = 0,
 ) -> tf.data.Dataset:
     """All batches of a training run, or of what is left of it, or a worker's part of them.
 
@@ -87,6 +88,7 @@ def training_batches(
         context: which worker's part; by default all is one's own.
         cache_bytes: how much memory the images may take as the networks take them. Where they need more they are
             made ready anew for every batch, which changes nothing but time.
+        first_step: how many steps of the first epoch to leave out.
 
     Returns:
         Dataset of images, float32 (batch, image_size, image_size, channels) in [-1, 1], and labels, float32
@@ -119,6 +121,7 @@ def training_batches(
     return (
         tf.data.Dataset.range(first_epoch, epochs)
         .flat_map(one_epoch)
+        .skip(first_step * own_replicas)
         .map(batch, num_parallel_calls=tf.data.AUTOTUNE)
         .prefetch(tf.data.AUTOTUNE)
     )

@@ -7,6 +7,8 @@ mixed batches, in which no label can leak: what `family` has beyond it is the le
 published tables alone.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
@@ -27,12 +29,16 @@ class Scorer:
         model: the detector.
         batch_size: images at a time; under the other two also how many images share their statistics.
         progress: whether to show a progress bar on what takes long.
+        before_batch: called before each batch; what it raises ends scoring.
     """
 
-    def __init__(self, model: AGAD, batch_size: int, progress: bool = False):
+    def __init__(
+        self, model: AGAD, batch_size: int, progress: bool = False, before_batch: Callable[[], None] = lambda: None
+    ):
         self.image_size = model.generator.input_shape[1]
         self.batch_size = batch_size
         self.progress = progress
+        self.before_batch = before_batch
         self._per_image = tf.function(model.anomaly_score, reduce_retracing=True)
         self._by_batch_statistics = tf.function(
             lambda images: model.reconstruct_and_score(images, batch_statistics=True)[1], reduce_retracing=True
@@ -81,4 +87,8 @@ class Scorer:
     def _run(self, function: tf.types.experimental.PolymorphicFunction, images: Images, name: str) -> np.ndarray:
         batches = scoring_batches(images, self.image_size, self.batch_size)
         bar = tqdm(batches, name, unit="batch", disable=not self.progress, delay=1, leave=False)
-        return np.concatenate([function(batch).numpy() for batch in bar])
+        scores = []
+        for batch in bar:
+            self.before_batch()
+            scores.append(function(batch).numpy())
+        return np.concatenate(scores)
