@@ -99,7 +99,12 @@ def _run(experiment: ExperimentConfig, deadline: float) -> bool:
         raise BudgetUsedUpError
     command = [*COMMAND, *to_flagfile(experiment).splitlines()]
     with _log(experiment).open("a", encoding="utf-8") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, preexec_fn=_END_WITH_PARENT)
+        process = subprocess.Popen(
+            command,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            preexec_fn=_END_WITH_PARENT,  # noqa: PLW1509 - a single system call
+        )
         try:
             while process.poll() is None:
                 if time.monotonic() > deadline:

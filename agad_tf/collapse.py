@@ -109,8 +109,8 @@ def collapse_signs(figures: Mapping[str, float]) -> list[str]:
     signs = []
     if (spread := figures.get("validation_reconstruction_spread", 1.0)) < CONSTANT:
         signs.append(
-            f"the generator draws nearly the same picture whatever it is shown (they differ {100 * spread:.1f} % as much "
-            "as the images); train for more --epochs or with another --learning_rate."
+            f"the generator draws nearly the same picture whatever it is shown (they differ {100 * spread:.1f} % as "
+            "much as the images); train for more --epochs or with another --learning_rate."
         )
     accuracy = figures.get("validation_discriminator_accuracy", math.nan)
     if accuracy > 1 - DECIDED:

@@ -63,17 +63,18 @@ class Workdir:
 
 def replace_folder(folder: Path, by: Path) -> None:
     """Puts a folder in the place of another; at every moment one of the two is there, whole."""
-    earlier = _earlier(folder)
-    shutil.rmtree(earlier, ignore_errors=True)
+    settle_folder(folder)
     if folder.exists():
-        folder.rename(earlier)
+        folder.rename(_earlier(folder))
     by.rename(folder)
-    shutil.rmtree(earlier, ignore_errors=True)
+    shutil.rmtree(_earlier(folder), ignore_errors=True)
 
 
 def settle_folder(folder: Path) -> None:
-    """Puts back what a replacement that was cut short had taken away."""
-    if _earlier(folder).exists() and not folder.exists():
+    """Puts back what a replacement that was cut short had taken away, or removes what it had left."""
+    if folder.exists():
+        shutil.rmtree(_earlier(folder), ignore_errors=True)
+    elif _earlier(folder).exists():
         _earlier(folder).rename(folder)
 
 
