@@ -46,7 +46,7 @@ SIZE_MULTIPLE = 16
 # Options that do not define an experiment: what to do with it, and what it runs on.
 WHERE_AND_HOW = (
     *("mode", "workdir", "data_dir", "threshold", "export_format"),
-    *("cache_gib", "strategy", "devices", "steps_per_execution"),
+    *("max_megapixels", "cache_gib", "strategy", "devices", "steps_per_execution"),
 )
 
 
@@ -179,6 +179,12 @@ class ExperimentConfig:
         "What --mode=export writes: saved_model; onnx, model.onnx; or litert, model.tflite. Training writes that and "
         "a SavedModel.",
         choices=("saved_model", "onnx", "litert"),
+    )
+    max_megapixels: float = option(
+        179.0,
+        "Pictures of more pixels, in millions, are left out unread: a file of some kilobytes can hold one that fills "
+        "all memory.",
+        interval=POSITIVE,
     )
     cache_gib: float = option(
         4.0,

@@ -22,6 +22,7 @@ from tqdm import tqdm
 
 from agad_tf.config import ExperimentConfig, RunError, UsageError
 from agad_tf.data.pictures import FILES_PER_CALL, decode_files, pictures_below, read_picture
+from agad_tf.data.readers import limit_pixels
 from agad_tf.evaluation.localization import at_size, smoothed_error_maps
 from agad_tf.evaluation.thresholds import Decision
 from agad_tf.measurement import decision_of
@@ -52,6 +53,7 @@ def predict(config: ExperimentConfig, pattern: str, output: str = "", save_maps:
         UsageError: no pictures, or an output folder that holds scores of another detector.
         RunError: the run is not finished or damaged.
     """
+    limit_pixels(config.max_megapixels)
     workdir = Workdir(config.folder)
     results = read_results(workdir.results)
     paths = find_pictures(pattern)

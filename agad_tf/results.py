@@ -90,7 +90,8 @@ def write_scores(path: Path, test: Split, scores: np.ndarray, names: Sequence[st
 def write_whole(path: Path, write: Callable[[TextIO], Any]) -> None:
     """Writes a text file beside its place and then puts it there, so that no half-written one is ever seen."""
     beside = path.with_name(path.name + ".partial")
-    with beside.open("w", encoding="utf-8", newline="") as file:
+    # Names of files need not be UTF-8.
+    with beside.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
         write(file)
         file.flush()
         os.fsync(file.fileno())

@@ -13,8 +13,11 @@ from agad_tf.ancestors import PUBLISHED_WEIGHTS, GANomaly, SkipGANomaly
 from agad_tf.baselines import baseline_scores
 from agad_tf.checkpoints import Checkpoints
 from agad_tf.config import BASELINES, ExperimentConfig, RunError
+from agad_tf.data.inspection import leave_out_unreadable, write_left_out
+from agad_tf.data.pictures import Pictures
 from agad_tf.data.pipeline import plan_batches
 from agad_tf.data.protocols import OneClassTask, one_class_task
+from agad_tf.data.readers import limit_pixels
 from agad_tf.data.sources import Source, load_source
 from agad_tf.distribution import build_strategy, describe, folder_to_write, is_chief, require_same_epoch
 from agad_tf.evaluation.thresholds import Decision
@@ -62,6 +65,7 @@ def train(config: ExperimentConfig) -> None:
     with folder_to_write(config) as folder, _used_by_this_process_alone(Workdir(folder)) as own:
         # Written only now: flags that turned out not to fit the data must not stand in the way of better ones.
         write_whole(own.config, lambda file: file.write(to_flagfile(config)))
+        _keep_left_out(own, source)
         with strategy.scope():
             model = build_model(config, source.channels, plan.steps_per_epoch)
         print(f"The run is in {workdir.root}\n{describe(model)}.")
@@ -131,6 +135,7 @@ def _run_baseline(config: ExperimentConfig, workdir: Workdir) -> None:
     source, task = load_task(config)
     with _used_by_this_process_alone(workdir):
         write_whole(workdir.config, lambda file: file.write(to_flagfile(config)))
+        _keep_left_out(workdir, source)
         began = time.monotonic()
         scores = baseline_scores(config.method, source, task, config.image_size, config.seed)
         results = measure_baseline(config, workdir, source, task, scores, time.monotonic() - began)
@@ -211,7 +216,9 @@ def _optimizer(config: ExperimentConfig) -> keras.optimizers.Optimizer:
 
 def load_task(config: ExperimentConfig) -> tuple[Source, OneClassTask]:
     """Reads the data set of an experiment and divides it."""
+    limit_pixels(config.max_megapixels)
     source = load_source(config.dataset, config.data_dir, config.image_size)
+    source = leave_out_unreadable(source, Workdir(config.folder).left_out)
     task = one_class_task(
         source,
         source.class_number(config.normal_class),
@@ -221,6 +228,12 @@ def load_task(config: ExperimentConfig) -> tuple[Source, OneClassTask]:
         config.seed,
     )
     return source, task
+
+
+def _keep_left_out(workdir: Workdir, source: Source) -> None:
+    """So that the run goes on with the same pictures, whatever becomes of the others."""
+    if isinstance(source.x_train, Pictures):
+        write_whole(workdir.left_out, lambda file: write_left_out(file, source.left_out))
 
 
 def restore(config: ExperimentConfig) -> AGAD:

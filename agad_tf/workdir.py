@@ -27,6 +27,11 @@ class Workdir:
         return self.root / "scores.csv"
 
     @property
+    def left_out(self) -> Path:
+        """Picture files that could not be read."""
+        return self.root / "left_out.csv"
+
+    @property
     def report(self) -> Path:
         """The page about the run."""
         return self.root / "report.html"

@@ -13,7 +13,7 @@ from PIL import Image
 
 from agad_tf.config import RunError
 from agad_tf.data.network_input import to_network_input
-from agad_tf.data.readers import PICTURE_SUFFIXES, decode_picture, is_grey
+from agad_tf.data.readers import PICTURE_SUFFIXES, decode_picture, is_grey, require_file_size
 
 # How many files are decoded by one call, and how many pixel values of equal shape are resized together.
 FILES_PER_CALL = 64
@@ -138,11 +138,21 @@ def read_picture(path: str, channels: int) -> np.ndarray:
     Raises:
         RunError: it cannot be read as a picture.
     """
+    return decode_picture(path, read_file(path), channels)
+
+
+def read_file(path: str) -> bytes:
+    """Reads a picture file, undecoded.
+
+    Raises:
+        RunError: it cannot be read, or is too large to be a picture.
+    """
     try:
-        data = Path(path).read_bytes()
+        file = Path(path)
+        require_file_size(path, file.stat().st_size)
+        return file.read_bytes()
     except OSError as error:
         raise RunError(f"{path} cannot be read ({error.strerror}); mend or remove it.") from error
-    return decode_picture(path, data, channels)
 
 
 def pictures_below(folder: Path) -> list[Path]:
@@ -159,7 +169,7 @@ def channels_of(paths: list[str]) -> int:
             with Image.open(path) as picture:
                 if not is_grey(picture):
                     return 3
-        except (OSError, ValueError, SyntaxError, RuntimeError, Image.DecompressionBombError):
+        except Exception:  # As in decode_picture, which will say what is wrong.
             continue
     return 1
 

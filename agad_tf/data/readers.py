@@ -3,9 +3,10 @@
 import gzip
 import io
 import math
+import os
 import struct
 import tarfile
-import zipfile
+import warnings
 import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
@@ -17,6 +18,8 @@ from tqdm import tqdm
 from agad_tf.config import RunError
 
 PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"})
+MAX_FILE_BYTES = 2**30
+_PIECE = 2**24
 _IDX_UNSIGNED_BYTES = 0x08
 
 Arrays = dict[str, np.ndarray]
@@ -35,17 +38,35 @@ def read_idx(path: Path) -> np.ndarray:
         RunError: the file cannot be read, is no such file, or its length is not what its header says.
     """
     try:
-        data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            magic = file.read(4)
+            if len(magic) < 4 or magic[:3] != bytes([0, 0, _IDX_UNSIGNED_BYTES]):
+                raise RunError(f"{path} is not an IDX file of unsigned bytes; get the file again.")
+            sizes = file.read(4 * magic[3])
+            if len(sizes) < 4 * magic[3]:
+                raise RunError(f"{path} is not an IDX file of unsigned bytes; get the file again.")
+            shape = struct.unpack(f">{magic[3]}I", sizes)
+            # Not a byte more than announced: what a small file unpacks to may be without end.
+            data = _read_up_to(file, math.prod(shape) + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise RunError(f"{path} cannot be read ({error}); get the file again.") from error
-    if len(data) < 4 or data[:3] != bytes([0, 0, _IDX_UNSIGNED_BYTES]) or len(data) < 4 + 4 * data[3]:
-        raise RunError(f"{path} is not an IDX file of unsigned bytes; get the file again.")
-    offset = 4 + 4 * data[3]
-    shape = struct.unpack(f">{data[3]}I", data[4:offset])
     expected = math.prod(shape)
-    if len(data) - offset != expected:
-        raise RunError(f"{path} holds {len(data) - offset} bytes where its header says {expected}; get the file again.")
-    return np.frombuffer(data, np.uint8, offset=offset).reshape(shape)
+    if len(data) != expected:
+        found = str(len(data)) if len(data) < expected else f"more than {expected}"
+        raise RunError(f"{path} holds {found} bytes where its header says {expected}; get the file again.")
+    try:
+        return np.frombuffer(data, np.uint8).reshape(shape)
+    except ValueError as error:
+        raise RunError(f"{path} has the impossible shape {shape}; get the file again.") from error
+
+
+def _read_up_to(file: io.BufferedIOBase, size: int) -> bytes:
+    """Reads in pieces, as `read` would at once take the memory for all that is asked for."""
+    pieces = []
+    while size > 0 and (piece := file.read(min(size, _PIECE))):
+        pieces.append(piece)
+        size -= len(piece)
+    return b"".join(pieces)
 
 
 def read_idx_folder(folder: Path) -> Arrays | None:
@@ -69,19 +90,23 @@ def read_npz(path: Path) -> Arrays:
     """
     try:
         with np.load(path, allow_pickle=False) as archive:
-            return dict(archive)
-    except (
-        OSError,
-        ValueError,
-        EOFError,
-        zipfile.BadZipFile,
-        zlib.error,
-        AttributeError,
-        TypeError,
-    ) as error:
+            size = sum(member.file_size for member in archive.zip.infolist())
+            if size > (memory := os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")):
+                raise RunError(
+                    f"{path} unpacks to {size / 2**30:.0f} GiB, and this machine has {memory / 2**30:.0f} GiB of memory; "
+                    "give pictures in a folder instead."
+                )
+            arrays = dict(archive)
+    except RunError:
+        raise
+    # Of a damaged file zipfile and NumPy raise whatever they stumble over, NotImplementedError and MemoryError too.
+    except Exception as error:
         raise RunError(
             f"{path} cannot be read as an .npz of plain arrays ({type(error).__name__}); get the file again."
         ) from error
+    if others := [name for name, array in arrays.items() if not isinstance(array, np.ndarray)]:
+        raise RunError(f"{path} holds {others[0]}, which is no array; get the file again.")
+    return arrays
 
 
 def read_pictures(path: Path) -> tuple[Arrays, list[str]] | None:
@@ -140,10 +165,44 @@ def decode_picture(name: str, data: bytes, channels: int | None = None) -> np.nd
             pixels = np.asarray(_of_8_bits(upright).convert("L" if grey else "RGB"))
     except UnidentifiedImageError as error:
         raise RunError(f"{name} cannot be read as a picture (its format is not known); mend or remove it.") from error
-    # RuntimeError is how Pillow's AVIF decoder complains.
-    except (OSError, ValueError, SyntaxError, RuntimeError, Image.DecompressionBombError) as error:
-        raise RunError(f"{name} cannot be read as a picture ({error}); mend or remove it.") from error
+    except Image.DecompressionBombError as error:
+        raise RunError(
+            f"{name} has more pixels than --max_megapixels={max_megapixels():g} allows; raise that, or remove it."
+        ) from error
+    # Pillow's decoders raise whatever they stumble over in a damaged file: OSError, SyntaxError, IndexError,
+    # struct.error and others.
+    except Exception as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise RunError(f"{name} cannot be read as a picture ({reason}); mend or remove it.") from error
     return pixels[..., np.newaxis] if grey else pixels
+
+
+def limit_pixels(megapixels: float) -> None:
+    """Sets how many pixels a picture may have; its header is asked before anything is decoded.
+
+    A file of a few kilobytes can hold a picture that fills all memory (a decompression bomb).
+
+    Args:
+        megapixels: in millions of pixels, for this process.
+    """
+    # Pillow warns of more than its limit, and refuses more than twice that.
+    Image.MAX_IMAGE_PIXELS = max(1, int(megapixels * 1e6 / 2))
+    warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+
+
+def max_megapixels() -> float:
+    """How many pixels a picture may have, in millions."""
+    return 2 * (Image.MAX_IMAGE_PIXELS or math.inf) / 1e6
+
+
+def require_file_size(name: str, size: int) -> None:
+    """Refuses what would fill memory before it is known to be a picture.
+
+    Raises:
+        RunError: the file is larger than any picture.
+    """
+    if size > MAX_FILE_BYTES:
+        raise RunError(f"{name} has {size / 2**30:.1f} GiB, more than a picture file may have (1 GiB); remove it.")
 
 
 def is_grey(picture: Image.Image) -> bool:
@@ -178,6 +237,7 @@ def _tar_members(path: Path) -> Iterator[tuple[str, bytes]]:
         with tarfile.open(path) as archive:
             for member in archive:
                 if member.isfile() and _is_picture_of_a_class(member.name):
+                    require_file_size(f"{path}: {member.name}", member.size)
                     data = archive.extractfile(member)
                     if data:
                         yield member.name, data.read()

@@ -35,6 +35,7 @@ class Source:
         y_val: int, as y_train.
         test_names: of the test images, where they have any.
         test_masks: files that show where test images are abnormal, by position in the test set.
+        left_out: files that could not be read, with what is wrong with each.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Source:
     y_val: np.ndarray | None = None
     test_names: tuple[str, ...] = ()
     test_masks: Mapping[int, Path] = dataclasses.field(default_factory=dict)
+    left_out: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     @property
     def channels(self) -> int:

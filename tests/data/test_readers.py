@@ -1,14 +1,25 @@
 import gzip
 import io
+import os
 import struct
 import tarfile
+import tracemalloc
+import warnings
+import zipfile
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from agad_tf.config import RunError
-from agad_tf.data.readers import read_idx, read_idx_folder, read_npz, read_pictures
+from agad_tf.data.readers import (
+    decode_picture,
+    limit_pixels,
+    read_idx,
+    read_idx_folder,
+    read_npz,
+    read_pictures,
+)
 
 IMAGES = np.arange(2 * 3 * 4, dtype=np.uint8).reshape(2, 3, 4)
 
@@ -52,8 +63,9 @@ def test_idx_is_read_as_written(tmp_path, zipped):
         (b"PK\x03\x04rubbish", "not an IDX file"),
         (idx_bytes(IMAGES)[:10], "not an IDX file"),
         (idx_bytes(IMAGES)[:-1], "holds 23 bytes where its header says 24"),
-        (idx_bytes(IMAGES) + b"x", "holds 25 bytes"),
+        (idx_bytes(IMAGES) + b"x", "holds more than 24 bytes where its header says 24"),
         (struct.pack(">BBBB4I", 0, 0, 8, 4, *[2**31] * 4), "header says"),
+        (struct.pack(">BBBB4I", 0, 0, 8, 4, 0, *[2**32 - 1] * 3), "impossible shape"),
     ],
 )
 def test_damaged_idx_is_refused_with_its_name(tmp_path, data, complaint):
@@ -138,3 +150,97 @@ def test_a_file_that_is_no_tar_is_refused(tmp_path):
     (tmp_path / "set.tar").write_bytes(b"rubbish")
     with pytest.raises(RunError, match=r"set\.tar cannot be read as a tar"):
         read_pictures(tmp_path / "set.tar")
+
+
+def test_a_gzip_that_unpacks_without_end_is_read_no_further_than_announced(tmp_path):
+    path = tmp_path / "images.gz"
+    path.write_bytes(gzip.compress(idx_bytes(IMAGES) + bytes(2**28), 1))
+    tracemalloc.start()
+    with pytest.raises(RunError, match="holds more than 24 bytes"):
+        read_idx(path)
+    assert tracemalloc.get_traced_memory()[1] < 2**24
+    tracemalloc.stop()
+
+
+def test_an_npz_that_unpacks_to_more_than_the_memory_is_refused_unread(tmp_path, monkeypatch):
+    path = tmp_path / "bomb.npz"
+    np.savez_compressed(path, x_train=np.zeros(2**22, np.uint8))
+    monkeypatch.setattr(os, "sysconf", lambda name: 2**10)
+    with pytest.raises(RunError, match=r"bomb\.npz unpacks to 0 GiB, and this machine has 0 GiB of memory"):
+        read_npz(path)
+
+
+def test_an_npz_of_a_zip_version_to_come_is_refused(tmp_path):
+    path = tmp_path / "data.npz"
+    np.savez(path, x_train=IMAGES)
+    content = bytearray(path.read_bytes())
+    central = content.index(b"PK\x01\x02")
+    content[central + 6] = 173
+    path.write_bytes(content)
+    with pytest.raises(RunError, match="NotImplementedError"):
+        read_npz(path)
+
+
+def test_an_npz_with_what_is_no_array_is_refused(tmp_path):
+    path = tmp_path / "data.npz"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("x_train.npy", b"")
+    with pytest.raises(RunError, match="x_train, which is no array"):
+        read_npz(path)
+
+
+def test_an_array_that_claims_to_be_larger_than_any_memory_is_refused(tmp_path):
+    path = tmp_path / "data.npz"
+    header = b"{'descr': '|u1', 'fortran_order': False, 'shape': (9999999999999, 99), }".ljust(117) + b"\n"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("x_train.npy", b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + bytes(9))
+    with pytest.raises(RunError, match="cannot be read as an"):
+        read_npz(path)
+
+
+def test_a_member_of_a_tar_that_is_no_picture_for_its_size_is_refused_unread(tmp_path):
+    member = tarfile.TarInfo("train/a/1.png")
+    member.size = 2**40
+    (tmp_path / "set.tar").write_bytes(member.tobuf() + bytes(1024))
+    with pytest.raises(RunError, match=r"train/a/1\.png has 1024\.0 GiB"):
+        read_pictures(tmp_path / "set.tar")
+
+
+@pytest.mark.parametrize("name", ["../../train/a/1.png", "/train/a/1.png", "train/../train/a/1.png"])
+def test_nothing_in_a_tar_is_written_anywhere(tmp_path, name):
+    """Members are read where they lie, whatever they call themselves; links are not followed."""
+    inside = tmp_path / "a" / "b"
+    inside.mkdir(parents=True)
+    data = PICTURES["train/cat/b.png"]
+    with tarfile.open(inside / "set.tar", "w") as archive:
+        for path in (name, "test/a/1.png"):
+            member = tarfile.TarInfo(path)
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+        link = tarfile.TarInfo("train/a/link.png")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        archive.addfile(link)
+    before = sorted(tmp_path.rglob("*"))
+    arrays, _ = read_pictures(inside / "set.tar")
+    assert len(arrays["x_train"]) == 1
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_picture_of_more_pixels_than_allowed_is_refused_by_its_header(tmp_path):
+    # 4 kB that would be 100 million pixels.
+    bomb = io.BytesIO()
+    Image.new("1", (10_000, 10_000)).save(bomb, "PNG")
+    limit_pixels(99.0)
+    try:
+        tracemalloc.start()
+        with pytest.raises(RunError, match=r"bomb has more pixels than --max_megapixels=99 allows"):
+            decode_picture("bomb", bomb.getvalue())
+        assert tracemalloc.get_traced_memory()[1] < 2**20
+        tracemalloc.stop()
+        limit_pixels(101.0)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            limit_pixels(101.0)
+            assert decode_picture("bomb", bomb.getvalue()).shape == (10_000, 10_000, 1)
+    finally:
+        limit_pixels(179.0)

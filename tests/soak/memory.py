@@ -55,7 +55,9 @@ def train(hours: float) -> None:
         code = process.wait()
         said = Path(folder, "log").read_text()
         epochs = said.count("\nepoch ")
-        print(f"training: {hours:g} h, {epochs} epochs; ended {time.monotonic() - asked:.1f} s after SIGTERM with {code}")
+        print(
+            f"training: {hours:g} h, {epochs} epochs; ended {time.monotonic() - asked:.1f} s after SIGTERM with {code}"
+        )
         report("training", samples)
 
 
