@@ -9,7 +9,10 @@ INIT = Path(__file__).with_name("agad_tf").joinpath("__init__.py").read_text(enc
 BEAM_REQUIREMENTS = ["apache-beam[tfrecord]>=2.77,<3", "pyarrow>=16"]
 ONNX_REQUIREMENTS = ["onnx>=1.17", "onnxruntime>=1.20", "tf2onnx>=1.16.1"]
 LITERT_REQUIREMENTS = ["ai-edge-litert>=2"]
-TEST_REQUIREMENTS = [*BEAM_REQUIREMENTS, *ONNX_REQUIREMENTS, *LITERT_REQUIREMENTS, "pytest>=8", "pytest-xdist>=3"]
+TEST_REQUIREMENTS = [
+    *(*BEAM_REQUIREMENTS, *ONNX_REQUIREMENTS, *LITERT_REQUIREMENTS),
+    *("hypothesis>=6.100", "pytest>=8", "pytest-xdist>=3"),
+]
 
 setup(
     name="agad_tf",

@@ -3,6 +3,7 @@
 Each reader returns the fields of a `Source` by name.
 """
 
+import os
 import zlib
 from collections.abc import Iterable
 from pathlib import Path
@@ -87,7 +88,8 @@ def _list_folder(root: Path) -> pd.DataFrame:
         rows.append((str(file), inside.as_posix(), label, split, _mask_of(root, label, file)))
     if not rows:
         raise UsageError(f"There are no pictures in {root}; put them as {LAYOUTS}.")
-    return pd.DataFrame(rows, columns=["file", "name", "label", "split", "mask"])
+    # As objects: what pandas makes of text by default cannot hold names that are not UTF-8.
+    return pd.DataFrame(rows, columns=["file", "name", "label", "split", "mask"], dtype=object)
 
 
 def _mask_of(root: Path, label: str, file: Path) -> str:
@@ -121,7 +123,7 @@ def _divide(listed: pd.DataFrame) -> pd.Series:
 
     So no seed moves pictures between the parts, and a picture that is added moves few others.
     """
-    order = listed["name"].map(lambda name: zlib.crc32(name.encode()))
+    order = listed["name"].map(lambda name: zlib.crc32(os.fsencode(name)))
     rank = order.groupby(listed["label"]).rank(method="first") - 1
     normal = class_order(listed["label"].unique())[0]
     share = np.where(listed["label"] == normal, NORMAL_TEST_SHARE, ABNORMAL_TEST_SHARE)

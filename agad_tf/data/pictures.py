@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import glob
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -156,10 +155,26 @@ def read_file(path: str) -> bytes:
 
 
 def pictures_below(folder: Path) -> list[Path]:
-    """All files below a folder that have the name of a picture, in order; hidden ones are left out, links followed."""
-    found = glob.iglob(f"{glob.escape(str(folder))}/**", recursive=True)  # noqa: PTH207
-    files = map(Path, found)
-    return sorted(file for file in files if file.suffix.lower() in PICTURE_SUFFIXES and file.is_file())
+    """All files below a folder that have the name of a picture, in order; hidden ones are left out, links followed.
+
+    Raises:
+        OSError: a folder cannot be read.
+    """
+    return sorted(file for file in _files_below(folder, ()) if file.suffix.lower() in PICTURE_SUFFIXES)
+
+
+def _files_below(folder: Path, above: tuple[Path, ...]) -> Iterator[Path]:
+    here = folder.resolve()
+    # A link may lead back to where it is.
+    if here in above:
+        return
+    for path in folder.iterdir():
+        if path.name.startswith("."):
+            continue
+        if path.is_dir():
+            yield from _files_below(path, (*above, here))
+        elif path.is_file():
+            yield path
 
 
 def channels_of(paths: list[str]) -> int:

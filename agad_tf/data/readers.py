@@ -93,8 +93,8 @@ def read_npz(path: Path) -> Arrays:
             size = sum(member.file_size for member in archive.zip.infolist())
             if size > (memory := os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")):
                 raise RunError(
-                    f"{path} unpacks to {size / 2**30:.0f} GiB, and this machine has {memory / 2**30:.0f} GiB of memory; "
-                    "give pictures in a folder instead."
+                    f"{path} unpacks to {size / 2**30:.0f} GiB, and this machine has {memory / 2**30:.0f} GiB of "
+                    "memory; give pictures in a folder instead."
                 )
             arrays = dict(archive)
     except RunError:

@@ -39,9 +39,11 @@ class Scorer:
         self.batch_size = batch_size
         self.progress = progress
         self.before_batch = before_batch
-        self._per_image = tf.function(model.anomaly_score, reduce_retracing=True)
+        # One graph for batches of any size, the last and shorter one included.
+        signature = [tf.TensorSpec((None, *model.generator.input_shape[1:]), tf.float32)]
+        self._per_image = tf.function(model.anomaly_score, input_signature=signature)
         self._by_batch_statistics = tf.function(
-            lambda images: model.reconstruct_and_score(images, batch_statistics=True)[1], reduce_retracing=True
+            lambda images: model.reconstruct_and_score(images, batch_statistics=True)[1], input_signature=signature
         )
 
     def per_image(self, images: Images) -> np.ndarray:
