@@ -54,6 +54,8 @@ def read_own_pictures(path: Path, image_size: int) -> dict[str, Any]:
         listed["split"] = _divide(listed)
     elif counts.get("", 0) or not counts.get("train", 0) or not counts.get("test", 0):
         raise UsageError(f"{path} must have pictures for both train and test, or not be divided at all.")
+    if set(listed["split"]) < {"train", "test"}:
+        raise UsageError(f"{path} has {len(listed)} pictures, too few to divide them for training and testing.")
     names = class_order(listed["label"].unique())
     channels = channels_of(listed["file"].tolist())
     fields: dict[str, Any] = {"class_names": names}
