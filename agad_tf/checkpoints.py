@@ -94,9 +94,9 @@ class Checkpoints(keras.callbacks.Callback):
 
     def _restore(self, prefix: str) -> None:
         if tf.train.load_checkpoint(prefix).has_tensor("steps_done/.ATTRIBUTES/VARIABLE_VALUE"):
-            self._anywhere.read(prefix).assert_existing_objects_matched()
+            self._anywhere.read(prefix).assert_existing_objects_matched().expect_partial()
         else:
-            self._between_epochs.read(prefix).assert_existing_objects_matched()
+            self._between_epochs.read(prefix).assert_existing_objects_matched().expect_partial()
             self.steps_done.assign(0)
         self.position = self._saved = Position(int(self.epochs_done), int(self.steps_done))
         self._metric_values = [value.numpy() for value in self._metrics] if self.position.step else []

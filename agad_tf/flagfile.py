@@ -58,6 +58,9 @@ SWEPT = {
     "normal_class": (ClassParser(), ALL),
 }
 
+# Settings that 0.1.0 did not have yet: what it did then is their default now.
+ADDED = ("method", "mixed_precision", "pseudo_anomaly_normalization")
+
 
 def define_flags(flag_values: flags.FlagValues) -> None:
     """Defines a flag for every field of `ExperimentConfig`, and those of benchmarks and audits."""
@@ -207,8 +210,8 @@ def read_config(workdir: Path) -> ExperimentConfig:
         ) from error
     except (flags.Error, UnicodeDecodeError) as error:
         raise UsageError(f"{path} is damaged ({error}); train the run again in another --workdir.") from error
-    needed = [field.name for field in dataclasses.fields(ExperimentConfig) if field.name not in WHERE_AND_HOW]
-    missing = [name for name in needed if not flag_values[name].present]
+    names = {field.name for field in dataclasses.fields(ExperimentConfig)} - {*WHERE_AND_HOW, *ADDED}
+    missing = sorted(name for name in names if not flag_values[name].present)
     if missing:
         raise UsageError(f"{path} is damaged (no --{missing[0]}); train the run again in another --workdir.")
     return ExperimentConfig(
