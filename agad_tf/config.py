@@ -303,6 +303,26 @@ CONTRADICTIONS: tuple[tuple[Callable[[ExperimentConfig], bool], str], ...] = (
         "--normalization=batch and --contextual_adversarial.",
     ),
     (
+        lambda config: config.lambda_adcon != DEFAULTS["lambda_adcon"] and not config.contextual_adversarial,
+        "--lambda_adcon={config.lambda_adcon} weighs what --contextual_adversarial=false leaves out; drop one of the "
+        "two.",
+    ),
+    (
+        lambda config: config.anomaly_distance == "reconstruction" and config.gamma == 0,
+        "--anomaly_distance=reconstruction is a distance of labelled anomalies, but --gamma=0 has none; give --gamma "
+        "above 0 or leave it at input.",
+    ),
+    (
+        lambda config: config.pseudo_anomaly_normalization == "auxiliary" and config.method in ANCESTORS,
+        "--method={config.method} knows no pseudo-anomalies, which --pseudo_anomaly_normalization=auxiliary is for; "
+        "leave it at shared.",
+    ),
+    (
+        lambda config: config.method in BASELINES and config.export_format != "saved_model",
+        "--method={config.method} leaves no detector that --export_format={config.export_format} could hold; leave it "
+        "out, or give --method=agad.",
+    ),
+    (
         lambda config: config.method in ANCESTORS and config.gamma > 0,
         "--method={config.method} learns from normal images alone; give --gamma=0, or --method=agad.",
     ),
@@ -356,6 +376,12 @@ CONTRADICTIONS: tuple[tuple[Callable[[ExperimentConfig], bool], str], ...] = (
         "--mode={config.mode} works on a run that exists; name its folder with --workdir.",
     ),
 )
+# Flags of one mode alone; with any other they would be left unread.
+FLAGS_OF_MODE = {
+    **dict.fromkeys(("input", "output", "save_maps"), "predict"),
+    **dict.fromkeys(("model", "training_mode"), "audit"),
+    **dict.fromkeys(("sweep", "seeds", "budget"), "benchmark"),
+}
 
 
 def _are_classes(config: ExperimentConfig, classes: Iterable[int | str]) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 
 from absl import flags
 
-from agad_tf.config import WHERE_AND_HOW, ExperimentConfig, UsageError
+from agad_tf.config import FLAGS_OF_MODE, WHERE_AND_HOW, ExperimentConfig, UsageError
 from agad_tf.sweep import ALL, EACH, Sweep, build_sweep
 
 
@@ -125,6 +125,7 @@ def sweep_from_flags(flag_values: flags.FlagValues) -> Sweep:
     Raises:
         UsageError: flags that are wrong or contradict each other.
     """
+    _require_flags_of_mode(flag_values)
     base = {field.name: flag_values[field.name].value for field in dataclasses.fields(ExperimentConfig)}
     fields = {field.name: field for field in dataclasses.fields(ExperimentConfig)}
     axes: dict[str, list[Any]] = {name: _as_list(base[name]) for name in SWEPT if name == "seed"}
@@ -167,16 +168,11 @@ def config_from_flags(flag_values: flags.FlagValues) -> ExperimentConfig:
         raise UsageError("--mode=audit needs a model; name it with --model.")
     if flag_values.mode == "predict" and not flag_values.input:
         raise UsageError("--mode=predict needs pictures; name a file, a folder, a pattern or a CSV with --input.")
-    if flag_values.mode in ("predict", "export") and flag_values["threshold"].present:
-        raise UsageError(
-            "--threshold is kept in the detector; set it with --mode=evaluate, then --mode="
-            f"{flag_values.mode} without it applies it."
-        )
+    _require_flags_of_mode(flag_values)
     several = [name for name in SWEPT if isinstance(flag_values[name].value, tuple) or flag_values[name].value == ALL]
-    if several or flag_values.sweep:
+    if several:
         raise UsageError(
-            f"--{(several or ['sweep'])[0]} names several values, which are for --mode=benchmark; "
-            f"--mode={flag_values.mode} takes one."
+            f"--{several[0]} names several values, which are for --mode=benchmark; --mode={flag_values.mode} takes one."
         )
     given = {
         field.name: _from_flag_value(field, flag_values[field.name].value)
@@ -185,10 +181,23 @@ def config_from_flags(flag_values: flags.FlagValues) -> ExperimentConfig:
     if given["mode"] in ("train", "audit") or not given["workdir"]:
         return ExperimentConfig(**given)
     stored = dataclasses.asdict(read_config(Path(given["workdir"])))
+    if given["mode"] in ("predict", "export") and given["threshold"] not in ("auto", stored["threshold"]):
+        raise UsageError(
+            "--threshold is kept in the detector; set it with --mode=evaluate, then --mode="
+            f"{given['mode']} without it applies it."
+        )
     present = {name: value for name, value in given.items() if flag_values[name].present or name in ("mode", "workdir")}
     config = ExperimentConfig(**{**stored, **present})
     require_same_settings(ExperimentConfig(**stored), config)
     return config
+
+
+def _require_flags_of_mode(flag_values: flags.FlagValues) -> None:
+    for name, mode in FLAGS_OF_MODE.items():
+        if flag_values[name].value and flag_values.mode != mode:
+            raise UsageError(
+                f"--{name} is for --mode={mode}; leave it out, or give that in place of --mode={flag_values.mode}."
+            )
 
 
 def read_config(workdir: Path) -> ExperimentConfig:

@@ -4,6 +4,7 @@ import sys
 
 import pytest
 
+from agad_tf import config
 from agad_tf.config import CONTRADICTIONS, ExperimentConfig, UsageError
 
 # For each row of CONTRADICTIONS, in its order: flags that it refuses, and a word of its sentence.
@@ -20,6 +21,10 @@ CONTRADICTING = [
     ({"anomaly_normalization": "frozen", "gamma": 0.1, "normalization": "group"}, "does not use"),
     ({"anomaly_distance": "reconstruction", "contextual_adversarial": False}, "drop one"),
     ({"pseudo_anomaly_normalization": "auxiliary", "normalization": "group"}, "--normalization=batch"),
+    ({"lambda_adcon": 2.0, "contextual_adversarial": False}, "weighs what"),
+    ({"anomaly_distance": "reconstruction"}, "distance of labelled anomalies"),
+    ({"method": "skip_ganomaly", "pseudo_anomaly_normalization": "auxiliary"}, "knows no pseudo-anomalies"),
+    ({"method": "pca", "export_format": "onnx"}, "could hold"),
     ({"method": "ganomaly", "gamma": 0.1}, "normal images alone"),
     ({"method": "skip_ganomaly", "lambda_lat": 2.0}, "weighted as published"),
     ({"method": "ganomaly", "generator": "unet"}, "compares codes"),
@@ -48,6 +53,17 @@ def test_contradicting_flags_are_refused(options, complaint):
     with pytest.raises(UsageError, match=complaint) as caught:
         ExperimentConfig(**options)
     assert "{" not in str(caught.value), "a placeholder was left unfilled"
+
+
+@pytest.mark.parametrize("row", range(len(CONTRADICTIONS)))
+def test_no_row_of_the_table_could_be_left_out(monkeypatch, row):
+    """Without its row the flags are taken, or refused for another reason."""
+    options, complaint = CONTRADICTING[row]
+    monkeypatch.setattr(config, "CONTRADICTIONS", [*CONTRADICTIONS[:row], *CONTRADICTIONS[row + 1 :]])
+    try:
+        ExperimentConfig(**options)
+    except UsageError as error:
+        assert complaint not in str(error)
 
 
 def test_every_contradiction_of_the_table_is_tested():

@@ -1,9 +1,10 @@
+import contextlib
 import dataclasses
 
 import pytest
 from absl import flags
 
-from agad_tf.config import ExperimentConfig, UsageError
+from agad_tf.config import FLAGS_OF_MODE, ExperimentConfig, UsageError
 from agad_tf.flagfile import (
     config_from_flags,
     define_flags,
@@ -138,3 +139,49 @@ def test_seeds_count_from_one_seed():
 def test_several_values_are_for_benchmarks_alone(argument):
     with pytest.raises(UsageError, match="for --mode=benchmark"):
         parse(argument)
+
+
+@pytest.mark.parametrize("name", FLAGS_OF_MODE)
+def test_a_flag_of_another_mode_is_refused(name):
+    mode = FLAGS_OF_MODE[name]
+    value = {"seeds": "2", "save_maps": "true", "training_mode": "true", "sweep": "width=1,2"}.get(name, "some")
+    with pytest.raises(UsageError, match=f"--{name} is for --mode={mode}"):
+        parse(f"--{name}={value}")
+    if mode != "benchmark":
+        with pytest.raises(UsageError, match=f"--{name} is for --mode={mode}"):
+            sweep(f"--{name}={value}")
+
+
+@pytest.mark.parametrize("mode", ["predict", "export"])
+def test_a_threshold_that_is_not_the_detectors_is_refused_by_modes_that_apply_it(tmp_path, mode):
+    (tmp_path / "config.cfg").write_text(to_flagfile(ExperimentConfig(threshold="fpr=0.01", workdir=str(tmp_path))))
+    command = [f"--flagfile={tmp_path}/config.cfg", f"--mode={mode}", *(["--input=a"] if mode == "predict" else [])]
+    assert parse(*command).threshold == "fpr=0.01"
+    with pytest.raises(UsageError, match="kept in the detector"):
+        parse(*command, "--threshold=fpr=0.02")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "$(touch ran)",
+        "`touch ran`",
+        "--workdir=$(touch ran)",
+        "--workdir=;touch ran",
+        "| touch ran",
+        "import os",
+        "!ls",
+    ],
+)
+def test_a_flagfile_cannot_run_anything(tmp_path, monkeypatch, line):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "some.cfg").write_text(f"--dataset=digits\n{line}\n")
+    with contextlib.suppress(UsageError, flags.Error, ValueError):
+        parse("--flagfile=some.cfg")
+    assert [path.name for path in tmp_path.iterdir()] == ["some.cfg"]
+
+
+def test_a_flagfile_that_includes_itself_ends(tmp_path):
+    path = tmp_path / "some.cfg"
+    path.write_text(f"--dataset=digits\n--flagfile={path}\n")
+    assert parse(f"--flagfile={path}").dataset == "digits"
