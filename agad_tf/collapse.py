@@ -33,7 +33,8 @@ class CollapseWatch(keras.callbacks.Callback):
     Args:
         model: the compiled model.
         task: normal validation images are taken from it.
-        epochs: of the whole run. In its first half nothing is said: a generator begins with one picture for all.
+        epochs: of the whole run. In its first three quarters nothing is said: a generator begins with one picture for
+            all.
     """
 
     def __init__(self, model: AGAD, task: OneClassTask, epochs: int):
@@ -49,7 +50,7 @@ class CollapseWatch(keras.callbacks.Callback):
         if not self.model.contextual_adversarial:
             del figures["validation_pseudo_anomaly_auroc"]
         logs.update(figures)
-        if epoch + 1 > self.epochs / 2:
+        if epoch + 1 > 0.75 * self.epochs:
             for sign in collapse_signs(figures):
                 tqdm.write(f"agad_tf: after epoch {epoch + 1} {sign}")
 

@@ -59,7 +59,7 @@ def test_each_collapse_has_its_sentence(name, value, sign):
 
 
 @pytest.mark.parametrize("contextual_adversarial", [True, False])
-def test_a_constant_generator_is_noticed_in_the_second_half_of_training(
+def test_a_constant_generator_is_noticed_towards_the_end_of_training(
     build_model, task, batch, tmp_path, capsys, contextual_adversarial
 ):
     model = build_model(contextual_adversarial=contextual_adversarial)
