@@ -265,7 +265,7 @@ class AGADDetector(OutlierMixin, BaseEstimator):
             detector.feature_names_in_ = np.array(content["feature_names"], object)
         detector.decision_ = Decision(**content["decision"])
         with _random_state_kept():
-            detector._take(keras.saving.load_model(folder / "model.keras"))
+            detector._take(keras.saving.load_model(folder / "model.keras", safe_mode=True))
         return detector
 
     def __getstate__(self) -> dict[str, Any]:

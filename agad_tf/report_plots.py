@@ -20,6 +20,8 @@ from agad_tf.summaries import LABEL_NAMES
 COLORS = {NORMAL: "#3d85c6", ABNORMAL: "#e0762f"}
 CURVE_COLORS = ("#3d85c6", "#e0762f", "#3a9d5d", "#a06cd5", "#d64550", "#1fa3a3")
 STYLE: Any = {
+    # A dollar sign in the name of a class is one.
+    "text.parse_math": False,
     "font.size": 10,
     **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), INK),
     "axes.spines.top": False,

@@ -2,6 +2,7 @@
 
 import zipfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -88,7 +89,8 @@ def _saved_model(path: Path) -> _Network:
 def _keras_model(path: Path, training_mode: bool) -> _Network:
     if not zipfile.is_zipfile(path):
         raise RunError(f"{path} is damaged: a .keras file is a zip archive, and this is none; save the model again.")
-    return _of_keras(_loaded(path, keras.models.load_model), training_mode)
+    # Without safe_mode a file could bring code of its own.
+    return _of_keras(_loaded(path, partial(keras.models.load_model, safe_mode=True)), training_mode)
 
 
 def _of_keras(model: keras.Model, training_mode: bool) -> _Network:
