@@ -26,7 +26,7 @@ class OneOrMore(flags.ArgumentParser):
 
     def parse(self, argument: Any) -> Any:
         """One value; several as a tuple; or the word."""
-        if argument == self.word or not isinstance(argument, str):
+        if (self.word and argument == self.word) or not isinstance(argument, str):
             return argument
         values = tuple(self.parser.parse(item) for item in argument.split(","))
         return values if len(values) > 1 else values[0]

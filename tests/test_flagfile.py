@@ -185,3 +185,9 @@ def test_a_flagfile_that_includes_itself_ends(tmp_path):
     path = tmp_path / "some.cfg"
     path.write_text(f"--dataset=digits\n--flagfile={path}\n")
     assert parse(f"--flagfile={path}").dataset == "digits"
+
+
+@pytest.mark.parametrize("name", ["gamma", "seed"])
+def test_a_number_that_is_left_out_is_refused(name):
+    with pytest.raises(flags.IllegalFlagValueError, match=f"--{name}="):
+        parse(f"--{name}=")

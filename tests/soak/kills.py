@@ -127,8 +127,13 @@ def ask_to_stop(root: Path, times: int, rng: random.Random) -> None:
         runs += 1
         folder = root / f"stopped-{runs}"
         for _ in range(2):
+            log = folder.with_suffix(".log")
+            starts = log.read_text().count("The run is in") if log.exists() else 0
             process = start(folder, *TRAIN)
-            time.sleep(rng.uniform(3, LONGEST / 3))
+            # `PROGRAM` imports TensorFlow before it minds signals, unlike the command.
+            while log.read_text().count("The run is in") == starts and process.poll() is None:
+                time.sleep(0.05)
+            time.sleep(rng.uniform(0, LONGEST / 4))
             process.send_signal(rng.choice([signal.SIGTERM, signal.SIGINT]))
             began = time.monotonic()
             code = process.wait()
