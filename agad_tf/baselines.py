@@ -133,7 +133,7 @@ def _supervised(source: Source, task: OneClassTask, image_size: int, seed: int) 
     classifier.compile(
         keras.optimizers.Adam(CLASSIFIER_LEARNING_RATE), keras.losses.BinaryCrossentropy(from_logits=True)
     )
-    inputs = np.concatenate(list(scoring_batches(source.x_train[rows], image_size).as_numpy_iterator()))
+    inputs = tf.concat(list(scoring_batches(source.x_train[rows], image_size)), axis=0).numpy()
     # Both kinds count the same, however many there are of each.
     weights = {label: len(labels) / (2 * np.sum(labels == label)) for label in (NORMAL, ABNORMAL)}
     classifier.fit(inputs, labels, CLASSIFIER_BATCH_SIZE, CLASSIFIER_EPOCHS, class_weight=weights, verbose="auto")

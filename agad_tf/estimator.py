@@ -19,7 +19,7 @@ from sklearn.utils.validation import check_array, check_consistent_length, check
 from agad_tf.callbacks import DivergedError, Divergence, LearningRate
 from agad_tf.config import DEFAULTS, ExperimentConfig, RunError
 from agad_tf.data.arrays import as_bytes, divide, is_abnormal, shape_of_image, smallest_square, value_range_of
-from agad_tf.data.pipeline import plan_batches, training_batches
+from agad_tf.data.pipeline import plan_batches, training_batches, training_inputs
 from agad_tf.evaluation.protocols import Scorer
 from agad_tf.evaluation.thresholds import Decision, decide
 from agad_tf.model import AGAD
@@ -153,7 +153,7 @@ class AGADDetector(OutlierMixin, BaseEstimator):
             model = build_model(config, images.shape[-1], plan.steps_per_epoch)
             try:
                 model.fit(
-                    training_batches(train, config.image_size, plan, config.epochs, seed),
+                    training_batches(training_inputs(train, config.image_size), plan, config.epochs, seed),
                     steps_per_epoch=plan.steps_per_epoch,
                     epochs=config.epochs,
                     shuffle=False,

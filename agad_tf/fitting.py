@@ -10,7 +10,7 @@ from agad_tf.callbacks import DivergedError, Divergence, EpochScores, Interrupti
 from agad_tf.checkpoints import Checkpoints, Position
 from agad_tf.collapse import CollapseWatch
 from agad_tf.config import ExperimentConfig, RunError
-from agad_tf.data.pipeline import BatchPlan, training_batches
+from agad_tf.data.pipeline import BatchPlan, training_batches, training_inputs
 from agad_tf.data.protocols import OneClassTask
 from agad_tf.evaluation.protocols import Scorer
 from agad_tf.model import AGAD
@@ -22,14 +22,7 @@ SETBACK = 0.1
 SETBACKS = 3
 
 
-def fit(
-    config: ExperimentConfig,
-    workdir: Workdir,
-    task: OneClassTask,
-    plan: BatchPlan,
-    model: AGAD,
-    checkpoints: Checkpoints,
-) -> None:
+class Fitting:
     """Trains from where the checkpoints are to the last epoch.
 
     Where losses stop being numbers, training goes back to the last checkpoint with a tenth of the learning rate.
@@ -37,115 +30,114 @@ def fit(
     Args:
         config: the experiment.
         workdir: of the run.
-        task: the images.
+        task: the images, which are read now.
         plan: of the batches.
         model: compiled, and restored.
         checkpoints: of the model.
-
-    Raises:
-        KeyboardInterrupt: the user wants to stop; what is done is saved.
-        RunError: it has diverged again and again.
     """
-    if checkpoints.position == Position(0):
-        checkpoints.save()
-    while True:
-        began = checkpoints.position
-        try:
-            _fit(config, workdir, task, plan, model, checkpoints)
-        except KeyboardInterrupt:
-            if checkpoints.saves_within_epochs:
-                checkpoints.save()
-            raise
-        except DivergedError as error:
-            _go_back(config, checkpoints, began, error)
-        else:
-            return
 
+    def __init__(
+        self,
+        config: ExperimentConfig,
+        workdir: Workdir,
+        task: OneClassTask,
+        plan: BatchPlan,
+        model: AGAD,
+        checkpoints: Checkpoints,
+    ):
+        self.config = config
+        self.workdir = workdir
+        self.task = task
+        self.plan = plan
+        self.model = model
+        self.checkpoints = checkpoints
+        self.inputs = training_inputs(task.train, config.image_size, config.cache_gib * 2**30)
 
-def _go_back(config: ExperimentConfig, checkpoints: Checkpoints, began: Position, error: DivergedError) -> None:
-    scale = SETBACK * float(checkpoints.learning_rate_scale)
-    if scale < 0.5 * SETBACK**SETBACKS:
-        raise RunError(
-            f"Training has diverged: {error}, even at a learning rate of {config.learning_rate * scale / SETBACK:.2g}. "
-            "Train with a lower --learning_rate, or with smaller weights --lambda_…, in another --workdir."
-        )
-    if checkpoints.position.epoch == began.epoch and checkpoints.position.step - began.step <= Divergence.LIMIT:
-        # It has not come anywhere from there: the checkpoint holds the trouble itself.
-        checkpoints.drop_newest()
-    checkpoints.restore(checkpoints.directory)
-    checkpoints.learning_rate_scale.assign(scale)
-    tqdm.write(
-        f"agad_tf: training has diverged: {error}. Going back to the end of epoch {checkpoints.position.epoch}, "
-        f"with a learning rate of {config.learning_rate * scale:.2g}.",
-        file=sys.stderr,
-    )
+    def run(self) -> None:
+        """Trains.
 
+        Raises:
+            KeyboardInterrupt: the user wants to stop; what is done is saved.
+            RunError: training has diverged again and again.
+        """
+        if self.checkpoints.position == Position(0):
+            # There is always something to go back to.
+            self.checkpoints.save()
+        while self.checkpoints.position.epoch < self.config.epochs:
+            began = self.checkpoints.position
+            try:
+                self._go_on()
+            except KeyboardInterrupt:
+                if self.checkpoints.saves_within_epochs:
+                    self.checkpoints.save()
+                raise
+            except DivergedError as error:
+                self._go_back(began, error)
 
-def _fit(
-    config: ExperimentConfig,
-    workdir: Workdir,
-    task: OneClassTask,
-    plan: BatchPlan,
-    model: AGAD,
-    checkpoints: Checkpoints,
-) -> None:
-    epoch, step = checkpoints.position
-    steps_done = epoch * plan.steps_per_epoch + step
-    learning_rate = config.learning_rate * float(checkpoints.learning_rate_scale)
-    with Progress(plan.steps_per_epoch, config.epochs, steps_done) as progress, Interruption() as interruption:
-        scorer = Scorer(model, config.batch_size, before_batch=interruption.poll)
-        epoch_scores = EpochScores(task, scorer, workdir.family_scores)
-        callbacks = [
+    def _go_on(self) -> None:
+        (epoch, step), epochs = self.checkpoints.position, self.config.epochs
+        steps_done = epoch * self.plan.steps_per_epoch + step
+        with Progress(self.plan.steps_per_epoch, epochs, steps_done) as progress, Interruption() as interruption:
+            callbacks = self._callbacks(progress, interruption)
+            if step == self.plan.steps_per_epoch:
+                # All steps of an epoch had been taken, and its scoring was interrupted.
+                self.checkpoints.on_epoch_begin(epoch)
+                ending = keras.callbacks.CallbackList(callbacks, model=self.model)
+                ending.on_epoch_end(epoch, self.model.get_metrics_result())
+            elif step:
+                self._fit_until(epoch + 1, callbacks)
+            if self.checkpoints.position.epoch < epochs:
+                self._fit_until(epochs, callbacks)
+
+    def _callbacks(self, progress: Progress, interruption: Interruption) -> list[keras.callbacks.Callback]:
+        config, task = self.config, self.task
+        learning_rate = config.learning_rate * float(self.checkpoints.learning_rate_scale)
+        scorer = Scorer(self.model, config.batch_size, before_batch=interruption.poll)
+        epoch_scores = EpochScores(task, scorer, self.workdir.family_scores)
+        return [
             LearningRate(learning_rate, config.learning_rate_schedule, config.epochs),
             epoch_scores,
-            CollapseWatch(model, task, config.epochs),
-            Summaries(workdir.tensorboard, task, epoch_scores),
+            CollapseWatch(self.model, task, config.epochs),
+            Summaries(self.workdir.tensorboard, task, epoch_scores),
             progress,
-            checkpoints,
-            Divergence(plan.steps_per_epoch),
+            self.checkpoints,
+            Divergence(self.plan.steps_per_epoch),
             interruption,
         ]
-        if step == plan.steps_per_epoch:
-            # All steps of an epoch had been taken, and its scoring was interrupted.
-            checkpoints.on_epoch_begin(epoch)
-            ending = keras.callbacks.CallbackList(callbacks, model=model)
-            ending.on_epoch_end(epoch, model.get_metrics_result())
-        elif step:
-            _fit_epochs(config, task, plan, model, callbacks, checkpoints.position, epoch + 1)
-        if checkpoints.position.epoch < config.epochs:
-            _fit_epochs(config, task, plan, model, callbacks, checkpoints.position, config.epochs)
 
+    def _fit_until(self, end: int, callbacks: list[keras.callbacks.Callback]) -> None:
+        """Trains to the beginning of an epoch, which from the middle of one is the next."""
+        epoch, step = self.checkpoints.position
 
-def _fit_epochs(
-    config: ExperimentConfig,
-    task: OneClassTask,
-    plan: BatchPlan,
-    model: AGAD,
-    callbacks: list[keras.callbacks.Callback],
-    begin: Position,
-    end: int,
-) -> None:
-    """Trains from a position to before an epoch; from the middle of an epoch not beyond its end."""
+        def batches(context: tf.distribute.InputContext) -> tf.data.Dataset:
+            return training_batches(self.inputs, self.plan, end, self.config.seed, epoch, step, context)
 
-    def batches(context: tf.distribute.InputContext) -> tf.data.Dataset:
-        return training_batches(
-            task.train,
-            config.image_size,
-            plan,
-            end,
-            config.seed,
-            begin.epoch,
-            context,
-            config.cache_gib * 2**30,
-            begin.step,
+        self.model.fit(
+            self.model.distribute_strategy.distribute_datasets_from_function(batches),
+            steps_per_epoch=self.plan.steps_per_epoch - step,
+            initial_epoch=epoch,
+            epochs=end,
+            shuffle=False,
+            verbose=0,
+            callbacks=callbacks,
         )
 
-    model.fit(
-        model.distribute_strategy.distribute_datasets_from_function(batches),
-        steps_per_epoch=plan.steps_per_epoch - begin.step,
-        initial_epoch=begin.epoch,
-        epochs=end,
-        shuffle=False,
-        verbose=0,
-        callbacks=callbacks,
-    )
+    def _go_back(self, began: Position, error: DivergedError) -> None:
+        learning_rate, scale = self.config.learning_rate, float(self.checkpoints.learning_rate_scale)
+        if scale < 2 * SETBACK**SETBACKS:
+            raise RunError(
+                f"Training has diverged: {error}, even at a learning rate of {learning_rate * scale:.2g}. Train with a "
+                "lower --learning_rate, or with smaller weights --lambda_…, in another --workdir."
+            )
+        reached = self.checkpoints.position
+        if reached.epoch == began.epoch and reached.step - began.step <= Divergence.LIMIT:
+            # It has not come anywhere from there: the checkpoint holds the trouble itself.
+            self.checkpoints.drop_newest()
+        epoch, step = self.checkpoints.restore(self.checkpoints.directory)
+        self.checkpoints.learning_rate_scale.assign(SETBACK * scale)
+        where = f"epoch {epoch}" + (f" and {step} steps" if step else "")
+        tqdm.write(
+            f"agad_tf: training has diverged: {error}. Going back to after {where}, with a learning rate of "
+            f"{learning_rate * SETBACK * scale:.2g}.",
+            file=sys.stderr,
+        )

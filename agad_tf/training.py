@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import math
 import time
 from collections.abc import Iterator
 
@@ -11,7 +12,7 @@ from filelock import FileLock, Timeout
 
 from agad_tf.ancestors import PUBLISHED_WEIGHTS, GANomaly, SkipGANomaly
 from agad_tf.baselines import baseline_scores
-from agad_tf.checkpoints import Checkpoints
+from agad_tf.checkpoints import Checkpoints, saved_positions
 from agad_tf.config import BASELINES, ExperimentConfig, RunError
 from agad_tf.data.inspection import leave_out_unreadable, write_left_out
 from agad_tf.data.pictures import Pictures
@@ -22,7 +23,7 @@ from agad_tf.data.sources import Source, load_source
 from agad_tf.distribution import build_strategy, describe, folder_to_write, is_chief, require_same_epoch
 from agad_tf.evaluation.thresholds import Decision
 from agad_tf.export import export_saved_model
-from agad_tf.fitting import fit
+from agad_tf.fitting import Fitting
 from agad_tf.flagfile import read_config, require_same_settings, to_flagfile
 from agad_tf.losses import LossWeights
 from agad_tf.measurement import decision_of, measure_baseline, measure_model
@@ -66,8 +67,10 @@ def train(config: ExperimentConfig) -> None:
         # Written only now: flags that turned out not to fit the data must not stand in the way of better ones.
         write_whole(own.config, lambda file: file.write(to_flagfile(config)))
         _keep_left_out(own, source)
+        # An epoch that is gone on with in the middle is to be executed in equal parts too.
+        steps = math.gcd(plan.steps_per_epoch, *(position.step for position in saved_positions(workdir.checkpoints)))
         with strategy.scope():
-            model = build_model(config, source.channels, plan.steps_per_epoch)
+            model = build_model(config, source.channels, steps)
         print(f"The run is in {workdir.root}\n{describe(model)}.")
         checkpoints = Checkpoints(model, own.checkpoints)
         epoch, step = checkpoints.restore(workdir.checkpoints)
@@ -76,7 +79,7 @@ def train(config: ExperimentConfig) -> None:
             within = f", step {step} of {plan.steps_per_epoch} of the next" if step else ""
             print(f"Continuing after epoch {epoch} of {config.epochs}{within}.")
         if epoch < config.epochs:
-            fit(config, own, task, plan, model, checkpoints)
+            Fitting(config, own, task, plan, model, checkpoints).run()
         if not is_chief(config):
             return
         # On one device, whatever it was trained on: what is measured and exported is what the checkpoint holds.

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from agad_tf.config import ExperimentConfig, UsageError
-from agad_tf.data.pipeline import plan_batches, training_batches
+from agad_tf.data.pipeline import plan_batches, training_batches, training_inputs
 from agad_tf.data.protocols import Split
 from agad_tf.distribution import (
     build_strategy,
@@ -50,8 +50,9 @@ def train(build_model, train_split):
             model.compile(*(keras.optimizers.Adam(1e-2, 0.5, epsilon=1.0) for _ in range(2)), jit_compile=jit_compile)
         # Of 20 images 6 are anomalies: among four replicas some have one more than others.
         plan = plan_batches(train_split, 20, 6, replicas)
+        inputs = training_inputs(train_split, 16)
         batches = strategy.distribute_datasets_from_function(
-            lambda context: training_batches(train_split, 16, plan, EPOCHS, 0, 0, context)
+            lambda context: training_batches(inputs, plan, EPOCHS, 0, context=context)
         )
         assert plan.steps_per_epoch * EPOCHS == STEPS
         history = model.fit(batches, steps_per_epoch=plan.steps_per_epoch, epochs=EPOCHS, verbose=0, shuffle=False)
@@ -104,7 +105,7 @@ def test_replicas_compiled_by_xla_normalise_by_their_own_images(train, build_mod
     """Their gradients are those of the parts of a batch taken apart, added; their statistics are averaged."""
     plan = plan_batches(train_split, 20, 6, replicas)
     context = tf.distribute.InputContext(num_replicas_in_sync=replicas)
-    parts = list(training_batches(train_split, 16, plan, 1, 0, 0, context).take(replicas))
+    parts = list(training_batches(training_inputs(train_split, 16), plan, 1, 0, context=context).take(replicas))
     alone = build_model()
     state = (alone.generator.trainable_variables, alone.discriminator.trainable_variables, alone._statistics)
     values = [[tf.convert_to_tensor(variable) for variable in variables] for variables in state]
@@ -118,7 +119,7 @@ def test_replicas_compiled_by_xla_normalise_by_their_own_images(train, build_mod
         model.compile(jit_compile=True)
     before = [variable.numpy() for variable in model.generator.trainable_variables]
     one_step = strategy.distribute_datasets_from_function(
-        lambda context: training_batches(train_split, 16, plan, 1, 0, 0, context).take(replicas)
+        lambda context: training_batches(training_inputs(train_split, 16), plan, 1, 0, context=context).take(replicas)
     )
     model.fit(one_step, steps_per_epoch=1, verbose=0, shuffle=False)
     for found, wanted in zip(model._statistics, statistics, strict=True):
@@ -205,7 +206,7 @@ def test_several_steps_at_a_time_are_the_same_steps(build_model, train_split):
         model = build_model(compiled=False)
         model.compile(jit_compile=False, steps_per_execution=steps_per_execution)
         plan = plan_batches(train_split, 20, 6)
-        batches = training_batches(train_split, 16, plan, 2, 0)
+        batches = training_batches(training_inputs(train_split, 16), plan, 2, 0)
         model.fit(batches, steps_per_epoch=plan.steps_per_epoch, epochs=2, verbose=0, shuffle=False)
         models.append(model)
     for first, second in zip(*(model.generator.variables for model in models), strict=True):

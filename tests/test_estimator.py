@@ -224,13 +224,13 @@ def test_the_decision_is_made_on_images_held_out_from_training(images, labels, m
 
         monkeypatch.setattr(estimator, name, watching)
 
-    watch("training_batches", estimator.training_batches)
+    watch("training_inputs", estimator.training_inputs)
     watch("decide", estimator.decide)
     fitted = AGADDetector(**TINY, validation_fraction=0.2).fit(images, labels)
-    assert np.bincount(seen["training_batches"][0].labels).tolist() == [24, 8]
+    assert np.bincount(seen["training_inputs"][0].labels).tolist() == [24, 8]
     decided_labels, scores, _ = seen["decide"]
     assert np.bincount(decided_labels).tolist() == [6, 2]
-    held_out = np.setdiff1d(np.arange(40), seen["training_batches"][0].ids)
+    held_out = np.setdiff1d(np.arange(40), seen["training_inputs"][0].ids)
     np.testing.assert_allclose(scores, -fitted.score_samples(images)[held_out], rtol=1e-5)
 
 

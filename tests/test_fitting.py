@@ -6,9 +6,10 @@ import json
 import numpy as np
 import pytest
 
-from agad_tf import callbacks, training
+from agad_tf import callbacks, fitting, training
 from agad_tf.checkpoints import saved_positions
 from agad_tf.config import ExperimentConfig, RunError
+from agad_tf.data import pipeline
 from agad_tf.summaries import read_curves
 
 
@@ -79,6 +80,27 @@ def test_a_run_interrupted_anywhere_is_gone_on_with_to_the_bit(config, unbroken,
     assert left_by(config)[1:] == unbroken[1:]
 
 
+def test_images_are_read_once_though_a_run_goes_on_in_the_middle_of_an_epoch(config, monkeypatch):
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        interrupt_at(patched, 2)
+        training.train(config)
+    reads = []
+    monkeypatch.setattr(fitting, "training_inputs", lambda *args: reads.append(1) or pipeline.training_inputs(*args))
+    training.train(config)
+    assert len(reads) == 1
+
+
+def test_a_run_goes_on_in_the_middle_of_an_epoch_though_steps_are_executed_together_now(config, unbroken, monkeypatch):
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        interrupt_at(patched, 2)
+        training.train(config)
+    training.train(dataclasses.replace(config, steps_per_execution=5))
+    found = left_by(config)
+    assert found[-1] == (2, 0)
+    for one, expected in zip(found[0], unbroken[0], strict=True):
+        np.testing.assert_allclose(one, expected, rtol=1e-4, atol=1e-6)
+
+
 def test_a_run_interrupted_again_and_again_ends_as_an_unbroken_one(config, unbroken, monkeypatch):
     for _ in range(100):
         try:
@@ -108,7 +130,7 @@ def test_a_run_that_diverges_goes_back_with_a_lower_learning_rate(config, monkey
     monkeypatch.setattr(callbacks.LearningRate, "on_epoch_begin", poison)
     training.train(config)
     said = capsys.readouterr()
-    assert "Going back to the end of epoch 2, with a learning rate of 2e-05" in said.err
+    assert "Going back to after epoch 2, with a learning rate of 2e-05" in said.err
     workdir = training.Workdir(config.folder)
     results = json.loads(workdir.results.read_text())
     assert "Training diverged, and went on with 0.1 times the learning rate." in results["warnings"]

@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, NamedTuple, TextIO
 
 import numpy as np
 from tqdm import tqdm
@@ -22,6 +22,13 @@ from agad_tf.data.sources import Source
 
 _SHOWN = 3
 _COLUMNS = ("path", "complaint")
+
+
+class _Look(NamedTuple):
+    """What a file has shown: what is wrong with it, or a digest of its content."""
+
+    complaint: str
+    digest: str
 
 
 def leave_out_unreadable(source: Source, known: Path) -> Source:
@@ -42,8 +49,13 @@ def leave_out_unreadable(source: Source, known: Path) -> Source:
     """
     if not isinstance(source.x_train, Pictures):
         return source
-    left_out = _read_left_out(known) if known.exists() else _inspect(source)
-    return _without(source, left_out)
+    if known.exists():
+        return _without(source, _read_left_out(known))
+    found = _look_at_all(source)
+    readable = _without(source, {path: look.complaint for path, look in found.items() if look.complaint})
+    _report(readable.left_out, found)
+    _report_copies(source, found)
+    return readable
 
 
 def write_left_out(file: TextIO, left_out: Mapping[str, str]) -> None:
@@ -64,46 +76,47 @@ def _read_left_out(path: Path) -> dict[str, str]:
     return dict(rows)
 
 
-def _inspect(source: Source) -> dict[str, str]:
-    """What is wrong with each file that cannot be read."""
-    parts = {name: images.paths.tolist() for name, images in _parts(source).items()}
-    paths = [*dict.fromkeys(path for part in parts.values() for path in part), *map(str, source.test_masks.values())]
+def _look_at_all(source: Source) -> dict[str, _Look]:
+    """By path of every picture and mask."""
+    paths = [path for images in _parts(source).values() for path in images.paths.tolist()]
+    paths = list(dict.fromkeys([*paths, *map(str, source.test_masks.values())]))
     with ThreadPoolExecutor() as pool:
-        looks = pool.map(_look, paths)
-        found = list(tqdm(looks, "looking at pictures", len(paths), unit=" pictures", delay=1, leave=False))
-    left_out = {path: complaint for path, (complaint, _) in zip(paths, found, strict=True) if complaint}
-    if left_out:
-        first = " ".join(list(left_out.values())[:_SHOWN])
-        _say(f"{len(left_out)} of {len(paths)} pictures are left out; left_out.csv lists them. {first}")
-    _report_copies(parts, {path: digest for path, (_, digest) in zip(paths, found, strict=True) if digest})
-    return left_out
+        looks = tqdm(pool.map(_look, paths), "looking at pictures", len(paths), unit=" pictures", delay=1, leave=False)
+        return dict(zip(paths, looks, strict=True))
 
 
-def _look(path: str) -> tuple[str, str]:
-    """What is wrong with a file, or nothing; and a digest of its content, if it is a picture."""
+def _look(path: str) -> _Look:
     try:
         data = read_file(path)
         decode_picture(path, data)
     except RunError as error:
-        return str(error), ""
-    return "", hashlib.blake2b(data, digest_size=16).hexdigest()
+        return _Look(str(error), "")
+    return _Look("", hashlib.blake2b(data, digest_size=16).hexdigest())
 
 
-def _report_copies(parts: Mapping[str, list[str]], digests: Mapping[str, str]) -> None:
+def _report(left_out: Mapping[str, str], found: Mapping[str, _Look]) -> None:
+    if left_out:
+        first = " ".join(list(left_out.values())[:_SHOWN])
+        _say(f"{len(left_out)} of {len(found)} pictures are left out; left_out.csv lists them. {first}")
+
+
+def _report_copies(source: Source, found: Mapping[str, _Look]) -> None:
     by_digest: dict[str, list[tuple[str, str]]] = defaultdict(list)
-    for name, part in parts.items():
-        for path in part:
-            if path in digests:
-                by_digest[digests[path]].append((name, path))
+    for part, images in _parts(source).items():
+        for path in images.paths.tolist():
+            if digest := found[path].digest:
+                by_digest[digest].append((part, path))
     copies = [files for files in by_digest.values() if len(files) > 1]
     if not copies:
         return
-    text = f"{sum(len(files) - 1 for files in copies)} pictures are copies of others, such as {copies[0][1][1]}"
-    leaks = [files for files in copies if {"train", "test"} <= {name for name, _ in files}]
+    count = sum(len(files) - 1 for files in copies)
+    are_copies = "picture is a copy" if count == 1 else "pictures are copies"
+    text = f"{count} {are_copies} of others, such as {copies[0][1][1]}"
+    leaks = [files for files in copies if {"train", "test"} <= {part for part, _ in files}]
     if leaks:
         pair = dict(leaks[0])
         text += (
-            f". Of {len(leaks)} pictures there is one for training and one for testing, which flatters the figures: "
+            f". Of {len(leaks)} there is one for training and one for testing, which flatters the figures: "
             f"{pair['train']} and {pair['test']}"
         )
     _say(f"{text}.")

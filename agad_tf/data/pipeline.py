@@ -1,7 +1,7 @@
 """tf.data pipelines: from raw pixels to the batches that the networks see."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -62,16 +62,42 @@ def plan_batches(train: Split, batch_size: int, min_anomalies: int, replicas: in
     return BatchPlan(normals, anomalies, normal_count // normals)
 
 
+class TrainingInputs(NamedTuple):
+    """The training images as the networks take them.
+
+    Attributes:
+        of_rows: gives of rows, int (n,), the inputs, float32 (n, image_size, image_size, channels) in [-1, 1].
+        normals: how many rows, from 0 on, are normal.
+        anomalies: how many rows, after those, are anomalies.
+    """
+
+    of_rows: Callable[[tf.Tensor], tf.Tensor]
+    normals: int
+    anomalies: int
+
+
+def training_inputs(train: Split, image_size: int, cache_bytes: float = math.inf) -> TrainingInputs:
+    """Makes the training images ready, once for all epochs where memory allows.
+
+    Args:
+        train: the training images.
+        image_size: side in pixels that the networks take.
+        cache_bytes: how much memory the images may take as the networks take them. Where they need more they are
+            made ready anew for every batch, which changes nothing but time.
+    """
+    normals, anomalies = train.of_label(NORMAL).images, train.of_label(ABNORMAL).images
+    of_rows = _inputs_by_row(joined([normals, anomalies]), image_size, cache_bytes)
+    return TrainingInputs(of_rows, len(normals), len(anomalies))
+
+
 def training_batches(
-    train: Split,
-    image_size: int,
+    inputs: TrainingInputs,
     plan: BatchPlan,
     epochs: int,
     seed: int,
     first_epoch: int = 0,
-    context: tf.distribute.InputContext | None = None,
-    cache_bytes: float = math.inf,
     first_step: int = 0,
+    context: tf.distribute.InputContext | None = None,
 ) -> tf.data.Dataset:
     """All batches of a training run, or of what is left of it, or a worker's part of them.
 
@@ -79,16 +105,13 @@ def training_batches(
     sees what an unbroken one would have seen, and so does one that is shared by replicas.
 
     Args:
-        train: the training images.
-        image_size: side in pixels that the networks take.
+        inputs: from `training_inputs`.
         plan: from `plan_batches`.
         epochs: number of the epoch to end before.
         seed: of the order.
         first_epoch: number of the epoch to begin with.
+        first_step: how many steps of that epoch to leave out.
         context: which worker's part; by default all is one's own.
-        cache_bytes: how much memory the images may take as the networks take them. Where they need more they are
-            made ready anew for every batch, which changes nothing but time.
-        first_step: how many steps of the first epoch to leave out.
 
     Returns:
         Dataset of images, float32 (batch, image_size, image_size, channels) in [-1, 1], and labels, float32
@@ -102,21 +125,17 @@ def training_batches(
     first_replica = context.input_pipeline_id * own_replicas
     replica_batch = (plan.normals + plan.anomalies) // replicas
     own_places = slice(first_replica * replica_batch, (first_replica + own_replicas) * replica_batch)
-
-    normals, anomalies = train.of_label(NORMAL), train.of_label(ABNORMAL)
-    inputs_of = _inputs_by_row(joined([normals.images, anomalies.images]), image_size, cache_bytes)
-    normal_count = len(normals.images)
     places = _spread_evenly(plan.normals, plan.anomalies)
 
     def one_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
         epoch_seed = tf.random.fold_in(tf.constant([seed, 0], tf.int64), epoch)
-        normal_rows = _order(normal_count, plan.steps_per_epoch, plan.normals, epoch_seed)
-        anomaly_rows = _order(len(anomalies.images), plan.steps_per_epoch, plan.anomalies, epoch_seed)
-        rows = tf.gather(tf.concat([normal_rows, normal_count + anomaly_rows], axis=1), places, axis=1)
+        normal_rows = _order(inputs.normals, plan.steps_per_epoch, plan.normals, epoch_seed)
+        anomaly_rows = _order(inputs.anomalies, plan.steps_per_epoch, plan.anomalies, epoch_seed)
+        rows = tf.gather(tf.concat([normal_rows, inputs.normals + anomaly_rows], axis=1), places, axis=1)
         return tf.data.Dataset.from_tensor_slices(tf.reshape(rows[:, own_places], (-1, replica_batch)))
 
     def batch(rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        return inputs_of(rows), tf.cast(rows >= normal_count, tf.float32)
+        return inputs.of_rows(rows), tf.cast(rows >= inputs.normals, tf.float32)
 
     return (
         tf.data.Dataset.range(first_epoch, epochs)
@@ -127,27 +146,42 @@ def training_batches(
     )
 
 
-def scoring_batches(images: Images, image_size: int, batch_size: int = SCORING_BATCH_SIZE) -> tf.data.Dataset:
+class _ArrayBatches:
+    """Batches of an array, made ready one by one.
+
+    No pipeline: tf.data keeps some of every one that is built, and scoring would build one after each epoch. Making
+    256 images ready takes no time beside scoring them.
+    """
+
+    def __init__(self, images: np.ndarray, image_size: int, batch_size: int):
+        self.images = images
+        self.image_size = image_size
+        self.batch_size = batch_size
+
+    def __len__(self) -> int:
+        return math.ceil(len(self.images) / self.batch_size)
+
+    def __iter__(self) -> Iterator[tf.Tensor]:
+        for start in range(0, len(self.images), self.batch_size):
+            yield to_network_input(self.images[start : start + self.batch_size], self.image_size)
+
+
+def scoring_batches(images: Images, image_size: int, batch_size: int = SCORING_BATCH_SIZE) -> Iterable[tf.Tensor]:
     """Images in their order, in batches of which the last may be short.
 
     Args:
-        images: uint8 (images, height, width, channels), in memory or in files.
+        images: uint8 (images, height, width, channels), in memory or in files, which are decoded in parallel.
         image_size: side in pixels that the networks take.
         batch_size: images in a batch.
 
     Returns:
-        Dataset of float32 (batch, image_size, image_size, channels) in [-1, 1].
+        float32 (batch, image_size, image_size, channels) in [-1, 1], again and again.
     """
-    if isinstance(images, Pictures):
-        rows = tf.data.Dataset.range(len(images)).batch(min(batch_size, FILES_PER_CALL))
-        decode = _inputs_anew(images, image_size)
-        inputs = rows.map(decode, num_parallel_calls=tf.data.AUTOTUNE).rebatch(batch_size)
-    else:
-        inputs = (
-            tf.data.Dataset.from_tensor_slices(images)
-            .batch(batch_size)
-            .map(lambda batch: to_network_input(batch, image_size), num_parallel_calls=tf.data.AUTOTUNE)
-        )
+    if not isinstance(images, Pictures):
+        return _ArrayBatches(images, image_size, batch_size)
+    rows = tf.data.Dataset.range(len(images)).batch(min(batch_size, FILES_PER_CALL))
+    decode = _inputs_anew(images, image_size)
+    inputs = rows.map(decode, num_parallel_calls=tf.data.AUTOTUNE).rebatch(batch_size)
     return inputs.prefetch(tf.data.AUTOTUNE)
 
 

@@ -9,7 +9,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import tensorflow as tf
 
 from agad_tf.config import ExperimentConfig
-from agad_tf.data.pipeline import plan_batches, training_batches
+from agad_tf.data.pipeline import plan_batches, training_batches, training_inputs
 from agad_tf.data.protocols import one_class_task
 from agad_tf.data.sources import load_source
 from agad_tf.training import build_model
@@ -24,7 +24,7 @@ def main():
     plan = plan_batches(task.train, config.batch_size, config.min_anomalies)
     model = build_model(config, source.channels)
     step = tf.function(model.train_step)
-    batches = iter(training_batches(task.train, config.image_size, plan, epochs=9, seed=0))
+    batches = iter(training_batches(training_inputs(task.train, config.image_size), plan, epochs=9, seed=0))
     waited = worked = 0.0
     for number in range(WARM_UP + STEPS):
         start = time.perf_counter()

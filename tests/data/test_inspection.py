@@ -2,6 +2,8 @@
 
 import io
 import os
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -69,7 +71,7 @@ def load(root):
 
 
 def look(root, known="/nowhere"):
-    return leave_out_unreadable(load(root), type(root)(known))
+    return leave_out_unreadable(load(root), Path(known))
 
 
 def test_every_kind_of_picture_is_taken(folder, capsys):
@@ -112,24 +114,37 @@ def test_a_file_of_a_terabyte_is_left_out_unread(folder):
     assert "1024.0 GiB" in complaint
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="the superuser may read everything")
-def test_a_file_that_may_not_be_read_is_left_out(folder):
-    (folder / "train" / "good" / "tiny.png").chmod(0)
-    (complaint,) = look(folder).left_out.values()
-    assert "Permission denied" in complaint
+@pytest.fixture
+def as_nobody():
+    """Runs a test as a user whom permissions bind, where it is run as one whom they do not."""
+    superuser = os.geteuid() == 0
+    if superuser:
+        os.seteuid(65534)
+    yield
+    if superuser:
+        os.seteuid(0)
 
 
-def test_a_file_whose_reading_fails_is_left_out(folder, monkeypatch):
-    read_bytes = type(folder).read_bytes
+def test_a_file_that_may_not_be_read_is_left_out(as_nobody):
+    # Not below pytest's folders, which are closed to others.
+    with tempfile.TemporaryDirectory() as name:
+        root = Path(name)
+        for part in ("train/good", "test/good", "test/bad"):
+            write(root / part, {f"{n}.png": picture(n) for n in range(3)})
+        (root / "train" / "good" / "1.png").chmod(0)
+        (complaint,) = look(root).left_out.values()
+        assert "1.png cannot be read (Permission denied)" in complaint
 
-    def fail(path):
-        if path.name == "tiny.png":
-            raise PermissionError(13, "Permission denied")
-        return read_bytes(path)
 
-    monkeypatch.setattr(type(folder), "read_bytes", fail)
-    (complaint,) = look(folder).left_out.values()
-    assert "Permission denied" in complaint
+def test_a_folder_that_may_not_be_read_ends_the_run(as_nobody):
+    with tempfile.TemporaryDirectory() as name:
+        root = Path(name)
+        for part in ("normal", "abnormal"):
+            write(root / part, {f"{n}.png": picture(n) for n in range(9)})
+        (root / "abnormal").chmod(0)
+        with pytest.raises(PermissionError, match="abnormal"):
+            look(root)
+        (root / "abnormal").chmod(0o700)
 
 
 def test_links_that_lead_nowhere_or_in_circles_are_no_pictures(folder):
@@ -184,7 +199,7 @@ def test_copies_are_counted_and_one_between_training_and_test_is_named(folder, c
     write(folder / "train" / "good", {"copy.png": GOOD["tiny.png"]})
     assert len(look(folder).x_train) == len(GOOD) + 1
     said = capsys.readouterr().err
-    assert "1 pictures are copies of others, such as" in said
+    assert "1 picture is a copy of others, such as" in said
     assert "testing" not in said
     write(folder / "test" / "good", {"leak.png": GOOD["tiny.png"]})
     look(folder)

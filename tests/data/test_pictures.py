@@ -7,7 +7,7 @@ from PIL import Image
 from agad_tf.config import RunError
 from agad_tf.data.network_input import to_network_input
 from agad_tf.data.pictures import Pictures, channels_of, decode_files, joined, pictures_below
-from agad_tf.data.pipeline import plan_batches, scoring_batches, training_batches
+from agad_tf.data.pipeline import plan_batches, scoring_batches, training_batches, training_inputs
 from agad_tf.data.protocols import Split
 from agad_tf.data.readers import decode_picture
 
@@ -92,7 +92,7 @@ def test_files_give_what_arrays_give_to_the_bit(pictures):
     expected = np.concatenate([to_network_input(array[np.newaxis], 16) for array in arrays])
     np.testing.assert_array_equal(files.network_inputs(np.arange(5)), expected)
     for batch_size in (1, 2, 5):
-        batches = list(scoring_batches(files, 16, batch_size).as_numpy_iterator())
+        batches = [batch.numpy() for batch in scoring_batches(files, 16, batch_size)]
         assert [len(batch) for batch in batches] == [batch_size] * (5 // batch_size) + [5 % batch_size] * (
             5 % batch_size > 0
         )
@@ -116,7 +116,7 @@ def test_what_does_not_fit_into_the_cache_is_read_anew_and_trains_alike(pictures
     split = Split(images, np.array([0, 0, 0, 1, 1], np.int32), np.arange(5))
     plan = plan_batches(split, 3, 1)
     cached, streamed = (
-        list(training_batches(split, 16, plan, 3, 0, cache_bytes=size).as_numpy_iterator()) for size in (1e9, 0)
+        list(training_batches(training_inputs(split, 16, size), plan, 3, 0).as_numpy_iterator()) for size in (1e9, 0)
     )
     assert len(cached) == 3 * plan.steps_per_epoch
     for one, other in zip(cached, streamed, strict=True):

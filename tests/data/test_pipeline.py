@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from agad_tf.config import UsageError
 from agad_tf.data.network_input import to_network_input
-from agad_tf.data.pipeline import plan_batches, scoring_batches, training_batches
+from agad_tf.data.pipeline import plan_batches, scoring_batches, training_batches, training_inputs
 from agad_tf.data.protocols import Split
 
 
@@ -20,7 +20,7 @@ def greys(images):
 
 
 def batches(train, plan, epochs=2, **options):
-    dataset = training_batches(train, 16, plan, epochs, **{"seed": 0, **options})
+    dataset = training_batches(training_inputs(train, 16), plan, epochs, **{"seed": 0, **options})
     return [(greys(images), labels.numpy().tolist()) for images, labels in dataset]
 
 

@@ -94,9 +94,23 @@ def test_new_pictures_are_scored_and_drawn(place):
     assert (place / "scores" / "maps" / "odd" / "000.jpg.png").exists()
 
 
+def test_a_class_of_which_nothing_can_be_read_is_named_in_one_sentence(tmp_path):
+    write_pictures(tmp_path / "photos" / "normal", 30)
+    write_pictures(tmp_path / "photos" / "abnormal", 4)
+    for picture in (tmp_path / "photos" / "normal").glob("*.jpg"):
+        picture.write_bytes(picture.read_bytes()[:200])
+    options = [f"--data_dir={tmp_path / 'photos'}", f"--workdir={tmp_path / 'run'}", *SMALLER]
+    done = agad("--flagfile=flags/folder.cfg", *options)
+    assert done.returncode == 1
+    assert re.fullmatch(r"agad_tf: None of the 24 pictures of class normal for train can be read: .*\n", done.stderr)
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize("cache", ["4", "0"])
-def test_a_picture_that_cannot_be_read_is_named_in_one_sentence(tmp_path, cache):
+def test_a_picture_that_breaks_after_it_was_looked_at_is_named_in_one_sentence(tmp_path, cache):
     """Whether pictures are read at once or batch by batch."""
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "left_out.csv").write_text("path,complaint\n")
     write_pictures(tmp_path / "photos" / "normal", 30)
     write_pictures(tmp_path / "photos" / "abnormal", 4)
     for picture in (tmp_path / "photos" / "normal").glob("*.jpg"):
