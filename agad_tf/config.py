@@ -6,12 +6,24 @@ flags answer at once.
 """
 
 import dataclasses
-import re
 import zlib
-from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from agad_tf.choices import (
+    ANOMALY_DISTANCES,
+    ANOMALY_NORMALIZATIONS,
+    CLASS_COUNTS,
+    GENERATORS,
+    METHODS,
+    MODES,
+    NORMALIZATIONS,
+    OWN_SETS,
+    PSEUDO_ANOMALY_NORMALIZATIONS,
+    SIZE_MULTIPLE,
+    WHERE_AND_HOW,
+)
+from agad_tf.contradictions import CONTRADICTIONS
 from agad_tf.options import COUNT, NOT_NEGATIVE, POSITIVE, Interval, option, parse_threshold
 
 
@@ -21,33 +33,6 @@ class UsageError(ValueError):
 
 class RunError(Exception):
     """The run cannot go on with what it was given; the message says what is wrong and what to do. Exit code 1."""
-
-
-# The names that options choose from. They stand here, and not where they are carried out, so that the command line
-# knows them without importing TensorFlow.
-MODES = ("train", "evaluate", "predict", "export", "benchmark", "audit")
-# Data sets and their numbers of classes.
-CLASS_COUNTS = {"fashion_mnist": 10, "mnist": 10, "cifar10": 10, "cifar100": 20, "digits": 10}
-# Users' own images, in files or arrays that --data_dir names.
-OWN_SETS = ("folder", "npz")
-# The first is the paper's; the others are its ancestors, by the same networks and losses, and what any of them has to
-# beat, by the libraries that are known for it.
-ANCESTORS = ("ganomaly", "skip_ganomaly")
-BASELINES = ("knn", "pca", "one_class_svm", "isolation_forest", "deep_svdd", "auto_encoder", "supervised")
-METHODS = ("agad", *ANCESTORS, *BASELINES)
-# Each is a function of its own name in a module of its own name in agad_tf/networks/.
-GENERATORS = ("encoder_decoder", "unet", "unet_plus_plus")
-NORMALIZATIONS = ("batch", "group", "instance", "none")
-ANOMALY_DISTANCES = ("input", "reconstruction")
-ANOMALY_NORMALIZATIONS = ("joint", "separate", "frozen")
-PSEUDO_ANOMALY_NORMALIZATIONS = ("shared", "auxiliary")
-# The networks halve an image four times.
-SIZE_MULTIPLE = 16
-# Options that do not define an experiment: what to do with it, and what it runs on.
-WHERE_AND_HOW = (
-    *("mode", "workdir", "data_dir", "threshold", "export_format"),
-    *("max_megapixels", "cache_gib", "strategy", "devices", "steps_per_execution"),
-)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -237,158 +222,7 @@ class ExperimentConfig:
         return {name: value for name, value in dataclasses.asdict(self).items() if name not in left_out}
 
 
-LAMBDAS = ("lambda_adv", "lambda_con", "lambda_adcon", "lambda_lat")
 DEFAULTS = {field.name: field.default for field in dataclasses.fields(ExperimentConfig)}
-# Each row: what contradicts, and the sentence that says so.
-CONTRADICTIONS: tuple[tuple[Callable[[ExperimentConfig], bool], str], ...] = (
-    (
-        lambda config: not _are_classes(config, [config.normal_class]),
-        "--normal_class is {config.normal_class}, but {config.dataset} has {class_count} classes; "
-        "choose one from 0 to the number of classes less one.",
-    ),
-    (
-        lambda config: not _are_classes(config, config.anomaly_classes),
-        "--anomaly_classes is {config.anomaly_classes}, but {config.dataset} has {class_count} classes; "
-        "choose from 0 to the number of classes less one.",
-    ),
-    (
-        lambda config: config.dataset in OWN_SETS and not config.data_dir,
-        "--dataset={config.dataset} is your own images; name the folder or file that holds them with --data_dir.",
-    ),
-    (
-        lambda config: config.normal_class in config.anomaly_classes,
-        "--anomaly_classes holds the normal class, {config.normal_class}; leave it out.",
-    ),
-    (
-        lambda config: bool(config.anomaly_classes) and config.gamma == 0,
-        "--anomaly_classes says where labelled anomalies come from, but --gamma=0 asks for none; "
-        "give --gamma above 0 or leave --anomaly_classes out.",
-    ),
-    (
-        lambda config: config.image_size % SIZE_MULTIPLE != 0,
-        "--image_size is {config.image_size}; the networks halve the image, so choose a multiple of 16, "
-        "such as 32, 64 or 128.",
-    ),
-    (
-        lambda config: config.gamma > 0 and config.min_anomalies >= config.batch_size,
-        "--min_anomalies={config.min_anomalies} leaves no room for normal images in a batch of "
-        "--batch_size={config.batch_size}; lower the one or raise the other.",
-    ),
-    (
-        lambda config: config.threshold == "f1" and config.gamma == 0,
-        "--threshold=f1 needs labelled anomalies, but --gamma=0 has none; give --gamma above 0, or "
-        "--threshold=fpr=0.01.",
-    ),
-    (
-        lambda config: config.anomaly_normalization != "joint" and config.gamma == 0,
-        "--anomaly_normalization={config.anomaly_normalization} treats labelled anomalies apart, but --gamma=0 "
-        "has none; give --gamma above 0 or leave it at joint.",
-    ),
-    (
-        lambda config: config.anomaly_normalization != "joint" and config.normalization != "batch",
-        "--anomaly_normalization={config.anomaly_normalization} concerns batch statistics, which "
-        "--normalization={config.normalization} does not use; leave one of the two at its default.",
-    ),
-    (
-        lambda config: config.anomaly_distance == "reconstruction" and not config.contextual_adversarial,
-        "--anomaly_distance=reconstruction needs the second reconstruction, which "
-        "--contextual_adversarial=false leaves out; drop one of the two.",
-    ),
-    (
-        lambda config: (
-            config.pseudo_anomaly_normalization == "auxiliary"
-            and not (config.contextual_adversarial and config.normalization == "batch")
-        ),
-        "--pseudo_anomaly_normalization=auxiliary is batch normalisation for pseudo-anomalies; it needs "
-        "--normalization=batch and --contextual_adversarial.",
-    ),
-    (
-        lambda config: config.lambda_adcon != DEFAULTS["lambda_adcon"] and not config.contextual_adversarial,
-        "--lambda_adcon={config.lambda_adcon} weighs what --contextual_adversarial=false leaves out; drop one of the "
-        "two.",
-    ),
-    (
-        lambda config: config.anomaly_distance == "reconstruction" and config.gamma == 0,
-        "--anomaly_distance=reconstruction is a distance of labelled anomalies, but --gamma=0 has none; give --gamma "
-        "above 0 or leave it at input.",
-    ),
-    (
-        lambda config: config.pseudo_anomaly_normalization == "auxiliary" and config.method in ANCESTORS,
-        "--method={config.method} knows no pseudo-anomalies, which --pseudo_anomaly_normalization=auxiliary is for; "
-        "leave it at shared.",
-    ),
-    (
-        lambda config: config.method in BASELINES and config.export_format != "saved_model",
-        "--method={config.method} leaves no detector that --export_format={config.export_format} could hold; leave it "
-        "out, or give --method=agad.",
-    ),
-    (
-        lambda config: config.method in ANCESTORS and config.gamma > 0,
-        "--method={config.method} learns from normal images alone; give --gamma=0, or --method=agad.",
-    ),
-    (
-        lambda config: config.method in ANCESTORS and any(getattr(config, name) != DEFAULTS[name] for name in LAMBDAS),
-        "--method={config.method} is weighted as published; leave out --lambda_adv, --lambda_con, --lambda_adcon and "
-        "--lambda_lat, or give --method=agad.",
-    ),
-    (
-        lambda config: config.method == "ganomaly" and config.generator != "encoder_decoder",
-        "--method=ganomaly compares codes, which --generator={config.generator} does not have; "
-        "give --generator=encoder_decoder.",
-    ),
-    (
-        lambda config: config.method in BASELINES and config.mode in ("predict", "export"),
-        "--method={config.method} leaves no detector; its figures are in results.json.",
-    ),
-    (
-        lambda config: (
-            config.normalization == "instance" and config.image_size == 16 and config.generator != "encoder_decoder"
-        ),
-        "--normalization=instance turns the single pixel that --generator={config.generator} leaves of "
-        "--image_size=16 into 0; use --image_size=32 or more.",
-    ),
-    (
-        lambda config: config.dataset == "digits" and bool(config.data_dir),
-        "--data_dir={config.data_dir} is given, but --dataset=digits comes with scikit-learn; leave --data_dir out.",
-    ),
-    (
-        lambda config: any(not re.fullmatch(r"[CG]PU:\d+", device) for device in config.devices),
-        "--devices is {config.devices}; write devices as CPU:0 or GPU:1, with commas between.",
-    ),
-    (
-        lambda config: len(set(config.devices)) < len(config.devices),
-        "--devices names a device twice: {config.devices}; name each once.",
-    ),
-    (
-        lambda config: len({device[:3] for device in config.devices}) > 1,
-        "--devices mixes processors and GPUs: {config.devices}; name one kind.",
-    ),
-    (
-        lambda config: config.strategy == "none" and len(config.devices) > 1,
-        "--strategy=none trains on one device, and --devices names {config.devices}; name one, or use mirrored.",
-    ),
-    (
-        lambda config: config.strategy == "multi_worker" and bool(config.devices),
-        "--strategy=multi_worker uses all devices of every machine; leave --devices out.",
-    ),
-    (
-        lambda config: config.mode in ("evaluate", "predict", "export") and not config.workdir,
-        "--mode={config.mode} works on a run that exists; name its folder with --workdir.",
-    ),
-)
-# Flags of one mode alone; with any other they would be left unread.
-FLAGS_OF_MODE = {
-    **dict.fromkeys(("input", "output", "save_maps"), "predict"),
-    **dict.fromkeys(("model", "training_mode"), "audit"),
-    **dict.fromkeys(("sweep", "seeds", "budget"), "benchmark"),
-}
-
-
-def _are_classes(config: ExperimentConfig, classes: Iterable[int | str]) -> bool:
-    """Whether the data set can have them; of a user's own set that is known when it is read."""
-    if config.dataset in OWN_SETS:
-        return all(isinstance(name, str) or name >= 0 for name in classes)
-    return all(name in range(CLASS_COUNTS[config.dataset]) for name in classes)
 
 
 def _check_field(field: dataclasses.Field, value: Any) -> None:

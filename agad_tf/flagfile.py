@@ -7,7 +7,9 @@ from typing import Any
 
 from absl import flags
 
-from agad_tf.config import FLAGS_OF_MODE, WHERE_AND_HOW, ExperimentConfig, UsageError
+from agad_tf.choices import WHERE_AND_HOW
+from agad_tf.config import ExperimentConfig, UsageError
+from agad_tf.contradictions import FLAGS_OF_MODE
 from agad_tf.sweep import ALL, EACH, Sweep, build_sweep
 
 

@@ -7,7 +7,7 @@ import keras
 import tensorflow as tf
 
 from agad_tf import losses
-from agad_tf.config import ANOMALY_DISTANCES, ANOMALY_NORMALIZATIONS, PSEUDO_ANOMALY_NORMALIZATIONS
+from agad_tf.choices import ANOMALY_DISTANCES, ANOMALY_NORMALIZATIONS, PSEUDO_ANOMALY_NORMALIZATIONS
 from agad_tf.evaluation.scores import reconstruction_norm
 from agad_tf.networks.initialization import draw_weights
 from agad_tf.networks.normalization import BatchNormalization

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from agad_tf.config import CLASS_COUNTS, OWN_SETS, WHERE_AND_HOW, ExperimentConfig, UsageError
+from agad_tf.choices import CLASS_COUNTS, OWN_SETS, WHERE_AND_HOW
+from agad_tf.config import ExperimentConfig, UsageError
 
 ALL = "all"
 EACH = "each"

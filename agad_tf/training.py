@@ -13,7 +13,8 @@ from filelock import FileLock, Timeout
 from agad_tf.ancestors import PUBLISHED_WEIGHTS, GANomaly, SkipGANomaly
 from agad_tf.baselines import baseline_scores
 from agad_tf.checkpoints import Checkpoints, saved_positions
-from agad_tf.config import BASELINES, ExperimentConfig, RunError
+from agad_tf.choices import BASELINES
+from agad_tf.config import ExperimentConfig, RunError
 from agad_tf.data.inspection import leave_out_unreadable, write_left_out
 from agad_tf.data.pictures import Pictures
 from agad_tf.data.pipeline import plan_batches

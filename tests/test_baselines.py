@@ -5,7 +5,8 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from agad_tf.baselines import baseline_scores
-from agad_tf.config import BASELINES, UsageError
+from agad_tf.choices import BASELINES
+from agad_tf.config import UsageError
 from agad_tf.data.protocols import one_class_task
 from agad_tf.data.sources import Source
 

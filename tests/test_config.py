@@ -5,7 +5,8 @@ import sys
 import pytest
 
 from agad_tf import config
-from agad_tf.config import CONTRADICTIONS, ExperimentConfig, UsageError
+from agad_tf.config import ExperimentConfig, UsageError
+from agad_tf.contradictions import CONTRADICTIONS
 
 # For each row of CONTRADICTIONS, in its order: flags that it refuses, and a word of its sentence.
 CONTRADICTING = [

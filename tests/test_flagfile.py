@@ -4,7 +4,8 @@ import dataclasses
 import pytest
 from absl import flags
 
-from agad_tf.config import FLAGS_OF_MODE, ExperimentConfig, UsageError
+from agad_tf.config import ExperimentConfig, UsageError
+from agad_tf.contradictions import FLAGS_OF_MODE
 from agad_tf.flagfile import (
     config_from_flags,
     define_flags,

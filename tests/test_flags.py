@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from agad_tf.config import OWN_SETS
+from agad_tf.choices import OWN_SETS
 from tests.test_flagfile import parse, sweep
 
 FLAGS = Path(__file__).parents[1] / "flags"

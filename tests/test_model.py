@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 
 from agad_tf import losses
-from agad_tf.config import GENERATORS
+from agad_tf.choices import GENERATORS
 from agad_tf.model import AGAD
 from agad_tf.networks import build_discriminator, build_generator
 from agad_tf.passes import call_keeping_statistics, passes

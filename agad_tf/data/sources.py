@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from agad_tf.config import CLASS_COUNTS, OWN_SETS, RunError, UsageError
+from agad_tf.choices import CLASS_COUNTS, OWN_SETS
+from agad_tf.config import RunError, UsageError
 from agad_tf.data.cifar100 import COARSE_NAMES, COARSE_OF_FINE
 from agad_tf.data.own import NORMAL_NAMES, read_own_npz, read_own_pictures
 from agad_tf.data.pictures import Images

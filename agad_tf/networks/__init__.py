@@ -7,7 +7,7 @@ from importlib import import_module
 
 import keras
 
-from agad_tf.config import GENERATORS, NORMALIZATIONS, SIZE_MULTIPLE
+from agad_tf.choices import GENERATORS, NORMALIZATIONS, SIZE_MULTIPLE
 from agad_tf.networks.discriminator import discriminator
 from agad_tf.networks.encoder_decoder_encoder import encoder_decoder_encoder
 from agad_tf.networks.initialization import initialize

@@ -1,0 +1,28 @@
+"""The names that options choose from.
+
+They stand here, and not where they are carried out, so that the command line knows them without importing TensorFlow.
+"""
+
+MODES = ("train", "evaluate", "predict", "export", "benchmark", "audit")
+# Data sets and their numbers of classes.
+CLASS_COUNTS = {"fashion_mnist": 10, "mnist": 10, "cifar10": 10, "cifar100": 20, "digits": 10}
+# Users' own images, in files or arrays that --data_dir names.
+OWN_SETS = ("folder", "npz")
+# The first is the paper's; the others are its ancestors, by the same networks and losses, and what any of them has to
+# beat, by the libraries that are known for it.
+ANCESTORS = ("ganomaly", "skip_ganomaly")
+BASELINES = ("knn", "pca", "one_class_svm", "isolation_forest", "deep_svdd", "auto_encoder", "supervised")
+METHODS = ("agad", *ANCESTORS, *BASELINES)
+# Each is a function of its own name in a module of its own name in agad_tf/networks/.
+GENERATORS = ("encoder_decoder", "unet", "unet_plus_plus")
+NORMALIZATIONS = ("batch", "group", "instance", "none")
+ANOMALY_DISTANCES = ("input", "reconstruction")
+ANOMALY_NORMALIZATIONS = ("joint", "separate", "frozen")
+PSEUDO_ANOMALY_NORMALIZATIONS = ("shared", "auxiliary")
+# The networks halve an image four times.
+SIZE_MULTIPLE = 16
+# Options that do not define an experiment: what to do with it, and what it runs on.
+WHERE_AND_HOW = (
+    *("mode", "workdir", "data_dir", "threshold", "export_format"),
+    *("max_megapixels", "cache_gib", "strategy", "devices", "steps_per_execution"),
+)
