@@ -46,7 +46,8 @@ class SkipGANomaly(AGAD):
         """What scores depend on."""
         return [self.generator, self.discriminator]
 
-    def _terms(self, images: tf.Tensor, labels: tf.Tensor, training: bool) -> dict[str, tf.Tensor]:
+    def terms(self, images: tf.Tensor, labels: tf.Tensor, training: bool) -> dict[str, tf.Tensor]:
+        """Every loss of a batch, all of it taken for normal; see `AGAD.terms`."""
         found = passes(self.generator, self.discriminator, images, training=training, re_reconstruct=None)
         return self._loss_terms(images, tf.zeros_like(labels), found)
 
@@ -72,7 +73,8 @@ class GANomaly(AGAD):
         reconstruction, code, reconstruction_code = call_keeping_statistics(self.generator, images, batch_statistics)
         return reconstruction, reconstruction_norm(code, reconstruction_code)
 
-    def _terms(self, images: tf.Tensor, labels: tf.Tensor, training: bool) -> dict[str, tf.Tensor]:
+    def terms(self, images: tf.Tensor, labels: tf.Tensor, training: bool) -> dict[str, tf.Tensor]:
+        """Every loss of a batch, all of it taken for normal; see `AGAD.terms`."""
         normal = tf.zeros_like(labels)
         reconstruction, code, reconstruction_code = self.generator(images, training=training)
         logits, features = self.discriminator(images, training=training)

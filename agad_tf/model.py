@@ -1,7 +1,8 @@
 """AGAD as a Keras model: `train_step` is the paper's Algorithm 1."""
 
+import functools
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -9,22 +10,12 @@ import tensorflow as tf
 from agad_tf import losses
 from agad_tf.choices import ANOMALY_DISTANCES, ANOMALY_NORMALIZATIONS, PSEUDO_ANOMALY_NORMALIZATIONS
 from agad_tf.evaluation.scores import reconstruction_norm
-from agad_tf.networks.initialization import draw_weights
 from agad_tf.networks.normalization import BatchNormalization
 from agad_tf.passes import Passes, call_keeping_statistics, passes, training_passes
-from agad_tf.replicas import all_finite, assign, everywhere, overflown_in_all_replicas_or_none, where_all_agree
+from agad_tf.replicas import everywhere, where_all_agree
+from agad_tf.step import compute_step, learn
 
 DEFAULT_WEIGHTS = losses.LossWeights()
-
-
-class Step(NamedTuple):
-    """What a step computes before anything changes."""
-
-    generator_gradients: list[tf.Tensor]
-    discriminator_gradients: list[tf.Tensor]
-    statistics: list[tf.Tensor]  # of batch normalisation, moved
-    terms: dict[str, tf.Tensor]
-    finite: tf.Tensor  # bool; gradients whose loss is scaled are left to the optimizer that scales it
 
 
 @keras.saving.register_keras_serializable("agad_tf")
@@ -127,15 +118,12 @@ class AGAD(keras.Model):
         self.discriminator_optimizer = discriminator_optimizer or keras.optimizers.Adam(2e-4, beta_1=0.5)
         self.compiles_gradients = self._xla_pays() if jit_compile == "auto" else bool(jit_compile)
         super().compile(optimizer=self.generator_optimizer, jit_compile=False, **kwargs)
-        self.generator_optimizer.build(self._generator_weights)
+        self.generator_optimizer.build(self.generator_weights)
         self.discriminator_optimizer.build(self.discriminator.trainable_variables)
         for layer in self._batch_normalizations:
             layer.synchronized = not self.compiles_gradients
-        self._gradients = (
-            tf.function(self._compute_gradients, jit_compile=True)
-            if self.compiles_gradients
-            else self._compute_gradients
-        )
+        compute = functools.partial(compute_step, self)
+        self._compute_step = tf.function(compute, jit_compile=True) if self.compiles_gradients else compute
 
     def _maybe_symbolic_build(self, *_: Any, **__: Any) -> None:
         """Nothing is left to build. Keras would average the first batch over workers, which fails for two of them."""
@@ -202,43 +190,18 @@ class AGAD(keras.Model):
         images, labels = _unpack(data)  # line 1
         replica = tf.distribute.get_replica_context()
         image_count = replica.all_reduce(tf.distribute.ReduceOp.SUM, tf.cast(tf.shape(images)[0], tf.float32))
-        state = (self._generator_weights, self.discriminator.trainable_variables, self._statistics)
+        state = (self.generator_weights, self.discriminator.trainable_variables, self.statistics)
         values = ([tf.convert_to_tensor(variable) for variable in variables] for variables in state)
-        step = self._gradients(images, labels, image_count, *values)  # lines 2 to 10
+        step = self._compute_step(images, labels, image_count, *values)  # lines 2 to 10
         finite = everywhere(step.finite)
-        where_all_agree(finite, self._learn, step, labels, image_count)
+        where_all_agree(finite, functools.partial(learn, self), step, labels, image_count)
         self.skipped_steps.update_state((1 - tf.cast(finite, tf.float32)) / replica.num_replicas_in_sync)
         return self._results()
-
-    def _learn(self, step: Step, labels: tf.Tensor, image_count: tf.Tensor) -> None:
-        """Lines 12 and 13: applies what a step has computed."""
-        replica = tf.distribute.get_replica_context()
-        for weights, optimizer, gradients in (
-            (self._generator_weights, self.generator_optimizer, step.generator_gradients),  # line 12
-            (
-                self.discriminator.trainable_variables,
-                self.discriminator_optimizer,
-                step.discriminator_gradients,
-            ),  # line 13
-        ):
-            if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
-                gradients = overflown_in_all_replicas_or_none(gradients)  # noqa: PLW2901
-            optimizer.apply(gradients, weights)
-        statistics, discriminator_loss = replica.all_reduce(
-            tf.distribute.ReduceOp.SUM,
-            [
-                [value / replica.num_replicas_in_sync for value in step.statistics],
-                tf.reduce_sum(step.terms["discriminator_loss"]) / image_count,
-            ],
-        )
-        assign(self._statistics, statistics)
-        self._draw_discriminator_anew(discriminator_loss < self.reinit_threshold)  # δ
-        self._update_loss_means(labels, step.terms)
 
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
         """The losses of a batch by the moving statistics, nothing learned."""
         images, labels = _unpack(data)
-        self._update_loss_means(labels, self._terms(images, labels, training=False))
+        self.update_loss_means(labels, self.terms(images, labels, training=False))
         results = self._results()
         for name in ("discriminator_resets", "skipped_steps"):
             del results[name]
@@ -251,49 +214,17 @@ class AGAD(keras.Model):
             return {name: result[tf.newaxis] for name, result in results.items()}
         return results
 
-    def _compute_gradients(
-        self,
-        images: tf.Tensor,
-        labels: tf.Tensor,
-        image_count: tf.Tensor,
-        generator_weights: list[tf.Tensor],
-        discriminator_weights: list[tf.Tensor],
-        statistics: list[tf.Tensor],
-    ) -> Step:
-        """Forward and backward passes; changes no variable."""
-        state = [
-            *zip(self._generator_weights, generator_weights, strict=True),
-            *zip(self.discriminator.trainable_variables, discriminator_weights, strict=True),
-            *zip(self._statistics, statistics, strict=True),
-        ]
-        # Each tape watches one network alone, so that neither gradient goes back where it is not asked for.
-        with (
-            keras.StatelessScope(state) as scope,
-            tf.GradientTape(watch_accessed_variables=False) as generator_tape,
-            tf.GradientTape(watch_accessed_variables=False) as discriminator_tape,
-        ):
-            generator_tape.watch(generator_weights)
-            discriminator_tape.watch(discriminator_weights)
-            terms = self._terms(images, labels, training=True)
-            optimizers = (self.generator_optimizer, self.discriminator_optimizer)
-            generator_loss, discriminator_loss = (
-                optimizer.scale_loss(tf.reduce_sum(terms[name]) / image_count)
-                for name, optimizer in zip(losses.BATCH_TERMS, optimizers, strict=True)
-            )
-        generator_gradients = generator_tape.gradient(generator_loss, generator_weights)
-        discriminator_gradients = discriminator_tape.gradient(discriminator_loss, discriminator_weights)
-        statistics = [scope.get_current_value(variable) for variable in self._statistics]
-        unguarded = [
-            gradient
-            for gradients, optimizer in zip((generator_gradients, discriminator_gradients), optimizers, strict=True)
-            if not isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
-            for gradient in gradients
-        ]
-        finite = all_finite([*unguarded, *statistics, *terms.values()])
-        return Step(generator_gradients, discriminator_gradients, statistics, terms, finite)
+    def terms(self, images: tf.Tensor, labels: tf.Tensor, training: bool) -> dict[str, tf.Tensor]:
+        """Lines 2 to 10: what the networks say of a batch, and every loss of it.
 
-    def _terms(self, images: tf.Tensor, labels: tf.Tensor, training: bool) -> dict[str, tf.Tensor]:
-        """Lines 2 to 10: what the networks say of a batch, and every loss of it."""
+        Args:
+            images: float (batch, height, width, channels) in [-1, 1].
+            labels: float (batch,): 0 normal, 1 abnormal.
+            training: whether batch normalisation uses the statistics of the batch.
+
+        Returns:
+            By the names of `agad_tf.losses`, float (batch,) each.
+        """
         re_reconstruct = self.re_reconstruct if self.contextual_adversarial else None
         if training:
             found = training_passes(
@@ -329,7 +260,7 @@ class AGAD(keras.Model):
         return [layer for layer in layers if isinstance(layer, BatchNormalization)]
 
     @property
-    def _generator_weights(self) -> list[keras.Variable]:
+    def generator_weights(self) -> list[keras.Variable]:
         """θ_g."""
         return [*self.generator.trainable_variables, *self._auxiliary_weights]
 
@@ -342,34 +273,11 @@ class AGAD(keras.Model):
         return [variable for layer in layers for variable in layer.trainable_variables]
 
     @property
-    def _statistics(self) -> list[keras.Variable]:
+    def statistics(self) -> list[keras.Variable]:
+        """The moving statistics of both networks' batch normalisation."""
         return [*self.generator.non_trainable_variables, *self.discriminator.non_trainable_variables]
 
-    def _draw_discriminator_anew(self, collapsed: tf.Tensor) -> None:
-        """GANomaly's rule: a D that can no longer be fooled teaches G nothing, so it starts again.
-
-        With its weights go its moving statistics and its optimizer's state, but for the learning rate.
-        """
-        optimizer = self.discriminator_optimizer
-        optimizer = getattr(optimizer, "inner_optimizer", optimizer)  # of a LossScaleOptimizer
-        variables = self.discriminator.variables
-        state = [v for v in optimizer.variables if v.name != "learning_rate"]
-        # The seed comes from the step, not from a generator with a state of its own: a resumed run, and
-        # every replica, draws the same weights.
-        step = tf.cast(self.generator_optimizer.iterations.value, tf.int32)
-        values = tf.cond(
-            collapsed,
-            lambda: (
-                draw_weights(variables, tf.stack([self.seed, step]))
-                + [tf.zeros(variable.shape, variable.dtype) for variable in state]
-            ),
-            lambda: [tf.identity(variable.value) for variable in [*variables, *state]],
-        )
-        assign([*variables, *state], values)
-        resets = tf.cast(collapsed, tf.float32) / self.distribute_strategy.num_replicas_in_sync
-        self.discriminator_resets.update_state(resets)
-
-    def _update_loss_means(self, labels: tf.Tensor, terms: dict[str, tf.Tensor]) -> None:
+    def update_loss_means(self, labels: tf.Tensor, terms: dict[str, tf.Tensor]) -> None:
         """Adds a batch to the epoch's means."""
         for name in losses.BATCH_TERMS:
             self.loss_means[name].update_state(terms[name])

@@ -20,6 +20,7 @@ from agad_tf.distribution import (
 )
 from agad_tf.networks.normalization import BatchNormalization
 from agad_tf.replicas import overflown_in_all_replicas_or_none
+from agad_tf.step import compute_step
 
 STEPS = 20
 EPOCHS = 5
@@ -107,9 +108,9 @@ def test_replicas_compiled_by_xla_normalise_by_their_own_images(train, build_mod
     context = tf.distribute.InputContext(num_replicas_in_sync=replicas)
     parts = list(training_batches(training_inputs(train_split, 16), plan, 1, 0, context=context).take(replicas))
     alone = build_model()
-    state = (alone.generator.trainable_variables, alone.discriminator.trainable_variables, alone._statistics)
+    state = (alone.generator.trainable_variables, alone.discriminator.trainable_variables, alone.statistics)
     values = [[tf.convert_to_tensor(variable) for variable in variables] for variables in state]
-    steps = [alone._compute_gradients(images, labels, 20.0, *values) for images, labels in parts]
+    steps = [compute_step(alone, images, labels, 20.0, *values) for images, labels in parts]
     gradients = [tf.add_n(each) for each in zip(*(step.generator_gradients for step in steps), strict=True)]
     statistics = [tf.add_n(each) / replicas for each in zip(*(step.statistics for step in steps), strict=True)]
 
@@ -122,7 +123,7 @@ def test_replicas_compiled_by_xla_normalise_by_their_own_images(train, build_mod
         lambda context: training_batches(training_inputs(train_split, 16), plan, 1, 0, context=context).take(replicas)
     )
     model.fit(one_step, steps_per_epoch=1, verbose=0, shuffle=False)
-    for found, wanted in zip(model._statistics, statistics, strict=True):
+    for found, wanted in zip(model.statistics, statistics, strict=True):
         np.testing.assert_allclose(found.numpy(), wanted, rtol=1e-3, atol=1e-6)
     # Adam's first step is the learning rate times the gradient's sign.
     for old, new, gradient in zip(before, model.generator.trainable_variables, gradients, strict=True):

@@ -8,24 +8,15 @@ import pytest
 
 from agad_tf import callbacks, fitting, training
 from agad_tf.checkpoints import saved_positions
-from agad_tf.config import ExperimentConfig, RunError
+from agad_tf.config import RunError
 from agad_tf.data import pipeline
 from agad_tf.summaries import read_curves
+from tests.runs import digits_run
 
 
 @pytest.fixture
 def config(tmp_path):
-    return ExperimentConfig(
-        dataset="digits",
-        normal_class=8,
-        image_size=16,
-        width=1 / 16,
-        batch_size=32,
-        min_anomalies=8,
-        gamma=0.1,
-        epochs=2,
-        workdir=str(tmp_path / "run"),
-    )
+    return digits_run(tmp_path / "run")
 
 
 def left_by(config):
@@ -45,11 +36,7 @@ def left_by(config):
 @pytest.fixture(scope="module")
 def unbroken(tmp_path_factory):
     """What an unbroken run leaves."""
-    folder = tmp_path_factory.mktemp("unbroken")
-    config = ExperimentConfig(
-        dataset="digits", normal_class=8, image_size=16, width=1 / 16, batch_size=32, min_anomalies=8, gamma=0.1,
-        epochs=2, workdir=str(folder / "run"),
-    )  # fmt: skip
+    config = digits_run(tmp_path_factory.mktemp("unbroken") / "run")
     training.train(config)
     return left_by(config)
 

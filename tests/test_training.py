@@ -10,24 +10,14 @@ from filelock import FileLock
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from agad_tf import callbacks, training
-from agad_tf.config import ExperimentConfig, RunError, UsageError
+from agad_tf.config import RunError, UsageError
 from agad_tf.flagfile import read_config, to_flagfile
+from tests.runs import digits_run
 
 
 @pytest.fixture
 def config(tmp_path):
-    return ExperimentConfig(
-        dataset="digits",
-        normal_class=8,
-        image_size=16,
-        width=1 / 8,
-        batch_size=32,
-        min_anomalies=8,
-        gamma=0.1,
-        epochs=3,
-        learning_rate_schedule="cosine",
-        workdir=str(tmp_path / "run"),
-    )
+    return digits_run(tmp_path / "run", width=1 / 8, epochs=3, learning_rate_schedule="cosine")
 
 
 class Killed(BaseException):
