@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from agad_tf import callbacks, fitting, training
-from agad_tf.checkpoints import saved_positions
+from agad_tf.checkpoints import Checkpoints, saved_positions
 from agad_tf.config import RunError
 from agad_tf.data import pipeline
 from agad_tf.summaries import read_curves
@@ -81,7 +81,16 @@ def test_a_run_goes_on_in_the_middle_of_an_epoch_though_steps_are_executed_toget
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
         interrupt_at(patched, 2)
         training.train(config)
+    steps = []
+    on_train_batch_end = Checkpoints.on_train_batch_end
+
+    def watch(self, batch, logs=None):
+        on_train_batch_end(self, batch, logs)
+        steps.append(self.position.step)
+
+    monkeypatch.setattr(Checkpoints, "on_train_batch_end", watch)
     training.train(dataclasses.replace(config, steps_per_execution=5))
+    assert max(steps) == 5, "an epoch has no more steps than that to be gone on after"
     found = left_by(config)
     assert found[-1] == (2, 0)
     for one, expected in zip(found[0], unbroken[0], strict=True):
