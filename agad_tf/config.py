@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from agad_tf.choices import (
+    ADDED_SINCE_0_6,
     ANOMALY_DISTANCES,
     ANOMALY_NORMALIZATIONS,
     CLASS_COUNTS,
@@ -21,6 +22,7 @@ from agad_tf.choices import (
     OWN_SETS,
     PSEUDO_ANOMALY_NORMALIZATIONS,
     SIZE_MULTIPLE,
+    SYNTHETIC_ANOMALIES,
     WHERE_AND_HOW,
 )
 from agad_tf.contradictions import CONTRADICTIONS
@@ -106,6 +108,16 @@ class ExperimentConfig:
 
     contextual_adversarial: bool = option(
         True, "Whether agad trains with pseudo-anomalies (contextual adversarial information)."
+    )
+    synthetic_anomalies: tuple[str, ...] = option(
+        (),
+        "Anomalies made from normal images, which agad treats as labelled ones; with commas between: "
+        f"{', '.join(SYNTHETIC_ANOMALIES)}. Empty means none.",
+    )
+    synthetic_share: float = option(
+        0.25,
+        "Share of synthetic anomalies in a batch.",
+        interval=Interval(0, 1, low_included=False, high_included=False),
     )
     anomaly_distance: str = option(
         "input",
@@ -211,7 +223,13 @@ class ExperimentConfig:
         """Where the run is kept: `workdir`, or a folder named after the experiment, other settings other name."""
         if self.workdir:
             return Path(self.workdir)
-        digest = zlib.crc32(repr(self.settings()).encode())
+        # What 0.5.0 had no name for does not move the runs that it began.
+        named = {
+            name: value
+            for name, value in self.settings().items()
+            if name not in ADDED_SINCE_0_6 or value != DEFAULTS[name]
+        }
+        digest = zlib.crc32(repr(named).encode())
         data = Path(self.data_dir).stem if self.dataset in OWN_SETS else self.dataset
         what = self.generator if self.method == "agad" else self.method
         return Path(f"runs/{data}-{self.normal_class}-gamma{self.gamma:g}-{what}-seed{self.seed}-{digest:08x}")

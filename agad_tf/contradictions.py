@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from agad_tf.choices import ANCESTORS, BASELINES, CLASS_COUNTS, OWN_SETS, SIZE_MULTIPLE
+from agad_tf.choices import ANCESTORS, BASELINES, CLASS_COUNTS, OWN_SETS, SIZE_MULTIPLE, SYNTHETIC_ANOMALIES
 
 if TYPE_CHECKING:
     from agad_tf.config import ExperimentConfig
@@ -38,6 +38,23 @@ CONTRADICTIONS: tuple[tuple[Callable[[ExperimentConfig], bool], str], ...] = (
         "give --gamma above 0 or leave --anomaly_classes out.",
     ),
     (
+        lambda config: not set(config.synthetic_anomalies) <= set(SYNTHETIC_ANOMALIES),
+        "--synthetic_anomalies is {config.synthetic_anomalies}; choose from "
+        f"{', '.join(SYNTHETIC_ANOMALIES)}, with commas between.",
+    ),
+    (
+        lambda config: len(set(config.synthetic_anomalies)) < len(config.synthetic_anomalies),
+        "--synthetic_anomalies names a kind twice: {config.synthetic_anomalies}; name each once.",
+    ),
+    (
+        lambda config: bool(config.synthetic_anomalies) and config.method != "agad",
+        "--method={config.method} does not learn from --synthetic_anomalies; leave them out, or give --method=agad.",
+    ),
+    (
+        lambda config: not _is_default(config, "synthetic_share") and not config.synthetic_anomalies,
+        "--synthetic_share={config.synthetic_share} is a share of none; name --synthetic_anomalies as well.",
+    ),
+    (
         lambda config: config.image_size % SIZE_MULTIPLE != 0,
         "--image_size is {config.image_size}; the networks halve the image, so choose a multiple of 16, "
         "such as 32, 64 or 128.",
@@ -53,9 +70,9 @@ CONTRADICTIONS: tuple[tuple[Callable[[ExperimentConfig], bool], str], ...] = (
         "--threshold=fpr=0.01.",
     ),
     (
-        lambda config: config.anomaly_normalization != "joint" and config.gamma == 0,
-        "--anomaly_normalization={config.anomaly_normalization} treats labelled anomalies apart, but --gamma=0 "
-        "has none; give --gamma above 0 or leave it at joint.",
+        lambda config: config.anomaly_normalization != "joint" and not _trains_with_anomalies(config),
+        "--anomaly_normalization={config.anomaly_normalization} treats anomalies apart, but --gamma=0 has none; give "
+        "--gamma above 0, name --synthetic_anomalies, or leave it at joint.",
     ),
     (
         lambda config: config.anomaly_normalization != "joint" and config.normalization != "batch",
@@ -81,9 +98,9 @@ CONTRADICTIONS: tuple[tuple[Callable[[ExperimentConfig], bool], str], ...] = (
         "two.",
     ),
     (
-        lambda config: config.anomaly_distance == "reconstruction" and config.gamma == 0,
-        "--anomaly_distance=reconstruction is a distance of labelled anomalies, but --gamma=0 has none; give --gamma "
-        "above 0 or leave it at input.",
+        lambda config: config.anomaly_distance == "reconstruction" and not _trains_with_anomalies(config),
+        "--anomaly_distance=reconstruction is a distance of anomalies, but --gamma=0 has none; give --gamma above 0, "
+        "name --synthetic_anomalies, or leave it at input.",
     ),
     (
         lambda config: config.pseudo_anomaly_normalization == "auxiliary" and config.method in ANCESTORS,
@@ -159,6 +176,10 @@ FLAGS_OF_MODE = {
 
 def _is_default(config: ExperimentConfig, name: str) -> bool:
     return getattr(config, name) == getattr(type(config), name)
+
+
+def _trains_with_anomalies(config: ExperimentConfig) -> bool:
+    return config.gamma > 0 or bool(config.synthetic_anomalies)
 
 
 def _are_classes(config: ExperimentConfig, classes: Iterable[int | str]) -> bool:

@@ -79,6 +79,8 @@ class AGADDetector(OutlierMixin, BaseEstimator):
         anomaly_normalization: str = _DEFAULT["anomaly_normalization"],
         pseudo_anomaly_normalization: str = _DEFAULT["pseudo_anomaly_normalization"],
         contextual_adversarial: bool = _DEFAULT["contextual_adversarial"],
+        synthetic_anomalies: tuple[str, ...] = _DEFAULT["synthetic_anomalies"],
+        synthetic_share: float = _DEFAULT["synthetic_share"],
         anomaly_distance: str = _DEFAULT["anomaly_distance"],
         lambda_adv: float = _DEFAULT["lambda_adv"],
         lambda_con: float = _DEFAULT["lambda_con"],
@@ -105,6 +107,8 @@ class AGADDetector(OutlierMixin, BaseEstimator):
         self.anomaly_normalization = anomaly_normalization
         self.pseudo_anomaly_normalization = pseudo_anomaly_normalization
         self.contextual_adversarial = contextual_adversarial
+        self.synthetic_anomalies = synthetic_anomalies
+        self.synthetic_share = synthetic_share
         self.anomaly_distance = anomaly_distance
         self.lambda_adv = lambda_adv
         self.lambda_con = lambda_con
@@ -148,7 +152,13 @@ class AGADDetector(OutlierMixin, BaseEstimator):
         train, validation = divide(images, labels, config.validation_fraction, seed)
         batch_size = min(config.batch_size, len(train.labels))
         min_anomalies = max(1, config.min_anomalies * batch_size // config.batch_size)
-        plan = plan_batches(train, batch_size, min_anomalies)
+        plan = plan_batches(
+            train,
+            batch_size,
+            min_anomalies,
+            kinds=config.synthetic_anomalies,
+            synthetic_share=config.synthetic_share,
+        )
         with _random_state_kept():
             model = build_model(config, images.shape[-1], plan.steps_per_epoch)
             try:

@@ -7,7 +7,7 @@ from typing import Any
 
 from absl import flags
 
-from agad_tf.choices import WHERE_AND_HOW
+from agad_tf.choices import ADDED_SINCE_0_6, ADDED_UNTIL_0_5, WHERE_AND_HOW
 from agad_tf.config import ExperimentConfig, UsageError
 from agad_tf.contradictions import FLAGS_OF_MODE
 from agad_tf.sweep import ALL, EACH, Sweep, build_sweep
@@ -59,9 +59,6 @@ SWEPT = {
     "gamma": (flags.FloatParser(), ""),
     "normal_class": (ClassParser(), ALL),
 }
-
-# Settings that 0.1.0 did not have yet: what it did then is their default now.
-ADDED = ("method", "mixed_precision", "pseudo_anomaly_normalization")
 
 
 def define_flags(flag_values: flags.FlagValues) -> None:
@@ -221,7 +218,11 @@ def read_config(workdir: Path) -> ExperimentConfig:
         ) from error
     except (flags.Error, UnicodeDecodeError) as error:
         raise UsageError(f"{path} is damaged ({error}); train the run again in another --workdir.") from error
-    names = {field.name for field in dataclasses.fields(ExperimentConfig)} - {*WHERE_AND_HOW, *ADDED}
+    names = {field.name for field in dataclasses.fields(ExperimentConfig)} - {
+        *WHERE_AND_HOW,
+        *ADDED_UNTIL_0_5,
+        *ADDED_SINCE_0_6,
+    }
     missing = sorted(name for name in names if not flag_values[name].present)
     if missing:
         raise UsageError(f"{path} is damaged (no --{missing[0]}); train the run again in another --workdir.")

@@ -63,7 +63,14 @@ def train(config: ExperimentConfig) -> None:
     else:
         strategy = build_strategy(config)
     source, task = load_task(config)
-    plan = plan_batches(task.train, config.batch_size, config.min_anomalies, strategy.num_replicas_in_sync)
+    plan = plan_batches(
+        task.train,
+        config.batch_size,
+        config.min_anomalies,
+        strategy.num_replicas_in_sync,
+        config.synthetic_anomalies,
+        config.synthetic_share,
+    )
     with folder_to_write(config) as folder, _used_by_this_process_alone(Workdir(folder)) as own:
         # Written only now: flags that turned out not to fit the data must not stand in the way of better ones.
         write_whole(own.config, lambda file: file.write(to_flagfile(config)))

@@ -12,19 +12,29 @@ from agad_tf.config import UsageError
 from agad_tf.data.network_input import to_network_input
 from agad_tf.data.pictures import FILES_PER_CALL, Images, Pictures, joined
 from agad_tf.data.protocols import ABNORMAL, NORMAL, Split
+from agad_tf.data.synthesis import synthesize
 
 SCORING_BATCH_SIZE = 256
 
 
 class BatchPlan(NamedTuple):
-    """How many images of each label a training batch holds, and how many batches an epoch has."""
+    """How many images of each kind a training batch holds, and how many batches an epoch has."""
 
     normals: int
     anomalies: int
     steps_per_epoch: int
+    synthetic: int = 0
+    kinds: tuple[str, ...] = ()  # of the synthetic anomalies
 
 
-def plan_batches(train: Split, batch_size: int, min_anomalies: int, replicas: int = 1) -> BatchPlan:
+def plan_batches(
+    train: Split,
+    batch_size: int,
+    min_anomalies: int,
+    replicas: int = 1,
+    kinds: tuple[str, ...] = (),
+    synthetic_share: float = 0.25,
+) -> BatchPlan:
     """Divides a batch between normals and anomalies: their share of the training set, yet never below the least.
 
     Args:
@@ -32,6 +42,8 @@ def plan_batches(train: Split, batch_size: int, min_anomalies: int, replicas: in
         batch_size: images in a batch; at least 2 where the training set has anomalies.
         min_anomalies: least number of anomalies in a batch, where the training set has any (Section 3.3.2).
         replicas: how many share a batch evenly.
+        kinds: of synthetic anomalies, of `agad_tf.choices.SYNTHETIC_ANOMALIES`; without any there are none.
+        synthetic_share: their share of a batch, in (0, 1).
 
     Returns:
         The plan; an epoch passes once over the normal images, in whole batches.
@@ -43,23 +55,29 @@ def plan_batches(train: Split, batch_size: int, min_anomalies: int, replicas: in
     normal_count = int(np.sum(train.labels == NORMAL))
     share = 1 - normal_count / len(train.labels)
     anomalies = min(max(min_anomalies, round(batch_size * share)), batch_size - 1) if share else 0
-    normals = batch_size - anomalies
+    synthetic = max(1, round(batch_size * synthetic_share)) if kinds else 0
+    normals = batch_size - anomalies - synthetic
     if batch_size % replicas:
         raise UsageError(
             f"--batch_size={batch_size} cannot be shared evenly by {replicas} replicas; "
             f"choose a multiple of {replicas}."
         )
-    if anomalies and min(normals, anomalies) < replicas:
+    if normals < 1:
         raise UsageError(
-            f"A batch of {normals} normal images and {anomalies} anomalies does not give each of {replicas} replicas "
-            "both kinds; raise --batch_size and --min_anomalies or use fewer devices."
+            f"{anomalies} labelled and {synthetic} synthetic anomalies leave no room for normal images in a batch of "
+            f"--batch_size={batch_size}; raise it, or lower --min_anomalies or --synthetic_share."
+        )
+    if anomalies + synthetic and min(count for count in (normals, anomalies, synthetic) if count) < replicas:
+        raise UsageError(
+            f"A batch of {normals} normal images and {anomalies + synthetic} anomalies does not give each of "
+            f"{replicas} replicas every kind; raise --batch_size and --min_anomalies or use fewer devices."
         )
     if normals > normal_count:
         raise UsageError(
             f"A batch of --batch_size={batch_size} needs {normals} normal images, and the training set has "
             f"{normal_count}; choose a smaller --batch_size."
         )
-    return BatchPlan(normals, anomalies, normal_count // normals)
+    return BatchPlan(normals, anomalies, normal_count // normals, synthetic, kinds)
 
 
 class TrainingInputs(NamedTuple):
@@ -115,7 +133,8 @@ def training_batches(
 
     Returns:
         Dataset of images, float32 (batch, image_size, image_size, channels) in [-1, 1], and labels, float32
-        (batch,): `plan.anomalies` anomalies spread evenly among normals. With a context the elements are the
+        (batch,): `plan.anomalies` anomalies and `plan.synthetic` made from normal images, spread evenly among
+        normals. With a context the elements are the
         batches of this worker's replicas one after the other: equal parts of a batch, each with its share of
         anomalies.
     """
@@ -123,19 +142,39 @@ def training_batches(
     replicas = context.num_replicas_in_sync
     own_replicas = replicas // context.num_input_pipelines
     first_replica = context.input_pipeline_id * own_replicas
-    replica_batch = (plan.normals + plan.anomalies) // replicas
+    replica_batch = (plan.normals + plan.anomalies + plan.synthetic) // replicas
     own_places = slice(first_replica * replica_batch, (first_replica + own_replicas) * replica_batch)
-    places = _spread_evenly(plan.normals, plan.anomalies)
+    abnormal = plan.normals + _spread_evenly(plan.anomalies, plan.synthetic)
+    places = np.concatenate([np.arange(plan.normals), abnormal])[_spread_evenly(plan.normals, len(abnormal))]
+    # Rows from here on are of normal images again, for anomalies to be made of.
+    first_synthetic = inputs.normals + inputs.anomalies
 
     def one_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
         epoch_seed = tf.random.fold_in(tf.constant([seed, 0], tf.int64), epoch)
-        normal_rows = _order(inputs.normals, plan.steps_per_epoch, plan.normals, epoch_seed)
-        anomaly_rows = _order(inputs.anomalies, plan.steps_per_epoch, plan.anomalies, epoch_seed)
-        rows = tf.gather(tf.concat([normal_rows, inputs.normals + anomaly_rows], axis=1), places, axis=1)
-        return tf.data.Dataset.from_tensor_slices(tf.reshape(rows[:, own_places], (-1, replica_batch)))
+        synthetic_seed = tf.random.fold_in(epoch_seed, -1)
+        rows = tf.concat(
+            [
+                _order(inputs.normals, plan.steps_per_epoch, plan.normals, epoch_seed),
+                _order(inputs.anomalies, plan.steps_per_epoch, plan.anomalies, epoch_seed) + inputs.normals,
+                _order(inputs.normals, plan.steps_per_epoch, plan.synthetic, synthetic_seed) + first_synthetic,
+            ],
+            axis=1,
+        )
+        # One for each place, so that what is made there does not depend on who makes it.
+        seeds = tf.random.stateless_uniform(tf.shape(rows), synthetic_seed, None, None, tf.int32)
+        own = (tf.reshape(tf.gather(each, places[own_places], axis=1), (-1, replica_batch)) for each in (rows, seeds))
+        return tf.data.Dataset.from_tensor_slices(tuple(own))
 
-    def batch(rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        return inputs.of_rows(rows), tf.cast(rows >= inputs.normals, tf.float32)
+    def batch(rows: tf.Tensor, seeds: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        is_synthetic = rows >= first_synthetic
+        images = inputs.of_rows(tf.where(is_synthetic, rows - first_synthetic, rows))
+        if plan.synthetic:
+            chosen = tf.where(is_synthetic)
+            seeds = tf.boolean_mask(seeds, is_synthetic)
+            partners = inputs.of_rows(tf.math.floormod(seeds, inputs.normals))
+            made = synthesize(tf.gather_nd(images, chosen), partners, seeds, plan.kinds)
+            images = tf.tensor_scatter_nd_update(images, chosen, made)
+        return images, tf.cast(rows >= inputs.normals, tf.float32)
 
     return (
         tf.data.Dataset.range(first_epoch, epochs)
@@ -217,7 +256,7 @@ def _spread_evenly(normals: int, anomalies: int) -> np.ndarray:
     Returns:
         int (normals + anomalies,): for each place in the batch, the number of its image in the list.
     """
-    places = np.arange(normals + anomalies + 1) * anomalies // (normals + anomalies)
+    places = np.arange(normals + anomalies + 1) * anomalies // max(normals + anomalies, 1)
     is_anomaly = np.diff(places)
     return np.where(is_anomaly, normals + places[:-1], np.cumsum(1 - is_anomaly) - 1)
 
