@@ -6,7 +6,7 @@ The public names are loaded on first use, so that `agad_tf.main --help` answers 
 from importlib import import_module
 from typing import Any
 
-__version__ = "0.5.0"
+__version__ = "0.6.0"
 
 _HOME_OF = {
     "AGAD": "agad_tf.model",

@@ -39,7 +39,7 @@ def scores_of(folder):
 
 
 def test_every_released_version_is_here():
-    assert VERSIONS == ["0.1.0", "0.2.0", "0.3.0", "0.4.0"]
+    assert VERSIONS == ["0.1.0", "0.2.0", "0.3.0", "0.4.0", "0.5.0"]
 
 
 @pytest.mark.parametrize("runs", VERSIONS, indirect=True)
