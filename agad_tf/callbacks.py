@@ -12,7 +12,7 @@ from sklearn.metrics import roc_auc_score
 from tqdm import tqdm
 
 from agad_tf.config import RunError
-from agad_tf.data.protocols import NORMAL, OneClassTask
+from agad_tf.data.protocols import ABNORMAL, NORMAL, OneClassTask
 from agad_tf.data.readers import read_npz
 from agad_tf.evaluation.protocols import Scorer
 
@@ -86,17 +86,20 @@ class Divergence(keras.callbacks.Callback):
 class EpochScores(keras.callbacks.Callback):
     """Scores the validation images, and keeps the epoch that the family protocol would report.
 
-    Adds to the logs "validation_score" (mean of the normal images) and, where the validation set has anomalies,
-    "validation_auroc". The test set is scored under the leaking protocol only, and nothing here depends on it.
+    Adds to the logs "validation_score" (mean of the normal images), where the validation set has anomalies
+    "validation_auroc", and against synthetic ones "validation_synthetic_auroc". The test set is scored under the
+    leaking protocol only, and nothing here depends on it.
 
     Args:
         task: the images.
         scorer: of the model in training.
         path: `.npz` that the best epoch's labels and scores are kept in.
+        synthetic: anomalies made from normal validation images, uint8 (images, height, width, channels), or none.
     """
 
-    def __init__(self, task: OneClassTask, scorer: Scorer, path: Path):
+    def __init__(self, task: OneClassTask, scorer: Scorer, path: Path, synthetic: np.ndarray | None = None):
         super().__init__()
+        self.synthetic = synthetic
         self.task = task
         self.scorer = scorer
         self.path = path
@@ -111,11 +114,19 @@ class EpochScores(keras.callbacks.Callback):
         """
         validation = self.task.validation
         self.validation_scores = self.scorer.per_image(validation.images)
-        if not np.isfinite(self.validation_scores).all():
+        nothing = np.empty(0, np.float32)
+        synthetic_scores = nothing if self.synthetic is None else self.scorer.per_image(self.synthetic)
+        if not (np.isfinite(self.validation_scores).all() and np.isfinite(synthetic_scores).all()):
             raise DivergedError(f"the scores after epoch {epoch + 1} were not finite")
         logs["validation_score"] = float(self.validation_scores[validation.labels == NORMAL].mean())
         if validation.labels.any():
             logs["validation_auroc"] = roc_auc_score(validation.labels, self.validation_scores)
+        if len(synthetic_scores):
+            normal_scores = self.validation_scores[validation.labels == NORMAL]
+            logs["validation_synthetic_auroc"] = roc_auc_score(
+                np.repeat([NORMAL, ABNORMAL], [len(normal_scores), len(synthetic_scores)]),
+                np.concatenate([normal_scores, synthetic_scores]),
+            )
         labels, scores = self.scorer.family(self.task.test)
         auroc = roc_auc_score(labels, scores)
         if auroc > self.best_auroc:
@@ -140,6 +151,7 @@ class Progress(keras.callbacks.Callback):
         "discriminator_loss",
         "validation_score",
         "validation_auroc",
+        "validation_synthetic_auroc",
     )
 
     def __init__(self, steps_per_epoch: int, epochs: int, first_step: int = 0):

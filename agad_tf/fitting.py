@@ -8,10 +8,11 @@ from tqdm import tqdm
 
 from agad_tf.callbacks import DivergedError, Divergence, EpochScores, Interruption, LearningRate, Progress
 from agad_tf.checkpoints import Checkpoints, Position
-from agad_tf.collapse import CollapseWatch
+from agad_tf.collapse import IMAGES, CollapseWatch
 from agad_tf.config import ExperimentConfig, RunError
 from agad_tf.data.pipeline import BatchPlan, training_batches, training_inputs
-from agad_tf.data.protocols import OneClassTask
+from agad_tf.data.protocols import NORMAL, OneClassTask
+from agad_tf.data.synthesis import synthetic_images
 from agad_tf.evaluation.protocols import Scorer
 from agad_tf.model import AGAD
 from agad_tf.summaries import Summaries
@@ -51,6 +52,10 @@ class Fitting:
         self.plan = plan
         self.model = model
         self.checkpoints = checkpoints
+        # As many as are looked at for signs of collapse: enough to tell by.
+        watched = task.validation.of_label(NORMAL).images[:IMAGES]
+        kinds = config.synthetic_anomalies
+        self.synthetic = synthetic_images(watched, config.image_size, kinds) if kinds else None
         self.inputs = training_inputs(task.train, config.image_size, config.cache_gib * 2**30)
 
     def run(self) -> None:
@@ -93,7 +98,7 @@ class Fitting:
         config, task = self.config, self.task
         learning_rate = config.learning_rate * float(self.checkpoints.learning_rate_scale)
         scorer = Scorer(self.model, config.batch_size, before_batch=interruption.poll)
-        epoch_scores = EpochScores(task, scorer, self.workdir.family_scores)
+        epoch_scores = EpochScores(task, scorer, self.workdir.family_scores, self.synthetic)
         return [
             LearningRate(learning_rate, config.learning_rate_schedule, config.epochs),
             epoch_scores,

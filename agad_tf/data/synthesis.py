@@ -8,7 +8,11 @@ import itertools
 import math
 from collections.abc import Sequence
 
+import numpy as np
 import tensorflow as tf
+
+from agad_tf.data.network_input import to_network_input
+from agad_tf.data.pictures import Images
 
 # Random numbers that the making of one image takes, at most.
 DRAWS = 8
@@ -38,6 +42,22 @@ def synthesize(images: tf.Tensor, partners: tf.Tensor, seeds: tf.Tensor, kinds: 
         for name, chosen in zip(kinds, rows, strict=True)
     ]
     return tf.reshape(tf.dynamic_stitch(rows, made), tf.shape(images))
+
+
+def synthetic_images(images: Images, image_size: int, kinds: Sequence[str]) -> np.ndarray:
+    """Makes an anomaly of each image, always the same one, to watch training by.
+
+    Args:
+        images: normal ones, uint8 (images, height, width, channels), in memory or in files.
+        image_size: side in pixels of what is made.
+        kinds: of `agad_tf.choices.SYNTHETIC_ANOMALIES`.
+
+    Returns:
+        uint8 (images, image_size, image_size, channels).
+    """
+    inputs = to_network_input(np.asarray(images), image_size)
+    made = synthesize(inputs, tf.roll(inputs, 1, axis=0), tf.range(len(images)), kinds)
+    return tf.saturate_cast(tf.round((made + 1) * 127.5), tf.uint8).numpy()
 
 
 def rotation(images: tf.Tensor, partners: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:

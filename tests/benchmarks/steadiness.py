@@ -1,0 +1,76 @@
+"""How far the per-image AUROC of the test set moves from one of the last epochs to the next. Run by hand:
+
+python -m tests.benchmarks.steadiness --flagfile=flags/fmnist.cfg --normal_class=0
+
+Looks at the test set after every epoch, so what it prints is for judging a recipe, not for choosing an epoch by.
+"""
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from absl import flags
+from sklearn.metrics import roc_auc_score
+
+from agad_tf.callbacks import LearningRate
+from agad_tf.config import ExperimentConfig
+from agad_tf.data.pipeline import plan_batches, training_batches, training_inputs
+from agad_tf.evaluation.protocols import Scorer
+from agad_tf.flagfile import config_from_flags, define_flags
+from agad_tf.training import build_model, load_task
+
+LAST_EPOCHS = 5
+
+
+class TestAuroc(keras.callbacks.Callback):
+    """Keeps the per-image AUROC of the last epochs, in %."""
+
+    def __init__(self, test: Any, epochs: int, scorer: Scorer):
+        super().__init__()
+        self.test = test
+        self.first_epoch = epochs - LAST_EPOCHS
+        self.scorer = scorer
+        self.auroc: list[float] = []
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        if epoch >= self.first_epoch:
+            self.auroc.append(100 * roc_auc_score(self.test.labels, self.scorer.per_image(self.test.images)))
+
+
+def auroc_of_last_epochs(config: ExperimentConfig) -> list[float]:
+    """Trains as `agad_tf.training.train` does, without anything that it leaves behind."""
+    source, task = load_task(config)
+    plan = plan_batches(
+        task.train,
+        config.batch_size,
+        config.min_anomalies,
+        kinds=config.synthetic_anomalies,
+        synthetic_share=config.synthetic_share,
+    )
+    model = build_model(config, source.channels, plan.steps_per_epoch)
+    watch = TestAuroc(task.test, config.epochs, Scorer(model, config.batch_size))
+    model.fit(
+        training_batches(training_inputs(task.train, config.image_size), plan, config.epochs, config.seed),
+        steps_per_epoch=plan.steps_per_epoch,
+        epochs=config.epochs,
+        shuffle=False,
+        verbose=0,
+        callbacks=[LearningRate(config.learning_rate, config.learning_rate_schedule, config.epochs), watch],
+    )
+    return watch.auroc
+
+
+def main(arguments: Sequence[str]) -> None:
+    flag_values = flags.FlagValues()
+    define_flags(flag_values)
+    flag_values([sys.argv[0], *arguments])
+    config = config_from_flags(flag_values)
+    auroc = auroc_of_last_epochs(config)
+    texts = " ".join(f"{value:.1f}" for value in auroc)
+    print(f"{config.dataset} {config.normal_class} γ={config.gamma:g}: {texts}; moves by {np.ptp(auroc):.2f}", flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
