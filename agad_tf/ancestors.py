@@ -42,9 +42,9 @@ class SkipGANomaly(AGAD):
         return reconstruction, CONTEXTUAL_SHARE * contextual + (1 - CONTEXTUAL_SHARE) * latent_loss
 
     @property
-    def scoring_networks(self) -> list[keras.Model]:
+    def scoring_variables(self) -> list[keras.Variable]:
         """What scores depend on."""
-        return [self.generator, self.discriminator]
+        return [*self.generator.variables, *self.discriminator.variables]
 
     def terms(self, images: tf.Tensor, labels: tf.Tensor, training: bool) -> dict[str, tf.Tensor]:
         """Every loss of a batch, all of it taken for normal; see `AGAD.terms`."""

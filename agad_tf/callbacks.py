@@ -8,13 +8,17 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 from sklearn.metrics import roc_auc_score
 from tqdm import tqdm
 
 from agad_tf.config import RunError
+from agad_tf.data.pipeline import TrainingInputs
 from agad_tf.data.protocols import ABNORMAL, NORMAL, OneClassTask
 from agad_tf.data.readers import read_npz
 from agad_tf.evaluation.protocols import Scorer
+from agad_tf.evaluation.scores import fit_mahalanobis, residual_features
+from agad_tf.model import AGAD
 
 
 class DivergedError(Exception):
@@ -81,6 +85,38 @@ class Divergence(keras.callbacks.Callback):
     def _look(self, steps: int) -> None:
         self.steps = steps
         self.skipped = float(self.model.skipped_steps.result())
+
+
+class NormalResiduals(keras.callbacks.Callback):
+    """Finds what residuals of normal training images are like, for models that score by the Mahalanobis norm.
+
+    Must come before what scores images. Of training images, as the threshold is chosen on the validation images: those
+    would be less unusual among themselves than others are.
+
+    Args:
+        model: the compiled model.
+        inputs: the training images.
+    """
+
+    IMAGES = 2048
+    BATCH_SIZE = 256
+
+    def __init__(self, model: AGAD, inputs: TrainingInputs):
+        super().__init__()
+        self.inputs = inputs
+        self._features = tf.function(lambda images: residual_features(images, model(images)), reduce_retracing=True)
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Measures, if the model asks for it."""
+        if not self.model.residual_statistics:
+            return
+        rows = np.arange(min(self.inputs.normals, self.IMAGES))
+        parts = np.split(rows, range(self.BATCH_SIZE, len(rows), self.BATCH_SIZE))
+        features = np.concatenate([self._features(self.inputs.of_rows(part)) for part in parts])
+        # Others are found when the validation images are scored.
+        if np.isfinite(features).all():
+            for variable, value in zip(self.model.residual_statistics, fit_mahalanobis(features), strict=True):
+                variable.assign(value)
 
 
 class EpochScores(keras.callbacks.Callback):

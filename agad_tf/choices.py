@@ -21,11 +21,12 @@ ANOMALY_NORMALIZATIONS = ("joint", "separate", "frozen")
 # Each is a function of its own name in agad_tf/data/synthesis.py.
 SYNTHETIC_ANOMALIES = ("rotation", "warp", "cut_paste", "shuffle", "overlay", "erasure")
 PSEUDO_ANOMALY_NORMALIZATIONS = ("shared", "auxiliary")
+RESIDUAL_NORMS = ("euclidean", "mahalanobis")
 # The networks halve an image four times.
 SIZE_MULTIPLE = 16
 # Settings that earlier versions did not have: what they did then is the default now.
 ADDED_UNTIL_0_5 = ("method", "mixed_precision", "pseudo_anomaly_normalization")
-ADDED_SINCE_0_6 = ("synthetic_anomalies", "synthetic_share")
+ADDED_SINCE_0_6 = ("synthetic_anomalies", "synthetic_share", "residual_norm")
 # Options that do not define an experiment: what to do with it, and what it runs on.
 WHERE_AND_HOW = (
     *("mode", "workdir", "data_dir", "threshold", "export_format"),

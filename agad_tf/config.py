@@ -21,6 +21,7 @@ from agad_tf.choices import (
     NORMALIZATIONS,
     OWN_SETS,
     PSEUDO_ANOMALY_NORMALIZATIONS,
+    RESIDUAL_NORMS,
     SIZE_MULTIPLE,
     SYNTHETIC_ANOMALIES,
     WHERE_AND_HOW,
@@ -164,6 +165,12 @@ class ExperimentConfig:
         choices=("none", "bfloat16", "float16"),
     )
 
+    residual_norm: str = option(
+        "euclidean",
+        "How agad measures what a reconstruction leaves of an image, which is the anomaly score: euclidean, as in the "
+        "paper; mahalanobis, by how unusual it is among those of normal training images, region by region.",
+        choices=RESIDUAL_NORMS,
+    )
     threshold: str = option(
         "auto",
         "Score at or above which an image is flagged, chosen on validation images: f1, the best F1; fpr=0.01, which "

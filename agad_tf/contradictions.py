@@ -55,6 +55,11 @@ CONTRADICTIONS: tuple[tuple[Callable[[ExperimentConfig], bool], str], ...] = (
         "--synthetic_share={config.synthetic_share} is a share of none; name --synthetic_anomalies as well.",
     ),
     (
+        lambda config: config.residual_norm != "euclidean" and config.method != "agad",
+        "--method={config.method} has a score of its own; leave out --residual_norm={config.residual_norm}, or give "
+        "--method=agad.",
+    ),
+    (
         lambda config: config.image_size % SIZE_MULTIPLE != 0,
         "--image_size is {config.image_size}; the networks halve the image, so choose a multiple of 16, "
         "such as 32, 64 or 128.",

@@ -16,7 +16,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.utils import ClassifierTags, Tags, check_random_state
 from sklearn.utils.validation import check_array, check_consistent_length, check_is_fitted, validate_data
 
-from agad_tf.callbacks import DivergedError, Divergence, LearningRate
+from agad_tf.callbacks import DivergedError, Divergence, LearningRate, NormalResiduals
 from agad_tf.config import DEFAULTS, ExperimentConfig, RunError
 from agad_tf.data.arrays import as_bytes, divide, is_abnormal, shape_of_image, smallest_square, value_range_of
 from agad_tf.data.pipeline import plan_batches, training_batches, training_inputs
@@ -87,6 +87,7 @@ class AGADDetector(OutlierMixin, BaseEstimator):
         lambda_adcon: float = _DEFAULT["lambda_adcon"],
         lambda_lat: float = _DEFAULT["lambda_lat"],
         reinit_threshold: float = _DEFAULT["reinit_threshold"],
+        residual_norm: str = _DEFAULT["residual_norm"],
         epochs: int = _DEFAULT["epochs"],
         batch_size: int = _DEFAULT["batch_size"],
         min_anomalies: int = _DEFAULT["min_anomalies"],
@@ -115,6 +116,7 @@ class AGADDetector(OutlierMixin, BaseEstimator):
         self.lambda_adcon = lambda_adcon
         self.lambda_lat = lambda_lat
         self.reinit_threshold = reinit_threshold
+        self.residual_norm = residual_norm
         self.epochs = epochs
         self.batch_size = batch_size
         self.min_anomalies = min_anomalies
@@ -161,9 +163,10 @@ class AGADDetector(OutlierMixin, BaseEstimator):
         )
         with _random_state_kept():
             model = build_model(config, images.shape[-1], plan.steps_per_epoch)
+            inputs = training_inputs(train, config.image_size)
             try:
                 model.fit(
-                    training_batches(training_inputs(train, config.image_size), plan, config.epochs, seed),
+                    training_batches(inputs, plan, config.epochs, seed),
                     steps_per_epoch=plan.steps_per_epoch,
                     epochs=config.epochs,
                     shuffle=False,
@@ -171,6 +174,7 @@ class AGADDetector(OutlierMixin, BaseEstimator):
                     callbacks=[
                         LearningRate(config.learning_rate, config.learning_rate_schedule, config.epochs),
                         Divergence(plan.steps_per_epoch),
+                        NormalResiduals(model, inputs),
                     ],
                 )
             except DivergedError as error:

@@ -27,7 +27,7 @@ class Detector(tf.Module):
         super().__init__()
         # As TensorFlow's variables: Keras' own would be saved a second time, and TensorFlow Serving would restore the
         # copies that nothing reads.
-        self.weights = [variable.value for network in model.scoring_networks for variable in network.variables]
+        self.weights = [variable.value for variable in model.scoring_variables]
         # The model itself would bring its optimizers into the file.
         self._reconstruct_and_score = model.reconstruct_and_score
         self.threshold, self.center, self.slope = (

@@ -6,7 +6,15 @@ import keras
 import tensorflow as tf
 from tqdm import tqdm
 
-from agad_tf.callbacks import DivergedError, Divergence, EpochScores, Interruption, LearningRate, Progress
+from agad_tf.callbacks import (
+    DivergedError,
+    Divergence,
+    EpochScores,
+    Interruption,
+    LearningRate,
+    NormalResiduals,
+    Progress,
+)
 from agad_tf.checkpoints import Checkpoints, Position
 from agad_tf.collapse import IMAGES, CollapseWatch
 from agad_tf.config import ExperimentConfig, RunError
@@ -101,6 +109,7 @@ class Fitting:
         epoch_scores = EpochScores(task, scorer, self.workdir.family_scores, self.synthetic)
         return [
             LearningRate(learning_rate, config.learning_rate_schedule, config.epochs),
+            NormalResiduals(self.model, self.inputs),
             epoch_scores,
             CollapseWatch(self.model, task, config.epochs),
             Summaries(self.workdir.tensorboard, task, epoch_scores),

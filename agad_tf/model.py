@@ -8,8 +8,13 @@ import keras
 import tensorflow as tf
 
 from agad_tf import losses
-from agad_tf.choices import ANOMALY_DISTANCES, ANOMALY_NORMALIZATIONS, PSEUDO_ANOMALY_NORMALIZATIONS
-from agad_tf.evaluation.scores import reconstruction_norm
+from agad_tf.choices import (
+    ANOMALY_DISTANCES,
+    ANOMALY_NORMALIZATIONS,
+    PSEUDO_ANOMALY_NORMALIZATIONS,
+    RESIDUAL_NORMS,
+)
+from agad_tf.evaluation.scores import GRID, mahalanobis_norm, reconstruction_norm, residual_features
 from agad_tf.networks.normalization import BatchNormalization
 from agad_tf.passes import Passes, call_keeping_statistics, passes, training_passes
 from agad_tf.replicas import everywhere, where_all_agree
@@ -41,6 +46,9 @@ class AGAD(keras.Model):
             moving statistics are kept for it.
         loss_weights: the λ of equations (9) and (10) and the epsilon of the reciprocals.
         reinit_threshold: δ; D is drawn anew when its loss on a batch falls below it. 0 never does.
+        residual_norm: how what a reconstruction leaves of an image is measured, which is the score: "euclidean" is
+            the paper's ‖x − G(x)‖₂; "mahalanobis" counts in standard deviations of normal images, region by region,
+            as `agad_tf.callbacks.NormalResiduals` finds them.
         seed: of the discriminators drawn anew.
 
     Raises:
@@ -64,6 +72,7 @@ class AGAD(keras.Model):
         pseudo_anomaly_normalization: str = "shared",
         loss_weights: losses.LossWeights | Sequence[float] = DEFAULT_WEIGHTS,
         reinit_threshold: float = 1e-5,
+        residual_norm: str = "euclidean",
         seed: int = 0,
         **kwargs: Any,
     ):
@@ -71,6 +80,7 @@ class AGAD(keras.Model):
         _require_choice("anomaly_distance", anomaly_distance, ANOMALY_DISTANCES)
         _require_choice("anomaly_normalization", anomaly_normalization, ANOMALY_NORMALIZATIONS)
         _require_choice("pseudo_anomaly_normalization", pseudo_anomaly_normalization, PSEUDO_ANOMALY_NORMALIZATIONS)
+        _require_choice("residual_norm", residual_norm, RESIDUAL_NORMS)
         if anomaly_distance == "reconstruction" and not contextual_adversarial:
             raise ValueError("anomaly_distance='reconstruction' measures G(x̂); it needs contextual_adversarial=True.")
         self.generator = generator
@@ -85,6 +95,14 @@ class AGAD(keras.Model):
         ]
         self.loss_weights = losses.LossWeights(*loss_weights)
         self.reinit_threshold = reinit_threshold
+        self.residual_norm = residual_norm
+        self.residual_statistics = []
+        if residual_norm == "mahalanobis":
+            count = 2 * GRID**2 * generator.input_shape[-1]
+            self.residual_statistics = [
+                self.add_weight((count,), initializer="zeros", trainable=False, name="residual_mean"),
+                self.add_weight((count, count), initializer="identity", trainable=False, name="residual_whitening"),
+            ]
         self.seed = seed
         self.loss_means = {
             name: keras.metrics.Mean(name)
@@ -151,7 +169,7 @@ class AGAD(keras.Model):
         return call_keeping_statistics(self.generator, reconstruction, training)
 
     def anomaly_score(self, images: tf.Tensor) -> tf.Tensor:
-        """A(x) = ‖x − G(x)‖₂ of each image, by the moving statistics: it does not depend on the batch.
+        """A(x) of each image, by default ‖x − G(x)‖₂, by the moving statistics: it does not depend on the batch.
 
         Args:
             images: float (batch, height, width, channels) in [-1, 1].
@@ -173,12 +191,15 @@ class AGAD(keras.Model):
             Like `images`, and float (batch,), higher is more abnormal.
         """
         reconstruction = call_keeping_statistics(self.generator, images, batch_statistics)
+        if self.residual_statistics:
+            features = residual_features(images, reconstruction)
+            return reconstruction, mahalanobis_norm(features, *self.residual_statistics)
         return reconstruction, reconstruction_norm(images, reconstruction)
 
     @property
-    def scoring_networks(self) -> list[keras.Model]:
+    def scoring_variables(self) -> list[keras.Variable]:
         """What scores depend on."""
-        return [self.generator]
+        return [*self.generator.variables, *self.residual_statistics]
 
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
         """One step of Algorithm 1: both networks learn from the same forward pass.
@@ -298,6 +319,7 @@ class AGAD(keras.Model):
             "pseudo_anomaly_normalization": self.pseudo_anomaly_normalization,
             "loss_weights": list(self.loss_weights),
             "reinit_threshold": self.reinit_threshold,
+            "residual_norm": self.residual_norm,
             "seed": self.seed,
         }
 

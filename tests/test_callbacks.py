@@ -32,6 +32,19 @@ def test_validation_without_anomalies_has_no_auroc(build_model, task, batch, tmp
     assert "validation_score" in history
 
 
+def test_synthetic_anomalies_are_told_from_the_normal_validation_images(
+    build_model, task, batch, tmp_path, monkeypatch
+):
+    model = build_model()
+    scorer = Scorer(model, 4)
+    normals = task.validation.of_label(0).images
+    monkeypatch.setattr(scorer, "per_image", lambda images: np.asarray(images).mean(axis=(1, 2, 3)))
+    for synthetic, expected in ((np.full_like(normals, 255), 1.0), (np.zeros_like(normals), 0.0)):
+        logs = {}
+        EpochScores(task, scorer, tmp_path / "family.npz", synthetic).on_epoch_end(0, logs)
+        assert logs["validation_synthetic_auroc"] == expected
+
+
 def test_family_keeps_the_best_epoch_on_the_test_set(fitted, task, tmp_path, monkeypatch):
     model, _ = fitted
     scorer = Scorer(model, 4)

@@ -19,6 +19,7 @@ CONTRADICTING = [
     ({"synthetic_anomalies": ("warp", "warp")}, "names a kind twice"),
     ({"synthetic_anomalies": ("warp",), "method": "knn"}, "does not learn from"),
     ({"synthetic_share": 0.5}, "a share of none"),
+    ({"residual_norm": "mahalanobis", "method": "ganomaly"}, "a score of its own"),
     ({"image_size": 40}, "multiple of 16"),
     ({"gamma": 0.1, "batch_size": 32}, "leaves no room"),
     ({"threshold": "f1"}, "needs labelled anomalies"),

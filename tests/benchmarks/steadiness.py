@@ -14,7 +14,7 @@ import numpy as np
 from absl import flags
 from sklearn.metrics import roc_auc_score
 
-from agad_tf.callbacks import LearningRate
+from agad_tf.callbacks import LearningRate, NormalResiduals
 from agad_tf.config import ExperimentConfig
 from agad_tf.data.pipeline import plan_batches, training_batches, training_inputs
 from agad_tf.evaluation.protocols import Scorer
@@ -50,14 +50,19 @@ def auroc_of_last_epochs(config: ExperimentConfig) -> list[float]:
         synthetic_share=config.synthetic_share,
     )
     model = build_model(config, source.channels, plan.steps_per_epoch)
+    inputs = training_inputs(task.train, config.image_size)
     watch = TestAuroc(task.test, config.epochs, Scorer(model, config.batch_size))
     model.fit(
-        training_batches(training_inputs(task.train, config.image_size), plan, config.epochs, config.seed),
+        training_batches(inputs, plan, config.epochs, config.seed),
         steps_per_epoch=plan.steps_per_epoch,
         epochs=config.epochs,
         shuffle=False,
         verbose=0,
-        callbacks=[LearningRate(config.learning_rate, config.learning_rate_schedule, config.epochs), watch],
+        callbacks=[
+            LearningRate(config.learning_rate, config.learning_rate_schedule, config.epochs),
+            NormalResiduals(model, inputs),
+            watch,
+        ],
     )
     return watch.auroc
 
@@ -69,7 +74,9 @@ def main(arguments: Sequence[str]) -> None:
     config = config_from_flags(flag_values)
     auroc = auroc_of_last_epochs(config)
     texts = " ".join(f"{value:.1f}" for value in auroc)
-    print(f"{config.dataset} {config.normal_class} γ={config.gamma:g}: {texts}; moves by {np.ptp(auroc):.2f}", flush=True)
+    print(
+        f"{config.dataset} {config.normal_class} γ={config.gamma:g}: {texts}; moves by {np.ptp(auroc):.2f}", flush=True
+    )
 
 
 if __name__ == "__main__":
