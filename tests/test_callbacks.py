@@ -8,12 +8,15 @@ from agad_tf.callbacks import (
     Divergence,
     EpochScores,
     LearningRate,
+    NormalResiduals,
     Progress,
     read_family_scores,
 )
 from agad_tf.config import RunError
+from agad_tf.data.pipeline import training_inputs
 from agad_tf.data.protocols import OneClassTask
 from agad_tf.evaluation.protocols import Scorer
+from agad_tf.evaluation.scores import fit_mahalanobis, residual_features
 
 
 def test_epochs_are_scored_on_validation_images(fitted):
@@ -43,6 +46,29 @@ def test_synthetic_anomalies_are_told_from_the_normal_validation_images(
         logs = {}
         EpochScores(task, scorer, tmp_path / "family.npz", synthetic).on_epoch_end(0, logs)
         assert logs["validation_synthetic_auroc"] == expected
+
+
+@pytest.mark.parametrize("residual_norm", ["euclidean", "mahalanobis"])
+def test_residuals_of_normal_training_images_are_learned_where_the_score_needs_them(build_model, task, residual_norm):
+    model = build_model(residual_norm=residual_norm)
+    inputs = training_inputs(task.train, model.generator.input_shape[1])
+    callback = NormalResiduals(model, inputs)
+    callback.set_model(model)
+    callback.on_epoch_end(0)
+    normals = inputs.of_rows(np.arange(inputs.normals))
+    expected = residual_features(normals, model(normals))
+    for variable, value in zip(model.residual_statistics, fit_mahalanobis(expected.numpy()), strict=False):
+        np.testing.assert_allclose(variable, value, rtol=1e-3, atol=1e-3)
+    assert bool(model.residual_statistics) == (residual_norm == "mahalanobis")
+
+
+def test_residuals_that_are_not_finite_leave_the_statistics_as_they_are(build_model, task):
+    model = build_model(residual_norm="mahalanobis")
+    model.generator.trainable_variables[0].assign(model.generator.trainable_variables[0] * np.nan)
+    callback = NormalResiduals(model, training_inputs(task.train, model.generator.input_shape[1]))
+    callback.set_model(model)
+    callback.on_epoch_end(0)
+    assert all(np.isfinite(np.array(variable)).all() for variable in model.residual_statistics)
 
 
 def test_family_keeps_the_best_epoch_on_the_test_set(fitted, task, tmp_path, monkeypatch):

@@ -34,14 +34,20 @@ np.savez(output, **as_uint8, **{f"float_{k}": v for k, v in as_float.items()},
 
 
 @pytest.fixture
-def trained(build_model, batch):
-    model = build_model()
+def trained(build_model, batch, request):
+    model = build_model(residual_norm=getattr(request, "param", "euclidean"))
     for _ in range(3):
         model.train_on_batch(*batch)
+    for variable in model.residual_statistics:
+        variable.assign(np.random.default_rng(0).normal(size=variable.shape))
     return model
 
 
-@pytest.mark.parametrize("shape", [(16, 16), (28, 20)])
+@pytest.mark.parametrize(
+    ("trained", "shape"),
+    [("euclidean", (16, 16)), ("euclidean", (28, 20)), ("mahalanobis", (16, 16))],
+    indirect=["trained"],
+)
 def test_saved_model_serves_raw_images_without_this_package(trained, tmp_path, shape):
     images = np.random.default_rng(0).integers(0, 256, (5, *shape, 1), np.uint8)
     np.save(tmp_path / "images.npy", images)

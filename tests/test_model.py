@@ -267,6 +267,15 @@ def test_auxiliary_normalization_is_saved(build_model, batch, tmp_path):
     assert found == pytest.approx(expected, rel=1e-5)
 
 
+def test_statistics_of_residuals_are_saved(build_model, batch, tmp_path):
+    model = build_model(residual_norm="mahalanobis")
+    for variable in model.residual_statistics:
+        variable.assign(np.random.default_rng(0).normal(size=variable.shape))
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_allclose(loaded.anomaly_score(batch[0]), model.anomaly_score(batch[0]), rtol=1e-6)
+
+
 @pytest.mark.parametrize("anomaly_normalization", ["separate", "frozen"])
 @pytest.mark.parametrize("run_eagerly", [True, False])
 def test_split_normalization_refuses_batches_of_one_kind(build_model, batch, anomaly_normalization, run_eagerly):

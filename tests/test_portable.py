@@ -36,10 +36,21 @@ def file_of(form, folder):
     return folder / ("model.onnx" if form == "onnx" else "model.tflite")
 
 
-@pytest.mark.parametrize("generator", ["encoder_decoder", "unet", "unet_plus_plus"])
-def test_the_file_scores_as_the_model_does(form, generator, tmp_path):
+@pytest.mark.parametrize(
+    ("generator", "residual_norm"),
+    [
+        ("encoder_decoder", "euclidean"),
+        ("encoder_decoder", "mahalanobis"),
+        ("unet", "euclidean"),
+        ("unet_plus_plus", "euclidean"),
+    ],
+)
+def test_the_file_scores_as_the_model_does(form, generator, residual_norm, tmp_path):
     shape = (32, 32, 1)
-    model = training.AGAD(build_generator(generator, shape, width=1 / 8), build_discriminator(shape, width=1 / 8))
+    networks = build_generator(generator, shape, width=1 / 8), build_discriminator(shape, width=1 / 8)
+    model = training.AGAD(*networks, residual_norm=residual_norm)
+    for variable in model.residual_statistics:
+        variable.assign(np.random.default_rng(0).normal(size=variable.shape))
     path = file_of(form, tmp_path)
     portable.export_portable(model, DECISION, path, form)
     for images in (IMAGES, IMAGES[:1]):

@@ -67,6 +67,6 @@ def fit_mahalanobis(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """
     mean, spread = features.mean(axis=0), np.maximum(features.std(axis=0), _LEAST_SPREAD)
     variances, directions = np.linalg.eigh(LedoitWolf().fit((features - mean) / spread).covariance_)
-    variances = np.maximum(variances, max(_LEAST_VARIANCE * variances.mean(), np.finfo(np.float32).tiny))
+    variances = np.maximum(variances, _LEAST_VARIANCE * (variances.mean() or 1.0))
     whitening = directions / np.sqrt(variances) / spread[:, np.newaxis]
     return mean.astype(np.float32), whitening.astype(np.float32)
