@@ -64,7 +64,7 @@ def test_residuals_of_normal_training_images_are_learned_where_the_score_needs_t
 
 def test_residuals_that_are_not_finite_leave_the_statistics_as_they_are(build_model, task):
     model = build_model(residual_norm="mahalanobis")
-    model.generator.trainable_variables[0].assign(model.generator.trainable_variables[0] * np.nan)
+    model.generator.trainable_variables[-1].assign(model.generator.trainable_variables[-1] * np.nan)
     callback = NormalResiduals(model, training_inputs(task.train, model.generator.input_shape[1]))
     callback.set_model(model)
     callback.on_epoch_end(0)

@@ -29,6 +29,11 @@ def test_perfect_scores_give_perfect_figures():
     }
 
 
+def test_equal_scores_tell_nothing():
+    found = detection_metrics(LABELS, np.zeros(500))
+    assert (found["auroc_low"], found["auroc"], found["auroc_high"]) == (0.5, 0.5, 0.5)
+
+
 def test_threshold_reaches_the_best_f1():
     values = scores(1.5)
     found = detection_metrics(LABELS, values)
