@@ -64,6 +64,8 @@ class Checkpoints(keras.callbacks.Callback):
             learning_rate_scale=self.learning_rate_scale,
             metrics=self._metrics,
         )
+        # One graph for all: every checkpoint that is written eagerly leaves some KiB in memory.
+        self._write = tf.function(self._write_anew, autograph=False)
         # Workers save together or not at all, and clocks and signals do not reach all of them at the same step.
         self.saves_within_epochs = not isinstance(model.distribute_strategy, tf.distribute.MultiWorkerMirroredStrategy)
         self._saved: Position | None = None
@@ -116,7 +118,7 @@ class Checkpoints(keras.callbacks.Callback):
         self.epochs_done.assign(self.position.epoch)
         self.steps_done.assign(self.position.step)
         try:
-            self._anywhere.write(str(self.directory / "partial"))
+            self._write()
             # The index comes last: a checkpoint that has one has all of its data.
             for file in sorted(self.directory.glob("partial.*")):
                 with file.open("rb") as written:
@@ -128,6 +130,11 @@ class Checkpoints(keras.callbacks.Callback):
         self._saved = self.position
         for position in saved_positions(self.directory)[:-KEPT]:
             self._remove(position)
+
+    def _write_anew(self) -> None:
+        # Where variables are, as what a graph places by itself goes into a file of its own.
+        with tf.device(self.steps_done.device):
+            self._anywhere.write(str(self.directory / "partial"))
 
     def _remove(self, position: Position) -> None:
         # The index goes first: what is left of a removal that was cut short is no checkpoint.

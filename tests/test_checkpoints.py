@@ -37,6 +37,21 @@ def test_a_checkpoint_restores_weights_optimizers_and_epoch(saved, build_model):
     assert_equal_states(state_of(again), state_of(model))
 
 
+def test_saving_builds_one_graph_however_often_and_saves_what_is_there_now(build_model, tmp_path):
+    """What is built anew for every checkpoint stays in memory."""
+    model = build_model()
+    checkpoints = Checkpoints(model, tmp_path)
+    for epoch in (1, 2, 3):
+        for variable in model.weights:
+            variable.assign(variable * 0 + epoch)
+        checkpoints.position = Position(epoch)
+        checkpoints.save()
+    assert checkpoints._write.experimental_get_tracing_count() == 1
+    again = build_model()
+    assert Checkpoints(again, tmp_path).restore(tmp_path) == (3, 0)
+    assert all((variable.numpy() == 3).all() for variable in again.weights)
+
+
 def test_without_a_checkpoint_there_is_nothing_to_restore(build_model, tmp_path):
     assert Checkpoints(build_model(), tmp_path).restore(tmp_path) == (0, 0)
 
