@@ -95,7 +95,9 @@ def _errors_by_way_of_tensorflow() -> Iterator[None]:
         # What the input pipeline's own Python raises comes with TensorFlow's words before it and a traceback after it.
         if own := re.search(r"RunError: (.+)", error.message):
             raise RunError(own[1]) from error
-        raise OSError(str(error.message).splitlines()[0]) from error
+        # What happens in a graph comes with where that was built before it.
+        in_graph = re.search(r"(.+)\n\s*\[\[\{\{node", error.message)
+        raise OSError(in_graph[1] if in_graph else error.message.splitlines()[0]) from error
 
 
 if __name__ == "__main__":
