@@ -110,7 +110,9 @@ class NormalResiduals(keras.callbacks.Callback):
         """Measures, if the model asks for it."""
         if not self.model.residual_statistics:
             return
-        rows = np.arange(min(self.inputs.normals, self.IMAGES))
+        # From all of them, as they may come in an order that means something.
+        count = min(self.inputs.normals, self.IMAGES)
+        rows = np.arange(count) * self.inputs.normals // count
         parts = np.split(rows, range(self.BATCH_SIZE, len(rows), self.BATCH_SIZE))
         features = np.concatenate([self._features(self.inputs.of_rows(part)) for part in parts])
         # Others are found when the validation images are scored.

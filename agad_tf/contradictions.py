@@ -47,7 +47,7 @@ CONTRADICTIONS: tuple[tuple[Callable[[ExperimentConfig], bool], str], ...] = (
         "--synthetic_anomalies names a kind twice: {config.synthetic_anomalies}; name each once.",
     ),
     (
-        lambda config: bool(config.synthetic_anomalies) and config.method != "agad",
+        lambda config: bool(config.synthetic_anomalies) and config.method in ANCESTORS,
         "--method={config.method} does not learn from --synthetic_anomalies; leave them out, or give --method=agad.",
     ),
     (
@@ -55,7 +55,7 @@ CONTRADICTIONS: tuple[tuple[Callable[[ExperimentConfig], bool], str], ...] = (
         "--synthetic_share={config.synthetic_share} is a share of none; name --synthetic_anomalies as well.",
     ),
     (
-        lambda config: config.residual_norm != "euclidean" and config.method != "agad",
+        lambda config: config.residual_norm != "euclidean" and config.method in ANCESTORS,
         "--method={config.method} has a score of its own; leave out --residual_norm={config.residual_norm}, or give "
         "--method=agad.",
     ),

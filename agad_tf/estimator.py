@@ -307,6 +307,8 @@ class AGADDetector(OutlierMixin, BaseEstimator):
 
     def _config(self, gamma: float, seed: int) -> ExperimentConfig:
         options = {name: value for name, value in self.get_params(deep=False).items() if name in _DEFAULT}
+        kinds = options["synthetic_anomalies"]
+        options["synthetic_anomalies"] = (kinds,) if isinstance(kinds, str) else tuple(kinds or ())
         return ExperimentConfig(**{**options, "threshold": str(self.threshold)}, gamma=gamma, seed=seed)
 
     def _images(self, X: Any, fitting: bool) -> np.ndarray:  # noqa: N803

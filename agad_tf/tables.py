@@ -8,6 +8,8 @@ from typing import Any
 
 import pandas as pd
 
+from agad_tf.choices import ADDED_SINCE_0_6, ADDED_UNTIL_0_5
+from agad_tf.config import DEFAULTS
 from agad_tf.pages import render
 from agad_tf.published import published_auroc
 from agad_tf.results import write_whole
@@ -36,7 +38,9 @@ def tidy(results: Iterable[dict[str, Any]]) -> pd.DataFrame:
     """
     rows = []
     for result in results:
-        facts = {name: _flat(value) for name, value in result.items() if name not in ("protocols", "versions")}
+        # A run of an earlier version does not say what it had no name for: it had the default, and belongs with it.
+        named = {**{name: DEFAULTS[name] for name in (*ADDED_UNTIL_0_5, *ADDED_SINCE_0_6)}, **result}
+        facts = {name: _flat(value) for name, value in named.items() if name not in ("protocols", "versions")}
         versions = {f"version_{name}": text for name, text in result["versions"].items()}
         rows += [
             {**facts, **versions, "protocol": protocol, **figures} for protocol, figures in result["protocols"].items()

@@ -17,7 +17,7 @@ CONTRADICTING = [
     ({"anomaly_classes": (1,)}, "asks for none"),
     ({"synthetic_anomalies": ("blur",)}, "choose from rotation"),
     ({"synthetic_anomalies": ("warp", "warp")}, "names a kind twice"),
-    ({"synthetic_anomalies": ("warp",), "method": "knn"}, "does not learn from"),
+    ({"synthetic_anomalies": ("warp",), "method": "ganomaly"}, "does not learn from"),
     ({"synthetic_share": 0.5}, "a share of none"),
     ({"residual_norm": "mahalanobis", "method": "ganomaly"}, "a score of its own"),
     ({"image_size": 40}, "multiple of 16"),

@@ -418,3 +418,12 @@ def test_rows_that_do_not_fill_the_given_shape_are_refused(images):
 def test_labels_that_say_nothing_are_refused(images, y, sentence):
     with pytest.raises(ValueError, match=sentence):
         AGADDetector(**TINY).fit(images, y)
+
+
+@pytest.mark.usefixtures("eager")
+@pytest.mark.parametrize("kinds", ["warp", ["warp"], None])
+def test_kinds_of_synthetic_anomalies_may_be_given_in_any_form(images, kinds):
+    detector = AGADDetector(**TINY, synthetic_anomalies=kinds, residual_norm="mahalanobis").fit(images)
+    assert np.isfinite(detector.score_samples(images)).all()
+    with pytest.raises(UsageError, match="choose from rotation"):
+        AGADDetector(**TINY, synthetic_anomalies="blur").fit(images)

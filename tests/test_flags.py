@@ -29,3 +29,10 @@ def test_sweep_is_valid_and_leaves_nothing_out(path):
     classes = {each.normal_class for each in found.experiments}
     assert len(classes) == (20 if path.stem.endswith("cifar100") else 10)
     assert len(found.experiments) > len(classes)
+
+
+@pytest.mark.parametrize("name", ["fmnist", "mnist"])
+def test_baselines_are_compared_with_the_recipes(name):
+    found = sweep(f"--flagfile={FLAGS / name}.cfg", "--sweep=method=agad,knn,supervised")
+    assert [each.method for each in found.experiments] == ["agad", "knn", "supervised"]
+    assert not found.left_out

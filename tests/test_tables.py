@@ -31,6 +31,13 @@ def rows(*results):
     return summarize(tidy(results)).to_dict("records")
 
 
+@pytest.mark.parametrize("new", [{"synthetic_anomalies": ["warp"]}, {"residual_norm": "mahalanobis"}])
+def test_runs_of_an_earlier_version_are_told_from_those_with_options_that_it_did_not_have(new):
+    found = rows(result(auroc=0.5), result(auroc=0.9, **new))
+    assert sorted(row["per_image"] for row in found) == ["50.0", "90.0"]
+    assert len(rows(result(auroc=0.5), result(auroc=0.7, synthetic_anomalies=[]))) == 1
+
+
 def test_a_row_of_the_tidy_table_is_a_protocol_of_a_run():
     table = tidy([result(), result(method="knn")])
     assert list(table["protocol"]) == ["per_image", "family_shuffled", "family", "per_image"]

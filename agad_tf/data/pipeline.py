@@ -54,23 +54,25 @@ def plan_batches(
     """
     normal_count = int(np.sum(train.labels == NORMAL))
     share = 1 - normal_count / len(train.labels)
-    anomalies = min(max(min_anomalies, round(batch_size * share)), batch_size - 1) if share else 0
     synthetic = max(1, round(batch_size * synthetic_share)) if kinds else 0
+    # However many anomalies there are, a normal image has its place.
+    most = max(batch_size - synthetic - 1, 0)
+    anomalies = min(max(min_anomalies, round(batch_size * share)), most) if share else 0
     normals = batch_size - anomalies - synthetic
     if batch_size % replicas:
         raise UsageError(
             f"--batch_size={batch_size} cannot be shared evenly by {replicas} replicas; "
             f"choose a multiple of {replicas}."
         )
-    if normals < 1:
+    if normals < 1 or (share and not anomalies):
         raise UsageError(
-            f"{anomalies} labelled and {synthetic} synthetic anomalies leave no room for normal images in a batch of "
-            f"--batch_size={batch_size}; raise it, or lower --min_anomalies or --synthetic_share."
+            f"{synthetic} synthetic anomalies leave no room for all else in a batch of --batch_size={batch_size}; "
+            "raise it, or lower --synthetic_share."
         )
-    if anomalies + synthetic and min(count for count in (normals, anomalies, synthetic) if count) < replicas:
+    if anomalies + synthetic and min(normals, anomalies + synthetic) < replicas:
         raise UsageError(
             f"A batch of {normals} normal images and {anomalies + synthetic} anomalies does not give each of "
-            f"{replicas} replicas every kind; raise --batch_size and --min_anomalies or use fewer devices."
+            f"{replicas} replicas both kinds; raise --batch_size and --min_anomalies or use fewer devices."
         )
     if normals > normal_count:
         raise UsageError(
@@ -171,7 +173,10 @@ def training_batches(
         if plan.synthetic:
             chosen = tf.where(is_synthetic)
             seeds = tf.boolean_mask(seeds, is_synthetic)
-            partners = inputs.of_rows(tf.math.floormod(seeds, inputs.normals))
+            # Any other normal image; an only one is its own partner.
+            steps = 1 + tf.math.floormod(seeds, max(inputs.normals - 1, 1))
+            own = tf.boolean_mask(rows, is_synthetic) - first_synthetic
+            partners = inputs.of_rows(tf.math.floormod(own + steps, inputs.normals))
             made = synthesize(tf.gather_nd(images, chosen), partners, seeds, plan.kinds)
             images = tf.tensor_scatter_nd_update(images, chosen, made)
         return images, tf.cast(rows >= inputs.normals, tf.float32)

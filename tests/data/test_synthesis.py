@@ -175,10 +175,35 @@ def test_replicas_share_every_kind_evenly_and_make_what_one_would_make():
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
-        ({"min_anomalies": 15, "synthetic_share": 0.3}, "leave no room"),
-        ({"min_anomalies": 4, "synthetic_share": 0.05, "replicas": 4}, "every kind"),
+        ({"min_anomalies": 4, "synthetic_share": 0.94}, "no room for all else"),
+        ({"min_anomalies": 1, "synthetic_share": 0.05, "replicas": 4}, "both kinds"),
     ],
 )
 def test_batches_without_room_for_every_kind_are_refused(options, complaint):
     with pytest.raises(UsageError, match=complaint):
-        plan_batches(normal_split(anomalies=8), 20, kinds=("warp",), **options)
+        plan_batches(normal_split(anomalies=1), 20, kinds=("warp",), **options)
+
+
+def test_many_anomalies_leave_a_place_for_a_normal_image():
+    plan = plan_batches(normal_split(5, anomalies=95), 20, 4, kinds=("warp",))
+    assert (plan.normals, plan.anomalies, plan.synthetic) == (1, 14, 5)
+
+
+def test_an_overlay_is_never_of_an_image_with_itself():
+    train = normal_split(4)
+    plan = plan_batches(train, 4, 1, kinds=("overlay",), synthetic_share=0.5)
+    originals = training_inputs(train, SIDE).of_rows(np.arange(4)).numpy()
+    means_and_brighter = {
+        value
+        for i in range(4)
+        for j in range(4)
+        if i != j
+        for value in (
+            np.round((originals[i] + originals[j]).ravel()[0] / 2, 4),
+            np.round(np.maximum(originals[i], originals[j]).ravel()[0], 4),
+        )
+    }
+    made = [one for images, labels in rotated_batches(plan, train) for one in images[labels == 1]]
+    assert all(np.round(one.ravel()[0], 4) in means_and_brighter for one in made)
+    darkest = np.round(originals.min(), 4)
+    assert all(np.round(one.ravel()[0], 4) > darkest for one in made), "the darkest is brightened by any other"
