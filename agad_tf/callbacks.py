@@ -151,20 +151,17 @@ class EpochScores(keras.callbacks.Callback):
             DivergedError: the scores are not finite; the epoch is not saved.
         """
         validation = self.task.validation
-        self.validation_scores = self.scorer.per_image(validation.images)
-        nothing = np.empty(0, np.float32)
-        synthetic_scores = nothing if self.synthetic is None else self.scorer.per_image(self.synthetic)
-        if not (np.isfinite(self.validation_scores).all() and np.isfinite(synthetic_scores).all()):
+        scored = [validation.images] if self.synthetic is None else [validation.images, self.synthetic]
+        self.validation_scores, *synthetic_scores = [self.scorer.per_image(images) for images in scored]
+        if not all(np.isfinite(scores).all() for scores in (self.validation_scores, *synthetic_scores)):
             raise DivergedError(f"the scores after epoch {epoch + 1} were not finite")
-        logs["validation_score"] = float(self.validation_scores[validation.labels == NORMAL].mean())
+        normal_scores = self.validation_scores[validation.labels == NORMAL]
+        logs["validation_score"] = float(normal_scores.mean())
         if validation.labels.any():
             logs["validation_auroc"] = roc_auc_score(validation.labels, self.validation_scores)
-        if len(synthetic_scores):
-            normal_scores = self.validation_scores[validation.labels == NORMAL]
-            logs["validation_synthetic_auroc"] = roc_auc_score(
-                np.repeat([NORMAL, ABNORMAL], [len(normal_scores), len(synthetic_scores)]),
-                np.concatenate([normal_scores, synthetic_scores]),
-            )
+        for scores in synthetic_scores:
+            labels = np.repeat([NORMAL, ABNORMAL], [len(normal_scores), len(scores)])
+            logs["validation_synthetic_auroc"] = roc_auc_score(labels, np.concatenate([normal_scores, scores]))
         labels, scores = self.scorer.family(self.task.test)
         auroc = roc_auc_score(labels, scores)
         if auroc > self.best_auroc:

@@ -8,6 +8,7 @@ flags answer at once.
 import dataclasses
 import zlib
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from agad_tf.choices import (
@@ -223,7 +224,12 @@ class ExperimentConfig:
             raise UsageError(f"--threshold is '{self.threshold}'; {error}") from error
         for contradicts, sentence in CONTRADICTIONS:
             if contradicts(self):
-                raise UsageError(sentence.format(config=self, class_count=CLASS_COUNTS.get(self.dataset, "its own")))
+                as_given = {
+                    name: ",".join(map(str, value)) if isinstance(value, tuple) else value
+                    for name, value in dataclasses.asdict(self).items()
+                }
+                count = CLASS_COUNTS.get(self.dataset, "its own")
+                raise UsageError(sentence.format(config=SimpleNamespace(**as_given), class_count=count))
 
     @property
     def folder(self) -> Path:

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from agad_tf.config import UsageError
+from agad_tf.config import DEFAULTS, UsageError
 from agad_tf.data.network_input import to_network_input
 from agad_tf.data.pictures import FILES_PER_CALL, Images, Pictures, joined
 from agad_tf.data.protocols import ABNORMAL, NORMAL, Split
@@ -22,9 +22,9 @@ class BatchPlan(NamedTuple):
 
     normals: int
     anomalies: int
+    synthetic: int
+    kinds: tuple[str, ...]  # of the synthetic anomalies
     steps_per_epoch: int
-    synthetic: int = 0
-    kinds: tuple[str, ...] = ()  # of the synthetic anomalies
 
 
 def plan_batches(
@@ -33,7 +33,7 @@ def plan_batches(
     min_anomalies: int,
     replicas: int = 1,
     kinds: tuple[str, ...] = (),
-    synthetic_share: float = 0.25,
+    synthetic_share: float = DEFAULTS["synthetic_share"],
 ) -> BatchPlan:
     """Divides a batch between normals and anomalies: their share of the training set, yet never below the least.
 
@@ -72,14 +72,14 @@ def plan_batches(
     if anomalies + synthetic and min(normals, anomalies + synthetic) < replicas:
         raise UsageError(
             f"A batch of {normals} normal images and {anomalies + synthetic} anomalies does not give each of "
-            f"{replicas} replicas both kinds; raise --batch_size and --min_anomalies or use fewer devices."
+            f"{replicas} replicas its share; raise --batch_size and --min_anomalies or use fewer devices."
         )
     if normals > normal_count:
         raise UsageError(
             f"A batch of --batch_size={batch_size} needs {normals} normal images, and the training set has "
             f"{normal_count}; choose a smaller --batch_size."
         )
-    return BatchPlan(normals, anomalies, normal_count // normals, synthetic, kinds)
+    return BatchPlan(normals, anomalies, synthetic, kinds, normal_count // normals)
 
 
 class TrainingInputs(NamedTuple):
@@ -136,9 +136,8 @@ def training_batches(
     Returns:
         Dataset of images, float32 (batch, image_size, image_size, channels) in [-1, 1], and labels, float32
         (batch,): `plan.anomalies` anomalies and `plan.synthetic` made from normal images, spread evenly among
-        normals. With a context the elements are the
-        batches of this worker's replicas one after the other: equal parts of a batch, each with its share of
-        anomalies.
+        normals. With a context the elements are the batches of this worker's replicas one after the other: equal
+        parts of a batch, each with its share of anomalies, be they labelled or made.
     """
     context = context or tf.distribute.InputContext()
     replicas = context.num_replicas_in_sync

@@ -14,7 +14,7 @@ import tensorflow as tf
 from agad_tf.data.network_input import to_network_input
 from agad_tf.data.pictures import Images
 
-# Random numbers that the making of one image takes, at most.
+# Random numbers that are drawn for the making of an image; no kind takes more.
 DRAWS = 8
 # Sides of the boxes that are pasted or erased, as shares of the image's.
 SMALLEST_BOX, LARGEST_BOX = 0.2, 0.6

@@ -47,7 +47,7 @@ def test_uint8_and_float_pixels_are_seen_alike():
 def test_an_epoch_shows_every_normal_image_once_in_whole_batches():
     train = split_of(30)
     plan = plan_batches(train, 10, 32)
-    assert plan[:3] == (10, 0, 3)
+    assert (plan.normals, plan.anomalies, plan.steps_per_epoch) == (10, 0, 3)
     epochs = batches(train, plan)
     assert len(epochs) == 6
     for epoch in (epochs[:3], epochs[3:]):
@@ -60,7 +60,7 @@ def test_an_epoch_shows_every_normal_image_once_in_whole_batches():
 def test_every_batch_holds_the_least_number_of_anomalies():
     train = split_of(60, 3)
     plan = plan_batches(train, 20, 8)
-    assert plan[:3] == (12, 8, 5)
+    assert (plan.normals, plan.anomalies, plan.steps_per_epoch) == (12, 8, 5)
     shown = []
     for images, labels in batches(train, plan, epochs=1):
         assert labels == [int(grey >= 200) for grey in images]
