@@ -111,12 +111,13 @@ class Checkpoints(keras.callbacks.Callback):
     def save(self) -> None:
         """Saves where the run is now, between two steps."""
         now = time.monotonic()
-        self.seconds.assign_add(now - self._counted_until)
+        # As arrays: TensorFlow keeps every Python number that it has made a tensor of.
+        self.seconds.assign_add(np.array(now - self._counted_until))
         self._counted_until = self._saved_at = now
         if self.position == self._saved:
             return
-        self.epochs_done.assign(self.position.epoch)
-        self.steps_done.assign(self.position.step)
+        self.epochs_done.assign(np.array(self.position.epoch))
+        self.steps_done.assign(np.array(self.position.step))
         try:
             self._write()
             # The index comes last: a checkpoint that has one has all of its data.

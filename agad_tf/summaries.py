@@ -48,7 +48,8 @@ def event_file(directory: Path, name: str, step: int) -> Iterator[None]:
     for earlier in directory.glob(f"*{suffix}"):
         earlier.unlink()
     writer = tf.summary.create_file_writer(str(directory), filename_suffix=suffix)
-    with writer.as_default(step=step):
+    # As an array: TensorFlow keeps every Python number that it has made a tensor of.
+    with writer.as_default(step=np.array(step)):
         yield
     writer.close()
     # TensorBoard reads files in the order of their names; TensorFlow's own begin with the second and go on with a count
@@ -102,7 +103,7 @@ class Summaries(keras.callbacks.Callback):
             for name, value in logs.items():
                 # The mean of no anomaly's loss is 0 and would look like a perfect one.
                 if not (without_anomalies and name in ANOMALY_TERMS):
-                    tf.summary.scalar(name, value)
+                    tf.summary.scalar(name, np.array(value))  # an array, as above
             for name in ("generator_optimizer", "discriminator_optimizer"):
                 tf.summary.scalar(f"learning_rate/{name}", getattr(self.model, name).learning_rate)
             for network in (self.model.generator, self.model.discriminator):

@@ -1,4 +1,5 @@
 import shutil
+import sys
 
 import numpy as np
 import pytest
@@ -50,6 +51,17 @@ def test_saving_builds_one_graph_however_often_and_saves_what_is_there_now(build
     again = build_model()
     assert Checkpoints(again, tmp_path).restore(tmp_path) == (3, 0)
     assert all((variable.numpy() == 3).all() for variable in again.weights)
+
+
+def test_tensorflow_keeps_no_number_of_a_checkpoint(build_model, tmp_path):
+    checkpoints = Checkpoints(build_model(), tmp_path)
+    epoch, step = int("12345"), int("23456")
+    before = sys.getrefcount(epoch), sys.getrefcount(step)
+    checkpoints.position = Position(epoch, step)
+    checkpoints.save()
+    checkpoints.position = Position(1)
+    checkpoints.save()
+    assert (sys.getrefcount(epoch), sys.getrefcount(step)) == before
 
 
 def test_without_a_checkpoint_there_is_nothing_to_restore(build_model, tmp_path):

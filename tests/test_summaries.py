@@ -1,4 +1,5 @@
 import dataclasses
+import sys
 
 import numpy as np
 import pytest
@@ -40,6 +41,19 @@ def test_without_labelled_anomalies_their_losses_are_not_shown(build_model, task
     tags = set(events_of(tmp_path / "events").Tags()["tensors"])
     assert tags >= set(NORMAL_TERMS)
     assert not tags & set(ANOMALY_TERMS)
+
+
+def test_tensorflow_keeps_no_number_of_an_epoch(fitted, task, tmp_path):
+    scores = EpochScores(task, Scorer(fitted[0], 4), tmp_path / "family.npz")
+    summaries = Summaries(tmp_path / "events", task, scores)
+    summaries.set_model(fitted[0])
+    scores.validation_scores = np.zeros(len(task.validation.labels), np.float32)
+    loss, step = float("0.123456"), int("12345")
+    before = sys.getrefcount(loss), sys.getrefcount(step)
+    summaries.on_epoch_end(0, {"generator_loss": loss})
+    with event_file(tmp_path / "events", "epoch", step):
+        tf.summary.scalar("another", np.array(1.0))
+    assert (sys.getrefcount(loss), sys.getrefcount(step)) == before
 
 
 def test_what_is_written_again_takes_the_place_of_what_was(tmp_path):
