@@ -8,6 +8,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import tensorflow as tf
 
+from agad_tf.choices import SYNTHETIC_ANOMALIES
 from agad_tf.config import ExperimentConfig
 from agad_tf.data.pipeline import plan_batches, training_batches, training_inputs
 from agad_tf.data.protocols import one_class_task
@@ -18,10 +19,11 @@ WARM_UP, STEPS = 3, 20
 
 
 def main():
-    config = ExperimentConfig(gamma=0.05)
+    # All that a batch can be made of.
+    config = ExperimentConfig(gamma=0.05, synthetic_anomalies=SYNTHETIC_ANOMALIES)
     source = load_source(config.dataset, config.data_dir)
     task = one_class_task(source, 0, config.gamma, (), config.validation_fraction, config.seed)
-    plan = plan_batches(task.train, config.batch_size, config.min_anomalies)
+    plan = plan_batches(task.train, config.batch_size, config.min_anomalies, kinds=config.synthetic_anomalies)
     model = build_model(config, source.channels)
     step = tf.function(model.train_step)
     batches = iter(training_batches(training_inputs(task.train, config.image_size), plan, epochs=9, seed=0))
