@@ -117,7 +117,7 @@ class ExperimentConfig:
         f"{', '.join(SYNTHETIC_ANOMALIES)}. Empty means none.",
     )
     synthetic_share: float = option(
-        0.25,
+        0.125,
         "Share of synthetic anomalies in a batch.",
         interval=Interval(0, 1, low_included=False, high_included=False),
     )

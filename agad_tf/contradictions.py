@@ -98,9 +98,13 @@ CONTRADICTIONS: tuple[tuple[Callable[[ExperimentConfig], bool], str], ...] = (
         "--normalization=batch and --contextual_adversarial.",
     ),
     (
-        lambda config: not _is_default(config, "lambda_adcon") and not config.contextual_adversarial,
-        "--lambda_adcon={config.lambda_adcon} weighs what --contextual_adversarial=false leaves out; drop one of the "
-        "two.",
+        lambda config: (
+            not _is_default(config, "lambda_adcon")
+            and not config.contextual_adversarial
+            and not _trains_with_anomalies(config)
+        ),
+        "--lambda_adcon={config.lambda_adcon} weighs anomalies, of which there are none, and what "
+        "--contextual_adversarial=false leaves out; drop one of the two.",
     ),
     (
         lambda config: config.anomaly_distance == "reconstruction" and not _trains_with_anomalies(config),

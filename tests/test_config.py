@@ -27,7 +27,7 @@ CONTRADICTING = [
     ({"anomaly_normalization": "frozen", "gamma": 0.1, "normalization": "group"}, "does not use"),
     ({"anomaly_distance": "reconstruction", "contextual_adversarial": False}, "drop one"),
     ({"pseudo_anomaly_normalization": "auxiliary", "normalization": "group"}, "--normalization=batch"),
-    ({"lambda_adcon": 2.0, "contextual_adversarial": False}, "weighs what"),
+    ({"lambda_adcon": 2.0, "contextual_adversarial": False}, "weighs anomalies"),
     ({"anomaly_distance": "reconstruction"}, "distance of anomalies"),
     ({"method": "skip_ganomaly", "pseudo_anomaly_normalization": "auxiliary"}, "knows no pseudo-anomalies"),
     ({"method": "pca", "export_format": "onnx"}, "could hold"),
@@ -52,6 +52,12 @@ def test_other_settings_have_another_default_folder():
     elsewhere = ExperimentConfig(data_dir="/elsewhere", strategy="mirrored", devices=("GPU:0",), steps_per_execution=9)
     assert elsewhere.folder == ExperimentConfig().folder
     assert dataclasses.replace(ExperimentConfig(), seed=1).folder == ExperimentConfig(seed=1).folder
+
+
+def test_the_weight_of_anomalies_is_one_without_pseudo_anomalies_too():
+    options = {"lambda_adcon": 2.0, "contextual_adversarial": False}
+    assert ExperimentConfig(**options, gamma=0.1).lambda_adcon == 2.0
+    assert ExperimentConfig(**options, synthetic_anomalies=("warp",)).lambda_adcon == 2.0
 
 
 @pytest.mark.parametrize(("options", "complaint"), CONTRADICTING, ids=[text for _, text in CONTRADICTING])

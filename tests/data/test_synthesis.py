@@ -185,7 +185,7 @@ def test_batches_without_room_for_every_kind_are_refused(options, complaint):
 
 
 def test_many_anomalies_leave_a_place_for_a_normal_image():
-    plan = plan_batches(normal_split(5, anomalies=95), 20, 4, kinds=("warp",))
+    plan = plan_batches(normal_split(5, anomalies=95), 20, 4, kinds=("warp",), synthetic_share=0.25)
     assert (plan.normals, plan.anomalies, plan.synthetic) == (1, 14, 5)
 
 
