@@ -304,7 +304,8 @@ def test_a_batch_is_no_larger_than_the_data(images, labels, monkeypatch):
 
     monkeypatch.setattr(estimator, "plan_batches", watching)
     AGADDetector(**{**TINY, "batch_size": 256, "min_anomalies": 32}).fit(images, labels)
-    assert [plan[:3] for plan in plans] == [(27, 9, 1)]
+    (plan,) = plans
+    assert (plan.normals, plan.anomalies, plan.steps_per_epoch) == (27, 9, 1)
 
 
 def test_nothing_is_printed_and_random_state_stays(images, capfd, eager):
