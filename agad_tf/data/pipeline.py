@@ -15,6 +15,8 @@ from agad_tf.data.protocols import ABNORMAL, NORMAL, Split
 from agad_tf.data.synthesis import synthesize
 
 SCORING_BATCH_SIZE = 256
+# Made ready while a step is under way.
+BATCHES_AHEAD = 2
 
 
 class BatchPlan(NamedTuple):
@@ -185,7 +187,8 @@ def training_batches(
         .flat_map(one_epoch)
         .skip(first_step * own_replicas)
         .map(batch, num_parallel_calls=tf.data.AUTOTUNE)
-        .prefetch(tf.data.AUTOTUNE)
+        .prefetch(BATCHES_AHEAD)
+        .with_options(_untuned())
     )
 
 
@@ -252,6 +255,13 @@ def _inputs_anew(images: Images, image_size: int) -> Callable[[tf.Tensor], tf.Te
         return tf.ensure_shape(tf.numpy_function(read, [rows], tf.float32), shape)
 
     return inputs_of
+
+
+def _untuned() -> tf.data.Options:
+    """Without tf.data's tuner, which sleeps for up to a minute: a run that is asked to end would wait for it."""
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return options
 
 
 def _spread_evenly(normals: int, anomalies: int) -> np.ndarray:

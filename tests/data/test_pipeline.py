@@ -57,6 +57,14 @@ def test_an_epoch_shows_every_normal_image_once_in_whole_batches():
     assert epochs[:3] != epochs[3:], "and another one in each epoch"
 
 
+def test_no_tuner_sleeps_behind_the_batches():
+    """A run that is asked to end would wait for it."""
+    train = split_of(30)
+    plan = plan_batches(train, 10, 32)
+    batches_of_run = training_batches(training_inputs(train, 16), plan, epochs=1, seed=0)
+    assert batches_of_run.options().autotune.enabled is False
+
+
 def test_every_batch_holds_the_least_number_of_anomalies():
     train = split_of(60, 3)
     plan = plan_batches(train, 20, 8)
