@@ -253,7 +253,7 @@ class ExperimentConfig:
         return {name: value for name, value in dataclasses.asdict(self).items() if name not in left_out}
 
 
-DEFAULTS = {field.name: field.default for field in dataclasses.fields(ExperimentConfig)}
+DEFAULTS: dict[str, Any] = {field.name: field.default for field in dataclasses.fields(ExperimentConfig)}
 
 
 def _check_field(field: dataclasses.Field, value: Any) -> None:

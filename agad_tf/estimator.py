@@ -1,15 +1,10 @@
 """The detector by the conventions of scikit-learn's outlier detectors."""
 
-import contextlib
-import json
 import math
 import pickle
-import random
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.metrics import roc_auc_score
@@ -20,12 +15,12 @@ from agad_tf.callbacks import DivergedError, Divergence, LearningRate, NormalRes
 from agad_tf.config import DEFAULTS, ExperimentConfig, RunError
 from agad_tf.data.arrays import as_bytes, divide, is_abnormal, shape_of_image, smallest_square, value_range_of
 from agad_tf.data.pipeline import plan_batches, training_batches, training_inputs
+from agad_tf.detector_files import read_detector, write_detector
 from agad_tf.evaluation.protocols import Scorer
 from agad_tf.evaluation.thresholds import Decision, decide
 from agad_tf.model import AGAD
+from agad_tf.random_state import random_state_kept
 from agad_tf.training import build_model
-
-_DEFAULT: dict[str, Any] = {**DEFAULTS}
 
 
 class AGADDetector(OutlierMixin, BaseEstimator):
@@ -72,30 +67,30 @@ class AGADDetector(OutlierMixin, BaseEstimator):
     def __init__(
         self,
         *,
-        generator: str = _DEFAULT["generator"],
-        width: float = _DEFAULT["width"],
-        image_size: int = _DEFAULT["image_size"],
-        normalization: str = _DEFAULT["normalization"],
-        anomaly_normalization: str = _DEFAULT["anomaly_normalization"],
-        pseudo_anomaly_normalization: str = _DEFAULT["pseudo_anomaly_normalization"],
-        contextual_adversarial: bool = _DEFAULT["contextual_adversarial"],
-        synthetic_anomalies: tuple[str, ...] = _DEFAULT["synthetic_anomalies"],
-        synthetic_share: float = _DEFAULT["synthetic_share"],
-        anomaly_distance: str = _DEFAULT["anomaly_distance"],
-        lambda_adv: float = _DEFAULT["lambda_adv"],
-        lambda_con: float = _DEFAULT["lambda_con"],
-        lambda_adcon: float = _DEFAULT["lambda_adcon"],
-        lambda_lat: float = _DEFAULT["lambda_lat"],
-        reinit_threshold: float = _DEFAULT["reinit_threshold"],
-        residual_norm: str = _DEFAULT["residual_norm"],
-        epochs: int = _DEFAULT["epochs"],
-        batch_size: int = _DEFAULT["batch_size"],
-        min_anomalies: int = _DEFAULT["min_anomalies"],
-        learning_rate: float = _DEFAULT["learning_rate"],
-        learning_rate_schedule: str = _DEFAULT["learning_rate_schedule"],
-        mixed_precision: str = _DEFAULT["mixed_precision"],
-        validation_fraction: float = _DEFAULT["validation_fraction"],
-        threshold: str | float = _DEFAULT["threshold"],
+        generator: str = DEFAULTS["generator"],
+        width: float = DEFAULTS["width"],
+        image_size: int = DEFAULTS["image_size"],
+        normalization: str = DEFAULTS["normalization"],
+        anomaly_normalization: str = DEFAULTS["anomaly_normalization"],
+        pseudo_anomaly_normalization: str = DEFAULTS["pseudo_anomaly_normalization"],
+        contextual_adversarial: bool = DEFAULTS["contextual_adversarial"],
+        synthetic_anomalies: tuple[str, ...] = DEFAULTS["synthetic_anomalies"],
+        synthetic_share: float = DEFAULTS["synthetic_share"],
+        anomaly_distance: str = DEFAULTS["anomaly_distance"],
+        lambda_adv: float = DEFAULTS["lambda_adv"],
+        lambda_con: float = DEFAULTS["lambda_con"],
+        lambda_adcon: float = DEFAULTS["lambda_adcon"],
+        lambda_lat: float = DEFAULTS["lambda_lat"],
+        reinit_threshold: float = DEFAULTS["reinit_threshold"],
+        residual_norm: str = DEFAULTS["residual_norm"],
+        epochs: int = DEFAULTS["epochs"],
+        batch_size: int = DEFAULTS["batch_size"],
+        min_anomalies: int = DEFAULTS["min_anomalies"],
+        learning_rate: float = DEFAULTS["learning_rate"],
+        learning_rate_schedule: str = DEFAULTS["learning_rate_schedule"],
+        mixed_precision: str = DEFAULTS["mixed_precision"],
+        validation_fraction: float = DEFAULTS["validation_fraction"],
+        threshold: str | float = DEFAULTS["threshold"],
         image_shape: tuple[int, ...] | None = None,
         value_range: str | tuple[float, float] = "auto",
         random_state: int | np.random.RandomState | None = None,
@@ -161,7 +156,7 @@ class AGADDetector(OutlierMixin, BaseEstimator):
             kinds=config.synthetic_anomalies,
             synthetic_share=config.synthetic_share,
         )
-        with _random_state_kept():
+        with random_state_kept():
             model = build_model(config, images.shape[-1], plan.steps_per_epoch)
             inputs = training_inputs(train, config.image_size)
             try:
@@ -242,23 +237,17 @@ class AGADDetector(OutlierMixin, BaseEstimator):
             path: folder, made if need be. A `random_state` that is neither None nor an int is left out.
         """
         check_is_fitted(self, "decision_")
-        folder = Path(path)
-        folder.mkdir(parents=True, exist_ok=True)
-        self.model_.save(folder / "model.keras")
         parameters = self.get_params(deep=False)
         if isinstance(self.random_state, np.random.RandomState):
             parameters["random_state"] = None
-        fitted = {name: getattr(self, name) for name in ("image_shape_", "value_range_", "n_features_in_")}
         names = getattr(self, "feature_names_in_", None)
-        content = {
+        facts = {
             "parameters": parameters,
-            "fitted": fitted,
+            "fitted": {name: getattr(self, name) for name in ("image_shape_", "value_range_", "n_features_in_")},
             "feature_names": None if names is None else list(names),
             "decision": self.decision_._asdict(),
         }
-        # What is not JSON are NumPy's numbers, as a grid search sets them.
-        text = json.dumps(content, indent=1, default=lambda number: number.item())
-        (folder / "detector.json").write_text(text, encoding="utf-8")
+        write_detector(Path(path), self.model_, facts)
 
     @classmethod
     def load(cls, path: str | Path) -> "AGADDetector":
@@ -270,16 +259,14 @@ class AGADDetector(OutlierMixin, BaseEstimator):
         Returns:
             A fitted detector that gives the same scores.
         """
-        folder = Path(path)
-        content = json.loads((folder / "detector.json").read_text(encoding="utf-8"))
-        detector = cls(**{name: _as_tuple(value) for name, value in content["parameters"].items()})
-        for name, value in content["fitted"].items():
-            setattr(detector, name, _as_tuple(value))
-        if content["feature_names"]:
-            detector.feature_names_in_ = np.array(content["feature_names"], object)
-        detector.decision_ = Decision(**content["decision"])
-        with _random_state_kept():
-            detector._take(keras.saving.load_model(folder / "model.keras", safe_mode=True))
+        model, facts = read_detector(Path(path))
+        detector = cls(**facts["parameters"])
+        for name, value in facts["fitted"].items():
+            setattr(detector, name, value)
+        if facts["feature_names"]:
+            detector.feature_names_in_ = np.array(facts["feature_names"], object)
+        detector.decision_ = Decision(**facts["decision"])
+        detector._take(model)
         return detector
 
     def __getstate__(self) -> dict[str, Any]:
@@ -292,7 +279,7 @@ class AGADDetector(OutlierMixin, BaseEstimator):
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         if "model_" in state:
-            with _random_state_kept():
+            with random_state_kept():
                 self._take(pickle.loads(state["model_"]))
 
     def __sklearn_tags__(self) -> Tags:
@@ -306,7 +293,7 @@ class AGADDetector(OutlierMixin, BaseEstimator):
         self._scorer = Scorer(model, self.batch_size)
 
     def _config(self, gamma: float, seed: int) -> ExperimentConfig:
-        options = {name: value for name, value in self.get_params(deep=False).items() if name in _DEFAULT}
+        options = {name: value for name, value in self.get_params(deep=False).items() if name in DEFAULTS}
         kinds = options["synthetic_anomalies"]
         options["synthetic_anomalies"] = (kinds,) if isinstance(kinds, str) else tuple(kinds or ())
         return ExperimentConfig(**{**options, "threshold": str(self.threshold)}, gamma=gamma, seed=seed)
@@ -337,19 +324,3 @@ class AGADDetector(OutlierMixin, BaseEstimator):
                 f"{math.prod(self.image_shape_)}; give the shape that the rows were made from."
             )
         return np.pad(as_bytes(rows, self.value_range_), ((0, 0), (0, missing))).reshape(-1, *self.image_shape_)
-
-
-def _as_tuple(value: Any) -> Any:
-    """JSON has lists alone."""
-    return tuple(value) if isinstance(value, list) else value
-
-
-@contextlib.contextmanager
-def _random_state_kept() -> Iterator[None]:
-    """Puts back the random state of Python and NumPy, which Keras sets and draws from."""
-    of_python, of_numpy = random.getstate(), np.random.get_state()
-    try:
-        yield
-    finally:
-        random.setstate(of_python)
-        np.random.set_state(of_numpy)

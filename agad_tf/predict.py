@@ -22,6 +22,7 @@ from tqdm import tqdm
 
 from agad_tf.config import ExperimentConfig, RunError, UsageError
 from agad_tf.data.pictures import FILES_PER_CALL, decode_files, pictures_below, read_picture
+from agad_tf.data.pipeline import BATCHES_AHEAD, UNTUNED
 from agad_tf.data.readers import limit_pixels
 from agad_tf.evaluation.localization import at_size, smoothed_error_maps
 from agad_tf.evaluation.thresholds import Decision
@@ -144,7 +145,8 @@ def _scored(
         .batch(FILES_PER_CALL)
         .map(read, num_parallel_calls=tf.data.AUTOTUNE)
         .rebatch(config.batch_size)
-        .prefetch(2)
+        .prefetch(BATCHES_AHEAD)
+        .with_options(UNTUNED)
     )
     for files, inputs, complaints in batches if paths else ():
         reconstruction, scores = score(inputs)

@@ -1,4 +1,4 @@
-"""A training step of `agad_tf.AGAD` in two halves: what it computes, and what it then changes."""
+"""A training step of an `AdversarialModel` in two halves: what it computes, and what it then changes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from agad_tf.networks.initialization import draw_weights
 from agad_tf.replicas import all_finite, assign, overflown_in_all_replicas_or_none
 
 if TYPE_CHECKING:
-    from agad_tf.model import AGAD
+    from agad_tf.adversarial import AdversarialModel
 
 
 class Step(NamedTuple):
@@ -26,7 +26,7 @@ class Step(NamedTuple):
 
 
 def compute_step(
-    model: AGAD,
+    model: AdversarialModel,
     images: tf.Tensor,
     labels: tf.Tensor,
     image_count: tf.Tensor,
@@ -77,7 +77,7 @@ def compute_step(
     return Step(generator_gradients, discriminator_gradients, statistics, terms, finite)
 
 
-def learn(model: AGAD, step: Step, labels: tf.Tensor, image_count: tf.Tensor) -> None:
+def learn(model: AdversarialModel, step: Step, labels: tf.Tensor, image_count: tf.Tensor) -> None:
     """Lines 12 and 13: applies what a step has computed, in every replica.
 
     Args:
@@ -110,7 +110,7 @@ def learn(model: AGAD, step: Step, labels: tf.Tensor, image_count: tf.Tensor) ->
     model.update_loss_means(labels, step.terms)
 
 
-def _draw_discriminator_anew(model: AGAD, collapsed: tf.Tensor) -> None:
+def _draw_discriminator_anew(model: AdversarialModel, collapsed: tf.Tensor) -> None:
     """GANomaly's rule: a D that can no longer be fooled teaches G nothing, so it starts again.
 
     With its weights go its moving statistics and its optimizer's state, but for the learning rate.

@@ -17,6 +17,9 @@ from agad_tf.data.synthesis import synthesize
 SCORING_BATCH_SIZE = 256
 # Made ready while a step is under way.
 BATCHES_AHEAD = 2
+# tf.data's tuner sleeps, in the end for a minute at a time, and whoever stops using batches waits for it to wake.
+UNTUNED = tf.data.Options()
+UNTUNED.autotune.enabled = False
 
 
 class BatchPlan(NamedTuple):
@@ -188,7 +191,7 @@ def training_batches(
         .skip(first_step * own_replicas)
         .map(batch, num_parallel_calls=tf.data.AUTOTUNE)
         .prefetch(BATCHES_AHEAD)
-        .with_options(_untuned())
+        .with_options(UNTUNED)
     )
 
 
@@ -228,7 +231,7 @@ def scoring_batches(images: Images, image_size: int, batch_size: int = SCORING_B
     rows = tf.data.Dataset.range(len(images)).batch(min(batch_size, FILES_PER_CALL))
     decode = _inputs_anew(images, image_size)
     inputs = rows.map(decode, num_parallel_calls=tf.data.AUTOTUNE).rebatch(batch_size)
-    return inputs.prefetch(tf.data.AUTOTUNE)
+    return inputs.prefetch(BATCHES_AHEAD).with_options(UNTUNED)
 
 
 def _inputs_by_row(images: Images, image_size: int, cache_bytes: float) -> Callable[[tf.Tensor], tf.Tensor]:
@@ -255,13 +258,6 @@ def _inputs_anew(images: Images, image_size: int) -> Callable[[tf.Tensor], tf.Te
         return tf.ensure_shape(tf.numpy_function(read, [rows], tf.float32), shape)
 
     return inputs_of
-
-
-def _untuned() -> tf.data.Options:
-    """Without tf.data's tuner, which sleeps for up to a minute: a run that is asked to end would wait for it."""
-    options = tf.data.Options()
-    options.autotune.enabled = False
-    return options
 
 
 def _spread_evenly(normals: int, anomalies: int) -> np.ndarray:

@@ -4,6 +4,7 @@ import tensorflow as tf
 
 from agad_tf.config import UsageError
 from agad_tf.data.network_input import to_network_input
+from agad_tf.data.pictures import Pictures
 from agad_tf.data.pipeline import plan_batches, scoring_batches, training_batches, training_inputs
 from agad_tf.data.protocols import Split
 
@@ -58,11 +59,12 @@ def test_an_epoch_shows_every_normal_image_once_in_whole_batches():
 
 
 def test_no_tuner_sleeps_behind_the_batches():
-    """A run that is asked to end would wait for it."""
+    """Whoever stops using them would wait for it, a run that is asked to end too."""
     train = split_of(30)
     plan = plan_batches(train, 10, 32)
-    batches_of_run = training_batches(training_inputs(train, 16), plan, epochs=1, seed=0)
-    assert batches_of_run.options().autotune.enabled is False
+    pictures = Pictures(["a.png", "b.png"], 1, 16)
+    for made in (training_batches(training_inputs(train, 16), plan, epochs=1, seed=0), scoring_batches(pictures, 16)):
+        assert made.options().autotune.enabled is False
 
 
 def test_every_batch_holds_the_least_number_of_anomalies():

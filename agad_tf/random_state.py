@@ -1,0 +1,18 @@
+"""The random state that others rely on."""
+
+import contextlib
+import random
+from collections.abc import Iterator
+
+import numpy as np
+
+
+@contextlib.contextmanager
+def random_state_kept() -> Iterator[None]:
+    """Puts back the random state of Python and NumPy, which Keras sets and draws from."""
+    of_python, of_numpy = random.getstate(), np.random.get_state()
+    try:
+        yield
+    finally:
+        random.setstate(of_python)
+        np.random.set_state(of_numpy)
