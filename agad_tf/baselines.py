@@ -34,7 +34,7 @@ CLASSIFIER_LEARNING_RATE = 1e-3
 
 
 def baseline_scores(
-    name: str, source: Source, task: OneClassTask, image_size: int, seed: int
+    name: str, source: Source, task: OneClassTask, image_size: int, width: float, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Fits a baseline and scores images with it.
 
@@ -43,6 +43,7 @@ def baseline_scores(
         source: the data set; all labels of its training set are read by "supervised" alone.
         task: what is normal, and what is held out.
         image_size: side in pixels that "supervised" resizes images to, a multiple of 16.
+        width: scale of the number of its filters, as of AGAD's networks.
         seed: of all that is drawn.
 
     Returns:
@@ -53,7 +54,7 @@ def baseline_scores(
         UsageError: the package that it comes from is not installed.
     """
     if name == "supervised":
-        score = _supervised(source, task, image_size, seed)
+        score = _supervised(source, task, image_size, width, seed)
     elif name in _DETECTORS:
         score = _of_rows(_DETECTORS[name](_rows(task.train.of_label(NORMAL).images), seed))
     else:
@@ -119,7 +120,7 @@ _DETECTORS: dict[str, Callable[[np.ndarray, int], Score]] = {
 }
 
 
-def _supervised(source: Source, task: OneClassTask, image_size: int, seed: int) -> Score:
+def _supervised(source: Source, task: OneClassTask, image_size: int, width: float, seed: int) -> Score:
     """A classifier of the naive encoder's size, trained on every label of the training set but those held out."""
     normal_class = source.y_test[task.test.ids[task.test.labels == NORMAL][0]]
     rows = np.arange(len(source.y_train))
@@ -128,7 +129,7 @@ def _supervised(source: Source, task: OneClassTask, image_size: int, seed: int) 
     labels = (source.y_train[rows] != normal_class).astype(np.float32)
     keras.utils.set_random_seed(seed)
     images = keras.Input((image_size, image_size, source.channels))
-    logits = layers.Dense(1)(layers.Flatten()(layers.LeakyReLU(0.2)(encode(images, 1.0, "batch"))))
+    logits = layers.Dense(1)(layers.Flatten()(layers.LeakyReLU(0.2)(encode(images, width, "batch"))))
     classifier = keras.Model(images, logits)
     classifier.compile(
         keras.optimizers.Adam(CLASSIFIER_LEARNING_RATE), keras.losses.BinaryCrossentropy(from_logits=True)

@@ -148,7 +148,7 @@ def _run_baseline(config: ExperimentConfig, workdir: Workdir) -> None:
         write_whole(workdir.config, lambda file: file.write(to_flagfile(config)))
         _keep_left_out(workdir, source)
         began = time.monotonic()
-        scores = baseline_scores(config.method, source, task, config.image_size, config.seed)
+        scores = baseline_scores(config.method, source, task, config.image_size, config.width, config.seed)
         results = measure_baseline(config, workdir, source, task, scores, time.monotonic() - began)
         write_report(config, workdir, source, task, results)
         write_results(workdir.results, results)

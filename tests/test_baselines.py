@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
+from agad_tf import baselines
 from agad_tf.baselines import baseline_scores
 from agad_tf.choices import BASELINES
 from agad_tf.config import UsageError
 from agad_tf.data.protocols import one_class_task
 from agad_tf.data.sources import Source
+from agad_tf.networks.encoder_decoder import encode
 
 CLASSICAL = ("knn", "pca", "one_class_svm", "isolation_forest")
 DEEP = ("deep_svdd", "auto_encoder")
@@ -27,7 +29,7 @@ def source():
 @pytest.mark.parametrize("name", [*CLASSICAL, "supervised"])
 def test_what_is_abnormal_scores_higher(source, name):
     task = one_class_task(source, 0, gamma=0.1)
-    validation, test = baseline_scores(name, source, task, 16, seed=0)
+    validation, test = baseline_scores(name, source, task, 16, width=1, seed=0)
     assert roc_auc_score(task.test.labels, test) > 0.95
     assert len(validation) == len(task.validation.images)
 
@@ -35,16 +37,28 @@ def test_what_is_abnormal_scores_higher(source, name):
 @pytest.mark.parametrize("name", CLASSICAL)
 def test_labelled_anomalies_are_not_learned_from(source, name):
     # The same normal images are held out whatever γ is.
-    scores = [baseline_scores(name, source, one_class_task(source, 0, gamma), 16, 0)[1] for gamma in (0, 0.1)]
+    scores = [baseline_scores(name, source, one_class_task(source, 0, gamma), 16, 1, 0)[1] for gamma in (0, 0.1)]
     np.testing.assert_array_equal(*scores)
 
 
 @pytest.mark.parametrize("name", ["isolation_forest", "supervised"])
 def test_a_seed_repeats(source, name):
     task = one_class_task(source, 0)
-    first, second, other = (baseline_scores(name, source, task, 16, seed)[1] for seed in (1, 1, 2))
+    first, second, other = (baseline_scores(name, source, task, 16, 1, seed)[1] for seed in (1, 1, 2))
     np.testing.assert_array_equal(first, second)
     assert not np.array_equal(first, other)
+
+
+def test_the_ceiling_has_the_width_that_is_asked_for(source, monkeypatch):
+    widths = []
+
+    def encode_and_tell(images, width, normalization):
+        widths.append(width)
+        return encode(images, width, normalization)
+
+    monkeypatch.setattr(baselines, "encode", encode_and_tell)
+    baseline_scores("supervised", source, one_class_task(source, 0), 16, 0.25, 0)
+    assert widths == [0.25]
 
 
 def test_the_ceiling_does_not_see_the_validation_labels(source):
@@ -52,7 +66,7 @@ def test_the_ceiling_does_not_see_the_validation_labels(source):
     relabelled = source.y_train.copy()
     relabelled[task.validation.ids] = 1 - relabelled[task.validation.ids]
     other = Source("digits", source.x_train, relabelled, source.x_test, source.y_test, "nowhere")
-    found, expected = (baseline_scores("supervised", each, task, 16, 0)[1] for each in (other, source))
+    found, expected = (baseline_scores("supervised", each, task, 16, 1, 0)[1] for each in (other, source))
     np.testing.assert_array_equal(found, expected)
 
 
@@ -60,16 +74,16 @@ def test_the_ceiling_does_not_see_the_validation_labels(source):
 def test_without_pyod_its_detectors_say_what_to_install(source, name, monkeypatch):
     monkeypatch.setitem(sys.modules, f"pyod.models.{name}", None)
     with pytest.raises(UsageError, match=r"pip install \"agad_tf\[pyod\]\""):
-        baseline_scores(name, source, one_class_task(source, 0), 16, 0)
+        baseline_scores(name, source, one_class_task(source, 0), 16, 1, 0)
 
 
 @pytest.mark.parametrize("name", DEEP)
 def test_detectors_of_pyod_where_it_is_installed(source, name):
     pytest.importorskip(f"pyod.models.{name}")
     task = one_class_task(source, 0)
-    assert roc_auc_score(task.test.labels, baseline_scores(name, source, task, 16, 0)[1]) > 0.95
+    assert roc_auc_score(task.test.labels, baseline_scores(name, source, task, 16, 1, 0)[1]) > 0.95
 
 
 def test_every_baseline_is_known_and_no_other(source):
     with pytest.raises(ValueError, match="choose one of " + ", ".join(BASELINES)):
-        baseline_scores("oracle", source, one_class_task(source, 0), 16, 0)
+        baseline_scores("oracle", source, one_class_task(source, 0), 16, 1, 0)
