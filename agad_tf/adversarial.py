@@ -24,6 +24,8 @@ class AdversarialModel(keras.Model):
         generator: G.
         discriminator: D.
         reinit_threshold: δ; D is drawn anew when its loss on a batch falls below it. 0 never does.
+        ema_momentum: of the exponential moving average of G's weights and statistics over the steps, in [0, 1); 0
+            keeps none.
         seed: of the discriminators drawn anew.
     """
 
@@ -33,6 +35,7 @@ class AdversarialModel(keras.Model):
         discriminator: keras.Model,
         *,
         reinit_threshold: float,
+        ema_momentum: float,
         seed: int,
         **kwargs: Any,
     ):
@@ -40,7 +43,12 @@ class AdversarialModel(keras.Model):
         self.generator = generator
         self.discriminator = discriminator
         self.reinit_threshold = reinit_threshold
+        self.ema_momentum = ema_momentum
         self.seed = seed
+        self.averages = [
+            self.add_weight(variable.shape, initializer=copy_of(variable), trainable=False, name=f"average_{variable.name}")
+            for variable in (generator.variables if ema_momentum else ())
+        ]
         self.loss_means = {
             name: keras.metrics.Mean(name)
             for name in (*losses.BATCH_TERMS, *losses.NORMAL_TERMS, *losses.ANOMALY_TERMS)
@@ -176,6 +184,11 @@ class AdversarialModel(keras.Model):
     def compile_from_config(self, config: dict[str, Any]) -> None:
         """Compiles with what `get_compile_config` describes."""
         self.compile(**{name: keras.saving.deserialize_keras_object(value) for name, value in config.items()})
+
+
+def copy_of(variable: keras.Variable) -> Any:
+    """An initializer."""
+    return lambda *_, **__: tf.identity(variable.value)
 
 
 def _unpack(data: Any) -> tuple[tf.Tensor, tf.Tensor]:

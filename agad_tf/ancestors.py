@@ -34,7 +34,7 @@ class SkipGANomaly(AGAD):
 
     def reconstruct_and_score(self, images: tf.Tensor, batch_statistics: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
         """Reconstructions and 0.9·l_con + 0.1·l_lat of each image; see `AGAD.reconstruct_and_score`."""
-        reconstruction = call_keeping_statistics(self.generator, images, batch_statistics)
+        reconstruction = self.generate(images, batch_statistics)
         _, latent = call_keeping_statistics(self.discriminator, images, batch_statistics)
         _, reconstruction_latent = call_keeping_statistics(self.discriminator, reconstruction, batch_statistics)
         contextual = losses.contextual_loss(images, reconstruction)
@@ -44,7 +44,7 @@ class SkipGANomaly(AGAD):
     @property
     def scoring_variables(self) -> list[keras.Variable]:
         """What scores depend on."""
-        return [*self.generator.variables, *self.discriminator.variables]
+        return [*super().scoring_variables, *self.discriminator.variables]
 
     def terms(self, images: tf.Tensor, labels: tf.Tensor, training: bool) -> dict[str, tf.Tensor]:
         """Every loss of a batch, all of it taken for normal; see `AGAD.terms`."""
@@ -66,11 +66,11 @@ class GANomaly(AGAD):
 
     def call(self, images: tf.Tensor, training: bool = False) -> tf.Tensor:
         """Reconstructs images, same shape and range."""
-        return self.generator(images, training=training)[0]
+        return super().call(images, training)[0]
 
     def reconstruct_and_score(self, images: tf.Tensor, batch_statistics: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
         """Reconstructions and ‖z − ẑ‖₂ of each image; see `AGAD.reconstruct_and_score`."""
-        reconstruction, code, reconstruction_code = call_keeping_statistics(self.generator, images, batch_statistics)
+        reconstruction, code, reconstruction_code = self.generate(images, batch_statistics)
         return reconstruction, reconstruction_norm(code, reconstruction_code)
 
     def terms(self, images: tf.Tensor, labels: tf.Tensor, training: bool) -> dict[str, tf.Tensor]:

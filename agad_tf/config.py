@@ -148,6 +148,12 @@ class ExperimentConfig:
     )
     beta_1: float = option(0.5, "β₁ of both Adam optimizers.", interval=Interval(0, 1, high_included=False))
     beta_2: float = option(0.999, "β₂ of both Adam optimizers.", interval=Interval(0, 1, high_included=False))
+    ema_momentum: float = option(
+        0.0,
+        "Momentum of the exponential moving average of the generator's weights over the training steps, by which images "
+        "are then scored: steadier from epoch to epoch. 0 scores by the weights themselves.",
+        interval=Interval(0, 1, high_included=False),
+    )
     seed: int = option(
         0,
         "Seed of weights, splits and order; on CPU a run repeats to the bit.",

@@ -88,6 +88,7 @@ class AGADDetector(OutlierMixin, BaseEstimator):
         min_anomalies: int = DEFAULTS["min_anomalies"],
         learning_rate: float = DEFAULTS["learning_rate"],
         learning_rate_schedule: str = DEFAULTS["learning_rate_schedule"],
+        ema_momentum: float = DEFAULTS["ema_momentum"],
         mixed_precision: str = DEFAULTS["mixed_precision"],
         validation_fraction: float = DEFAULTS["validation_fraction"],
         threshold: str | float = DEFAULTS["threshold"],
@@ -117,6 +118,7 @@ class AGADDetector(OutlierMixin, BaseEstimator):
         self.min_anomalies = min_anomalies
         self.learning_rate = learning_rate
         self.learning_rate_schedule = learning_rate_schedule
+        self.ema_momentum = ema_momentum
         self.mixed_precision = mixed_precision
         self.validation_fraction = validation_fraction
         self.threshold = threshold

@@ -7,7 +7,7 @@ import keras
 import tensorflow as tf
 
 from agad_tf import losses
-from agad_tf.adversarial import AdversarialModel
+from agad_tf.adversarial import AdversarialModel, copy_of
 from agad_tf.choices import (
     ANOMALY_DISTANCES,
     ANOMALY_NORMALIZATIONS,
@@ -47,6 +47,8 @@ class AGAD(AdversarialModel):
         residual_norm: how what a reconstruction leaves of an image is measured, which is the score: "euclidean" is
             the paper's ‖x − G(x)‖₂; "mahalanobis" counts in standard deviations of normal images, region by region,
             as `agad_tf.callbacks.NormalResiduals` finds them.
+        ema_momentum: in [0, 1); above 0, images are scored by the exponential moving average of G's weights and
+            statistics over the training steps, which moves less from epoch to epoch than G itself.
         seed: of the discriminators drawn anew.
 
     Raises:
@@ -71,6 +73,7 @@ class AGAD(AdversarialModel):
         loss_weights: losses.LossWeights | Sequence[float] = DEFAULT_WEIGHTS,
         reinit_threshold: float = 1e-5,
         residual_norm: str = "euclidean",
+        ema_momentum: float = 0.0,
         seed: int = 0,
         **kwargs: Any,
     ):
@@ -80,13 +83,22 @@ class AGAD(AdversarialModel):
         _require_choice("residual_norm", residual_norm, RESIDUAL_NORMS)
         if anomaly_distance == "reconstruction" and not contextual_adversarial:
             raise ValueError("anomaly_distance='reconstruction' measures G(x̂); it needs contextual_adversarial=True.")
-        super().__init__(generator, discriminator, reinit_threshold=reinit_threshold, seed=seed, **kwargs)
+        if not 0 <= ema_momentum < 1:
+            raise ValueError(f"ema_momentum is {ema_momentum}; it must be at least 0 and less than 1.")
+        super().__init__(
+            generator,
+            discriminator,
+            reinit_threshold=reinit_threshold,
+            ema_momentum=ema_momentum,
+            seed=seed,
+            **kwargs,
+        )
         self.contextual_adversarial = contextual_adversarial
         self.anomaly_distance = anomaly_distance
         self.anomaly_normalization = anomaly_normalization
         self.pseudo_anomaly_normalization = pseudo_anomaly_normalization
         self._auxiliary_weights = [
-            self.add_weight(variable.shape, initializer=_copy_of(variable), name=f"auxiliary_{variable.name}")
+            self.add_weight(variable.shape, initializer=copy_of(variable), name=f"auxiliary_{variable.name}")
             for variable in self._shared_weights
         ]
         self.loss_weights = losses.LossWeights(*loss_weights)
@@ -102,7 +114,13 @@ class AGAD(AdversarialModel):
 
     def call(self, images: tf.Tensor, training: bool = False) -> tf.Tensor:
         """Reconstructs images, x̂ = G(x), same shape and range."""
-        return self.generator(images, training=training)
+        return self.generator(images, training=True) if training else self.generate(images)
+
+    def generate(self, images: tf.Tensor, batch_statistics: bool = False) -> Any:
+        """What G makes of images to score them: by the averages of its weights, if they are kept; nothing moves."""
+        paths = [variable.path for variable in self.generator.variables] if self.averages else []
+        stand_ins = dict(zip(paths, self.averages, strict=True))
+        return call_keeping_statistics(self.generator, images, batch_statistics, stand_ins)
 
     def re_reconstruct(self, reconstruction: tf.Tensor, training: bool = False) -> tf.Tensor:
         """Sends pseudo-anomalies x̂ through G: x̂' = G(x̂), same shape and range.
@@ -139,7 +157,7 @@ class AGAD(AdversarialModel):
         Returns:
             Like `images`, and float (batch,), higher is more abnormal.
         """
-        reconstruction = call_keeping_statistics(self.generator, images, batch_statistics)
+        reconstruction = self.generate(images, batch_statistics)
         if self.residual_statistics:
             features = residual_features(images, reconstruction)
             return reconstruction, mahalanobis_norm(features, *self.residual_statistics)
@@ -148,7 +166,7 @@ class AGAD(AdversarialModel):
     @property
     def scoring_variables(self) -> list[keras.Variable]:
         """What scores depend on."""
-        return [*self.generator.variables, *self.residual_statistics]
+        return [*(self.averages or self.generator.variables), *self.residual_statistics]
 
     def terms(self, images: tf.Tensor, labels: tf.Tensor, training: bool) -> dict[str, tf.Tensor]:
         """Lines 2 to 10: what the networks say of a batch, and every loss of it.
@@ -204,6 +222,7 @@ class AGAD(AdversarialModel):
             "loss_weights": list(self.loss_weights),
             "reinit_threshold": self.reinit_threshold,
             "residual_norm": self.residual_norm,
+            "ema_momentum": self.ema_momentum,
             "seed": self.seed,
         }
 
@@ -215,11 +234,6 @@ class AGAD(AdversarialModel):
             for name in ("generator", "discriminator")
         }
         return cls(**{**config, **networks})
-
-
-def _copy_of(variable: keras.Variable) -> Any:
-    """An initializer."""
-    return lambda *_, **__: tf.identity(variable.value)
 
 
 def _require_choice(name: str, value: str, choices: tuple[str, ...]) -> None:

@@ -108,16 +108,15 @@ def call_keeping_statistics(
         network: G or D.
         images: float (batch, height, width, channels) in [-1, 1].
         training: whether batch normalisation uses the statistics of the batch.
-        stand_ins: variables to use in place of the network's trainable ones, by the path of what they replace.
+        stand_ins: variables to use in place of the network's own, by the path of what they replace.
 
     Returns:
         What the network gives.
     """
     stand_ins = stand_ins or {}
-    outputs, _ = network.stateless_call(
-        [stand_ins.get(variable.path, variable).value for variable in network.trainable_variables],
-        [variable.value for variable in network.non_trainable_variables],
-        images,
-        training=training,
+    trainable, non_trainable = (
+        [stand_ins.get(variable.path, variable).value for variable in variables]
+        for variables in (network.trainable_variables, network.non_trainable_variables)
     )
+    outputs, _ = network.stateless_call(trainable, non_trainable, images, training=training)
     return outputs

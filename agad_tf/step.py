@@ -106,8 +106,18 @@ def learn(model: AdversarialModel, step: Step, labels: tf.Tensor, image_count: t
         ],
     )
     assign(model.statistics, statistics)
+    if model.averages:
+        _move_averages(model)
     _draw_discriminator_anew(model, discriminator_loss < model.reinit_threshold)  # δ
     model.update_loss_means(labels, step.terms)
+
+
+def _move_averages(model: AdversarialModel) -> None:
+    """Moves the averages of G towards what it is after the step; the first ones move further, as they know less."""
+    steps = tf.cast(model.generator_optimizer.iterations.value, tf.float32)
+    momentum = tf.minimum(model.ema_momentum, (1 + steps) / (10 + steps))
+    pairs = zip(model.averages, model.generator.variables, strict=True)
+    assign(model.averages, [average + (1 - momentum) * (variable - average) for average, variable in pairs])
 
 
 def _draw_discriminator_anew(model: AdversarialModel, collapsed: tf.Tensor) -> None:

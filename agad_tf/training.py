@@ -207,6 +207,7 @@ def build_model(config: ExperimentConfig, channels: int, steps_per_epoch: int = 
         loss_weights=PUBLISHED_WEIGHTS.get(config.method, own_weights),
         reinit_threshold=config.reinit_threshold,
         residual_norm=config.residual_norm,
+        ema_momentum=config.ema_momentum,
         seed=config.seed,
     )
     jit_compile: dict[str, bool | str] = {"auto": "auto", "true": True, "false": False}

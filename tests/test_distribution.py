@@ -89,6 +89,14 @@ def test_replicas_train_auxiliary_normalization_to_the_weights_of_one(train):
         np.testing.assert_allclose(own.numpy(), wanted.numpy(), atol=1e-4)
 
 
+def test_replicas_average_the_generator_as_one_does(train):
+    (found, _), (expected, _) = (train(replicas, ema_momentum=0.9) for replicas in (2, 1))
+    for own, wanted in zip(found.averages, expected.averages, strict=True):
+        np.testing.assert_allclose(own.numpy(), wanted.numpy(), atol=1e-4)
+        copies = [copy.numpy() for copy in found.distribute_strategy.experimental_local_results(own.value)]
+        np.testing.assert_array_equal(*copies)
+
+
 @pytest.mark.parametrize("replicas", [2, 4])
 def test_the_discriminator_is_drawn_anew_in_all_replicas_at_once(train, replicas):
     options = {"reinit_threshold": 1.19}

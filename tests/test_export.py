@@ -35,7 +35,7 @@ np.savez(output, **as_uint8, **{f"float_{k}": v for k, v in as_float.items()},
 
 @pytest.fixture
 def trained(build_model, batch, request):
-    model = build_model(residual_norm=getattr(request, "param", "euclidean"))
+    model = build_model(**getattr(request, "param", {}))
     for _ in range(3):
         model.train_on_batch(*batch)
     for variable in model.residual_statistics:
@@ -45,7 +45,7 @@ def trained(build_model, batch, request):
 
 @pytest.mark.parametrize(
     ("trained", "shape"),
-    [("euclidean", (16, 16)), ("euclidean", (28, 20)), ("mahalanobis", (16, 16))],
+    [({}, (16, 16)), ({}, (28, 20)), ({"residual_norm": "mahalanobis", "ema_momentum": 0.9}, (16, 16))],
     indirect=["trained"],
 )
 def test_saved_model_serves_raw_images_without_this_package(trained, tmp_path, shape):
