@@ -46,7 +46,9 @@ class AdversarialModel(keras.Model):
         self.ema_momentum = ema_momentum
         self.seed = seed
         self.averages = [
-            self.add_weight(variable.shape, initializer=copy_of(variable), trainable=False, name=f"average_{variable.name}")
+            self.add_weight(
+                variable.shape, initializer=copy_of(variable), trainable=False, name=f"average_{variable.name}"
+            )
             for variable in (generator.variables if ema_momentum else ())
         ]
         self.loss_means = {

@@ -3,6 +3,7 @@
 import math
 import signal
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,14 @@ from agad_tf.evaluation.protocols import Scorer
 from agad_tf.evaluation.scores import fit_mahalanobis, residual_features
 from agad_tf.model import AGAD
 
+# What is left of the learning rate when a share of the epochs is done. The names are those of
+# `agad_tf.choices.LEARNING_RATE_SCHEDULES`.
+_SCHEDULES: dict[str, Callable[[float], float]] = {
+    "constant": lambda done: 1.0,
+    "cosine": lambda done: (1 + math.cos(math.pi * done)) / 2,
+    "cubic": lambda done: (1 - done) ** 3,
+}
+
 
 class DivergedError(Exception):
     """Losses or scores are no longer numbers; the message says which, and when."""
@@ -33,7 +42,8 @@ class LearningRate(keras.callbacks.Callback):
 
     Args:
         learning_rate: of the first epoch.
-        schedule: "constant", or "cosine": along half a cosine, to reach 0 after the last epoch.
+        schedule: "constant"; "cosine": along half a cosine, to reach 0 after the last epoch; or "cubic": as the cube of
+            the share of epochs that are left.
         epochs: of the whole run.
     """
 
@@ -45,8 +55,7 @@ class LearningRate(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Sets the epoch's learning rate."""
-        progress = epoch / self.epochs if self.schedule == "cosine" else 0.0
-        learning_rate = self.initial_learning_rate * (1 + math.cos(math.pi * progress)) / 2
+        learning_rate = self.initial_learning_rate * _SCHEDULES[self.schedule](epoch / self.epochs)
         self.model.generator_optimizer.learning_rate = learning_rate
         self.model.discriminator_optimizer.learning_rate = learning_rate
 

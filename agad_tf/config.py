@@ -17,6 +17,7 @@ from agad_tf.choices import (
     ANOMALY_NORMALIZATIONS,
     CLASS_COUNTS,
     GENERATORS,
+    LEARNING_RATE_SCHEDULES,
     METHODS,
     MODES,
     NORMALIZATIONS,
@@ -143,15 +144,16 @@ class ExperimentConfig:
     learning_rate: float = option(2e-4, "Learning rate of both Adam optimizers.", interval=POSITIVE)
     learning_rate_schedule: str = option(
         "constant",
-        "constant, or cosine: from --learning_rate down towards 0 at the last epoch, which steadies the game.",
-        choices=("constant", "cosine"),
+        "constant; or from --learning_rate down towards 0 at the last epoch, which steadies the game: cosine, or "
+        "cubic, which comes to rest sooner.",
+        choices=LEARNING_RATE_SCHEDULES,
     )
     beta_1: float = option(0.5, "β₁ of both Adam optimizers.", interval=Interval(0, 1, high_included=False))
     beta_2: float = option(0.999, "β₂ of both Adam optimizers.", interval=Interval(0, 1, high_included=False))
     ema_momentum: float = option(
         0.0,
-        "Momentum of the exponential moving average of the generator's weights over the training steps, by which images "
-        "are then scored: steadier from epoch to epoch. 0 scores by the weights themselves.",
+        "Momentum of the exponential moving average of the generator's weights over the training steps, by which "
+        "images are then scored: steadier from epoch to epoch. 0 scores by the weights themselves.",
         interval=Interval(0, 1, high_included=False),
     )
     seed: int = option(

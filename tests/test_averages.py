@@ -61,7 +61,8 @@ def test_images_are_scored_by_them(batch, method):
         variable.assign(average)
     plain = method(generator, model.discriminator)
     assert_close(
-        scored, [plain(batch[0]), *plain.reconstruct_and_score(batch[0]), plain.reconstruct_and_score(batch[0], True)[1]]
+        scored,
+        [plain(batch[0]), *plain.reconstruct_and_score(batch[0]), plain.reconstruct_and_score(batch[0], True)[1]],
     )
     assert not np.allclose(in_training, plain(batch[0], training=True), atol=1e-3)
 

@@ -93,7 +93,15 @@ def test_missing_family_scores_are_a_failure(tmp_path):
             read_family_scores(tmp_path / name)
 
 
-def test_cosine_lowers_the_learning_rate_of_both_optimizers(build_model, batch):
+@pytest.mark.parametrize(
+    ("schedule", "share"),
+    [
+        ("constant", lambda done: 1.0),
+        ("cosine", lambda done: 0.5 * (1 + math.cos(math.pi * done))),
+        ("cubic", lambda done: (1 - done) ** 3),
+    ],
+)
+def test_schedules_set_the_learning_rate_of_both_optimizers(build_model, batch, schedule, share):
     model = build_model()
     seen = []
 
@@ -102,8 +110,8 @@ def test_cosine_lowers_the_learning_rate_of_both_optimizers(build_model, batch):
             super().on_epoch_begin(epoch, logs)
             seen.append([float(o.learning_rate) for o in (model.generator_optimizer, model.discriminator_optimizer)])
 
-    model.fit(*batch, epochs=4, verbose=0, callbacks=[Spy(0.01, "cosine", 4)])
-    expected = [0.005 * (1 + math.cos(math.pi * epoch / 4)) for epoch in range(4)]
+    model.fit(*batch, epochs=4, verbose=0, callbacks=[Spy(0.01, schedule, 4)])
+    expected = [0.01 * share(epoch / 4) for epoch in range(4)]
     np.testing.assert_allclose(seen, np.stack([expected, expected], axis=1), rtol=1e-6)
 
 
