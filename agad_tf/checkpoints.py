@@ -63,6 +63,8 @@ class Checkpoints(keras.callbacks.Callback):
             steps_done=self.steps_done,
             learning_rate_scale=self.learning_rate_scale,
             metrics=self._metrics,
+            # TensorFlow finds the variables of networks and optimizers, and not a Keras model's own.
+            scoring=[variable.value for variable in model.scoring_state],
         )
         # One graph for all: every checkpoint that is written eagerly leaves some KiB in memory.
         self._write = tf.function(self._write_anew, autograph=False)

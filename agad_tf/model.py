@@ -164,6 +164,11 @@ class AGAD(AdversarialModel):
         return reconstruction, reconstruction_norm(images, reconstruction)
 
     @property
+    def scoring_state(self) -> list[keras.Variable]:
+        """What is found in training for the sake of scores alone; it belongs to neither network."""
+        return [*self.averages, *self.residual_statistics]
+
+    @property
     def scoring_variables(self) -> list[keras.Variable]:
         """What scores depend on."""
         return [*(self.averages or self.generator.variables), *self.residual_statistics]

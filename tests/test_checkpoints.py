@@ -12,9 +12,11 @@ from tests.test_distribution import strategy_of
 
 
 @pytest.fixture
-def saved(build_model, batch, tmp_path):
-    """A model after two epochs with a checkpoint of each, and their directory."""
-    model = build_model()
+def saved(build_model, batch, tmp_path, request):
+    """A model after two epochs with a checkpoint of each, and their directory; options may be its parameter."""
+    model = build_model(**getattr(request, "param", {}))
+    for variable in model.residual_statistics:
+        variable.assign(np.random.default_rng(0).normal(size=variable.shape))
     model.fit(*batch, epochs=2, verbose=0, callbacks=[Checkpoints(model, tmp_path)])
     return model, tmp_path
 
@@ -29,9 +31,13 @@ def assert_equal_states(first, second):
         np.testing.assert_array_equal(one, other)
 
 
-def test_a_checkpoint_restores_weights_optimizers_and_epoch(saved, build_model):
+OPTIONS = ({}, {"pseudo_anomaly_normalization": "auxiliary"}, {"ema_momentum": 0.9}, {"residual_norm": "mahalanobis"})
+
+
+@pytest.mark.parametrize(("saved", "options"), [(options, options) for options in OPTIONS], indirect=["saved"])
+def test_a_checkpoint_restores_weights_optimizers_and_epoch(saved, build_model, options):
     model, directory = saved
-    again = build_model(seed=5)
+    again = build_model(seed=5, **options)
     checkpoints = Checkpoints(again, directory)
     assert checkpoints.restore(directory) == (2, 0)
     assert float(checkpoints.seconds) > 0

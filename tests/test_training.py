@@ -11,13 +11,23 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from agad_tf import callbacks, training
 from agad_tf.config import RunError, UsageError
+from agad_tf.data.protocols import NORMAL
+from agad_tf.evaluation.protocols import Scorer
 from agad_tf.flagfile import read_config, to_flagfile
+from agad_tf.summaries import read_curves
 from tests.runs import digits_run
 
 
 @pytest.fixture
 def config(tmp_path):
-    return digits_run(tmp_path / "run", width=1 / 8, epochs=3, learning_rate_schedule="cosine")
+    return digits_run(
+        tmp_path / "run",
+        width=1 / 8,
+        epochs=3,
+        learning_rate_schedule="cosine",
+        ema_momentum=0.9,
+        residual_norm="mahalanobis",
+    )
 
 
 class Killed(BaseException):
@@ -58,6 +68,14 @@ def test_a_resumed_run_equals_an_unbroken_one(config, tmp_path, monkeypatch, cap
     # The epoch that was trained twice is shown once.
     events = EventAccumulator(str(training.Workdir(config.folder).tensorboard), size_guidance={"tensors": 0}).Reload()
     assert [event.step for event in events.Tensors("generator_loss")] == [1, 2, 3]
+
+
+def test_what_is_measured_is_what_was_trained(config):
+    training.train(config)
+    model, (_, task) = training.restore(config), training.load_task(config)
+    scores = Scorer(model, config.batch_size).per_image(task.validation.of_label(NORMAL).images)
+    watched = read_curves(training.Workdir(config.folder).tensorboard)["validation_score"]
+    assert scores.mean() == pytest.approx(watched[config.epochs], rel=1e-5)
 
 
 def test_the_configuration_a_run_leaves_repeats_it(config, tmp_path):
