@@ -189,7 +189,7 @@ class AdversarialModel(keras.Model):
 
 
 def copy_of(variable: keras.Variable) -> Any:
-    """An initializer."""
+    """An initializer that gives the value that another variable has."""
     return lambda *_, **__: tf.identity(variable.value)
 
 

@@ -21,7 +21,7 @@ ANOMALY_NORMALIZATIONS = ("joint", "separate", "frozen")
 # Each is a function of its own name in agad_tf/data/synthesis.py.
 SYNTHETIC_ANOMALIES = ("rotation", "warp", "cut_paste", "shuffle", "overlay", "erasure")
 PSEUDO_ANOMALY_NORMALIZATIONS = ("shared", "auxiliary")
-# Each is a function of its own name in agad_tf/callbacks.py.
+# The functions of these names are in agad_tf/callbacks.py.
 LEARNING_RATE_SCHEDULES = ("constant", "cosine", "cubic")
 RESIDUAL_NORMS = ("euclidean", "mahalanobis")
 # The networks halve an image four times.

@@ -153,7 +153,8 @@ class ExperimentConfig:
     ema_momentum: float = option(
         0.0,
         "Momentum of the exponential moving average of the generator's weights over the training steps, by which "
-        "images are then scored: steadier from epoch to epoch. 0 scores by the weights themselves.",
+        "images are then scored: steadier from epoch to epoch. It rises to this as (1 + t) / (10 + t) with "
+        "the steps t. 0 scores by the weights themselves.",
         interval=Interval(0, 1, high_included=False),
     )
     seed: int = option(

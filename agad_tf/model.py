@@ -118,8 +118,8 @@ class AGAD(AdversarialModel):
 
     def generate(self, images: tf.Tensor, batch_statistics: bool = False) -> Any:
         """What G makes of images to score them: by the averages of its weights, if they are kept; nothing moves."""
-        paths = [variable.path for variable in self.generator.variables] if self.averages else []
-        stand_ins = dict(zip(paths, self.averages, strict=True))
+        averaged = self.generator.variables if self.averages else ()
+        stand_ins = {variable.path: mean for variable, mean in zip(averaged, self.averages, strict=True)}
         return call_keeping_statistics(self.generator, images, batch_statistics, stand_ins)
 
     def re_reconstruct(self, reconstruction: tf.Tensor, training: bool = False) -> tf.Tensor:

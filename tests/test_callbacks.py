@@ -12,6 +12,7 @@ from agad_tf.callbacks import (
     Progress,
     read_family_scores,
 )
+from agad_tf.choices import LEARNING_RATE_SCHEDULES
 from agad_tf.config import RunError
 from agad_tf.data.pipeline import training_inputs
 from agad_tf.data.protocols import OneClassTask
@@ -93,15 +94,15 @@ def test_missing_family_scores_are_a_failure(tmp_path):
             read_family_scores(tmp_path / name)
 
 
-@pytest.mark.parametrize(
-    ("schedule", "share"),
-    [
-        ("constant", lambda done: 1.0),
-        ("cosine", lambda done: 0.5 * (1 + math.cos(math.pi * done))),
-        ("cubic", lambda done: (1 - done) ** 3),
-    ],
-)
-def test_schedules_set_the_learning_rate_of_both_optimizers(build_model, batch, schedule, share):
+SHARES = {
+    "constant": lambda done: 1.0,
+    "cosine": lambda done: 0.5 * (1 + math.cos(math.pi * done)),
+    "cubic": lambda done: (1 - done) ** 3,
+}
+
+
+@pytest.mark.parametrize("schedule", LEARNING_RATE_SCHEDULES)
+def test_schedules_set_the_learning_rate_of_both_optimizers(build_model, batch, schedule):
     model = build_model()
     seen = []
 
@@ -111,7 +112,7 @@ def test_schedules_set_the_learning_rate_of_both_optimizers(build_model, batch, 
             seen.append([float(o.learning_rate) for o in (model.generator_optimizer, model.discriminator_optimizer)])
 
     model.fit(*batch, epochs=4, verbose=0, callbacks=[Spy(0.01, schedule, 4)])
-    expected = [0.01 * share(epoch / 4) for epoch in range(4)]
+    expected = [0.01 * SHARES[schedule](epoch / 4) for epoch in range(4)]
     np.testing.assert_allclose(seen, np.stack([expected, expected], axis=1), rtol=1e-6)
 
 
