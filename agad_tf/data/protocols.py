@@ -78,7 +78,10 @@ def one_class_task(
     if not len(normals) or not (source.y_test == normal_class).any():
         raise UsageError(f"Class {name} of {source.name} has no images; choose another --normal_class.")
     if (source.y_test == normal_class).all():
-        raise UsageError(f"The test set of {source.name} has class {name} alone: nothing could be measured.")
+        raise UsageError(
+            f"The test set of {source.name} has class {name} alone: nothing could be measured. "
+            "Add images of another class; an empty folder is none."
+        )
     anomalies = np.empty(0, np.int64)
     if gamma:
         pool = rng.permutation(np.flatnonzero(_is_anomaly_source(source.y_train, normal_class, anomaly_classes)))
