@@ -117,7 +117,15 @@ class AGAD(AdversarialModel):
         return self.generator(images, training=True) if training else self.generate(images)
 
     def generate(self, images: tf.Tensor, batch_statistics: bool = False) -> Any:
-        """What G makes of images to score them: by the averages of its weights, if they are kept; nothing moves."""
+        """What G makes of images to score them: by the averages of its weights, if they are kept; nothing moves.
+
+        Args:
+            images: float (batch, height, width, channels) in [-1, 1].
+            batch_statistics: whether to normalise by the batch.
+
+        Returns:
+            What the generator gives: reconstructions like `images`, and with a second encoder the codes as well.
+        """
         averaged = self.generator.variables if self.averages else ()
         stand_ins = {variable.path: mean for variable, mean in zip(averaged, self.averages, strict=True)}
         return call_keeping_statistics(self.generator, images, batch_statistics, stand_ins)
