@@ -1,3 +1,5 @@
+import dataclasses
+import gzip
 import json
 import shutil
 import tarfile
@@ -14,7 +16,6 @@ from agad_tf.data.cifar100 import COARSE_NAMES, COARSE_OF_FINE
 from agad_tf.data.sources import BENCHMARKS, SOURCES, load_source
 from tests.data.test_readers import idx_bytes, picture_bytes, write_pictures
 
-DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
 # Debian keeps a list of every package's files: where the data lies is what the tests look for, not whether.
 needs_fashion_mnist = pytest.mark.skipif(
     not Path("/var/lib/dpkg/info/dataset-fashion-mnist.list").exists(),
@@ -65,19 +66,38 @@ def test_fashion_mnist_is_found_where_debian_installs_it():
     assert np.bincount(source.y_test).tolist() == [1000] * 10
 
 
-@needs_fashion_mnist
+def write_whole_fashion_mnist(folder):
+    """Writes files of Fashion-MNIST's names and numbers of images; there are 100 pictures, again and again."""
+    pictures = np.random.default_rng(0).integers(0, 256, (100, 28, 28), np.uint8)
+    for prefix, count in (("train", 60_000), ("t10k", 10_000)):
+        rows = np.arange(count)
+        for name, data in (("images-idx3", pictures[rows % 100]), ("labels-idx1", (rows % 10).astype(np.uint8))):
+            (folder / f"{prefix}-{name}-ubyte.gz").write_bytes(gzip.compress(idx_bytes(data), compresslevel=1))
+
+
+def test_without_data_dir_the_folder_of_the_package_is_read(tmp_path, monkeypatch):
+    data = write_idx_files(tmp_path)
+    monkeypatch.setitem(
+        BENCHMARKS, "fashion_mnist", dataclasses.replace(BENCHMARKS["fashion_mnist"], folders=(str(tmp_path),))
+    )
+    np.testing.assert_array_equal(load_source("fashion_mnist").y_train, data["y_train"])
+
+
 def test_tensorflow_datasets_prepares_fashion_mnist_offline_from_primed_downloads(tmp_path):
     """The real builder runs; its download cache holds the files, so that no network is asked."""
-    builder = tfds.builder("fashion_mnist", data_dir=tmp_path)
-    downloads = tmp_path / "downloads" / "fashion_mnist"
+    files, prepared_in = tmp_path / "files", tmp_path / "prepared"
+    downloads = prepared_in / "downloads" / "fashion_mnist"
+    files.mkdir()
     downloads.mkdir(parents=True)
+    write_whole_fashion_mnist(files)
+    builder = tfds.builder("fashion_mnist", data_dir=prepared_in)
     for url, info in builder.url_infos.items():
         cached = downloads / resource.get_dl_fname(url, info.checksum)
-        shutil.copy(DEBIAN_FASHION_MNIST / url.rsplit("/", 1)[-1], cached)
+        shutil.copy(files / url.rsplit("/", 1)[-1], cached)
         Path(f"{cached}.INFO").write_text(json.dumps({"urls": [url], "dataset_names": ["fashion_mnist"]}))
-    prepared = load_source("fashion_mnist", str(tmp_path))
-    assert (tmp_path / "fashion_mnist").is_dir(), "TensorFlow Datasets has prepared nothing"
-    local = load_source("fashion_mnist")
+    prepared = load_source("fashion_mnist", str(prepared_in))
+    assert (prepared_in / "fashion_mnist").is_dir(), "TensorFlow Datasets has prepared nothing"
+    local = load_source("fashion_mnist", str(files))
     # Its order is its own; the images and their labels are the same.
     for split in ("train", "test"):
         pairs = []
