@@ -22,15 +22,20 @@ PUBLISHED_WEIGHTS = {
 CONTEXTUAL_SHARE = 0.9
 
 
-@keras.saving.register_keras_serializable("agad_tf")
-class SkipGANomaly(AGAD):
-    """Skip-GANomaly (Akcay et al. 2019b): equation (9) without its pseudo-anomalies, and a score with the latent loss.
-
-    Takes the arguments of `AGAD`; the generator is a UNet in its paper.
-    """
+class _Ancestor(AGAD):
+    """What both are: `AGAD` without pseudo-anomalies, whatever its `contextual_adversarial` says."""
 
     def __init__(self, generator: keras.Model, discriminator: keras.Model, **kwargs: Any):
         super().__init__(generator, discriminator, **{**kwargs, "contextual_adversarial": False})
+
+
+@keras.saving.register_keras_serializable("agad_tf")
+class SkipGANomaly(_Ancestor):
+    """Skip-GANomaly (Akcay et al. 2019b): equation (9) without its pseudo-anomalies, and a score with the latent loss.
+
+    Takes the arguments of `AGAD`. The generator is a UNet in its paper; with another one this is its objective and its
+    score on that network.
+    """
 
     def reconstruct_and_score(self, images: tf.Tensor, batch_statistics: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
         """Reconstructions and 0.9·l_con + 0.1·l_lat of each image; see `AGAD.reconstruct_and_score`."""
@@ -53,16 +58,16 @@ class SkipGANomaly(AGAD):
 
 
 @keras.saving.register_keras_serializable("agad_tf")
-class GANomaly(AGAD):
+class GANomaly(_Ancestor):
     """GANomaly (Akcay et al. 2019a): G also encodes its reconstruction, and codes that differ are the score.
+
+    The score is the L2 norm of their difference, which ranks images as the mean square of its public code does; the
+    paper writes the L1 norm.
 
     Of the weights λ, λ_adv is that of feature matching ‖D_z(x) − D_z(x̂)‖₂, which stands in the place of the
     adversarial loss, and λ_lat that of the encoder loss ‖z − ẑ‖₂. Takes the arguments of `AGAD`; the generator is
     from `build_code_comparing_generator`.
     """
-
-    def __init__(self, generator: keras.Model, discriminator: keras.Model, **kwargs: Any):
-        super().__init__(generator, discriminator, **{**kwargs, "contextual_adversarial": False})
 
     def call(self, images: tf.Tensor, training: bool = False) -> tf.Tensor:
         """Reconstructs images, same shape and range."""

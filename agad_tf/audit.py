@@ -33,6 +33,8 @@ ROUNDING = 1e-5
 LEAST_CHANGE = 1e-3
 """Least change that counts, in standard deviations. Fewer than 1 in 1,000 pairs of images are that close in score
 where scores are spread like a bell, so that smaller changes move no AUROC by 0.1 %."""
+CHANCE_MARGIN = 2
+"""So many times as far as copies of the probes lie apart may scores change by chance, being many more."""
 LEAST_GAIN = 0.01
 """Least difference of two AUROCs that the verdict speaks of as one."""
 
@@ -68,7 +70,9 @@ class Audit:
         conditions: one for each kind and size of batch; the first is "alone".
         unit: standard deviation that changes are divided by, in units of the score; above 0.
         alone_differs: whether images alone have scores that differ; if not, `unit` is that of scores in batches.
-        tolerance: largest change that rounding may explain.
+        chance: how far scores of copies of one image in one batch lie apart, at most, in units of `unit`: above
+            rounding where a score is random, or depends on the place in the batch.
+        tolerance: largest change that rounding and chance may explain.
         probes: number of images that were put into batches of others.
         seed: of what was drawn.
     """
@@ -76,6 +80,7 @@ class Audit:
     conditions: tuple[Condition, ...]
     unit: float
     alone_differs: bool
+    chance: float
     tolerance: float
     probes: int
     seed: int
@@ -94,26 +99,31 @@ class Audit:
     def verdict(self) -> str:
         """The findings in one sentence."""
         alone, worst = self.conditions[0], self.worst
+        random = CHANCE_MARGIN * self.chance == self.tolerance
+        by_itself = f" (copies of one image in one batch differ by up to {self.chance:.2g})" if random else ""
+        reversed_ = ", below 50 %, as if lower scores were more abnormal" if alone.auroc < 0.5 - LEAST_GAIN else ""
         if not self.depends:
             return (
                 f"No dependence found: in {len(self.conditions) - 1} kinds of batch the largest change of a score is "
-                f"{worst.largest_change:.2g} standard deviations, no more than rounding; "
-                f"AUROC is {100 * alone.auroc:.1f} %."
+                f"{worst.largest_change:.2g} standard deviations, no more than {'chance' if random else 'rounding'}"
+                f"{by_itself}; AUROC is {100 * alone.auroc:.1f} %{reversed_}."
             )
-        ordered = max(self._of("ordered by label"), key=lambda condition: condition.auroc)
-        (shuffled,) = (c for c in self._of("shuffled") if c.batch_size == ordered.batch_size)
-        if ordered.auroc < alone.auroc + LEAST_GAIN:
-            conclusion = "the difference is not in the detector's favour"
-        elif ordered.auroc < shuffled.auroc + LEAST_GAIN:
+        pairs = zip(self._of("ordered by label"), self._of("shuffled"), strict=True)
+        ordered, shuffled = max(pairs, key=lambda pair: pair[0].auroc - pair[1].auroc)
+        gain = ordered.auroc - alone.auroc
+        if ordered.auroc >= shuffled.auroc + LEAST_GAIN:
+            conclusion = "the label leaks" + ("" if gain > 0 else ", though not in the detector's favour")
+        elif gain >= LEAST_GAIN:
             conclusion = "company in any order is what helps it, not the order"
         else:
-            conclusion = "the label leaks"
+            conclusion = f"the difference is {'hardly' if gain > 0 else 'not'} in the detector's favour"
         return (
             f"The score of an image depends on its batch: it moves by up to {worst.largest_change:.2g} standard "
-            f"deviations ({worst.condition}, {worst.batch_size} at a time)"
+            f"deviations ({worst.condition}, {worst.batch_size} at a time){by_itself}"
             f"{'' if self.alone_differs else ', while alone all images score the same'}; "
             f"with batches of {ordered.batch_size} ordered by label AUROC is {100 * ordered.auroc:.1f} %, "
-            f"shuffled {100 * shuffled.auroc:.1f} %, one image at a time {100 * alone.auroc:.1f} %: {conclusion}."
+            f"shuffled {100 * shuffled.auroc:.1f} %, one image at a time {100 * alone.auroc:.1f} %{reversed_}: "
+            f"{conclusion}."
         )
 
     def _of(self, name: str) -> list[Condition]:
@@ -153,7 +163,8 @@ def measure_batch_dependence(
     share = min(1, most_images / len(test.labels))
     drawn = [rng.permutation(rows)[: max(2, round(share * len(rows)))] for rows in rows_of]
     ordered, probe_rows = np.concatenate(drawn), np.concatenate([rows[: probes // 2] for rows in drawn])
-    image_count = len(ordered) * (1 + 2 * len(batch_sizes)) + 3 * len(probe_rows) * sum(batch_sizes)
+    image_count = len(ordered) * (1 + 2 * len(batch_sizes))
+    image_count += len(probe_rows) * (3 * sum(batch_sizes) + max(batch_sizes))
 
     pools = {"normals": rows_of[NORMAL], "anomalies": rows_of[ABNORMAL], "noise": None}
     alone = np.zeros(len(test.labels))
@@ -167,6 +178,8 @@ def measure_batch_dependence(
                 measured.append((f"among {name}", size, probe_rows, scores))
             for name, rows in (("shuffled", rng.permutation(ordered)), ("ordered by label", ordered)):
                 measured.append((name, size, rows, _in_batches(score, images[rows], size)))
+        # To any statistics of the batch, copies of an image are as that image alone; what differs is chance.
+        apart = max(np.ptp(score(np.repeat(images[[row]], max(batch_sizes), axis=0))) for row in probe_rows)
 
     unit, alone_differs = _unit(alone[probe_rows], np.concatenate([scores for *_, scores in measured[1:]]))
     conditions = []
@@ -175,38 +188,44 @@ def measure_batch_dependence(
         auroc, auroc_alone = (float(roc_auc_score(test.labels[rows], values)) for values in (scores, alone[rows]))
         largest, median = float(np.max(change)), float(np.median(change))
         conditions.append(Condition(name, size, len(rows), auroc, auroc_alone, median, largest))
-    tolerance = max(LEAST_CHANGE, ROUNDING * float(np.max(np.abs(alone))) / unit)
-    return Audit(tuple(conditions), unit, alone_differs, tolerance, len(probe_rows), seed)
+    chance = float(apart / unit)
+    tolerance = max(LEAST_CHANGE, ROUNDING * float(np.max(np.abs(alone))) / unit, CHANCE_MARGIN * chance)
+    return Audit(tuple(conditions), unit, alone_differs, chance, tolerance, len(probe_rows), seed)
 
 
-def audit(config: ExperimentConfig, model: str, training_mode: bool) -> None:
+def audit(config: ExperimentConfig, model: str, training_mode: bool, input_range: str | None = None) -> None:
     """Audits a model: writes audit.json, audit.csv and audit.html, and prints the table and the verdict.
 
     Args:
         config: what the test set is, where to write (else to `DEFAULT_FOLDER`), and the seed of what is drawn.
         model: path, see `load_scoring_model`.
         training_mode: see `load_scoring_model`.
+        input_range: see `load_scoring_model`.
 
     Raises:
         UsageError: there is no such model, or it or the test set does not fit.
         RunError: the model is damaged or fails.
     """
-    score = load_scoring_model(Path(model), training_mode)
+    score = load_scoring_model(Path(model), training_mode, input_range)
     found = measure_batch_dependence(score, load_task(config)[1].test, config.seed)
     workdir = Path(config.workdir or DEFAULT_FOLDER)
     workdir.mkdir(parents=True, exist_ok=True)
+    setting = {
+        "model": model,
+        "training_mode": training_mode,
+        "input_range": input_range,
+        "dataset": config.dataset,
+        "normal_class": config.normal_class,
+    }
     record = {
         "schema_version": SCHEMA_VERSION,
         "verdict": found.verdict,
         "depends": found.depends,
-        "model": model,
-        "training_mode": training_mode,
-        "dataset": config.dataset,
-        "normal_class": config.normal_class,
+        **setting,
         **dataclasses.asdict(found),
         "versions": versions(),
     }
-    page = audit_page(found, model, training_mode)
+    page = audit_page(found, setting)
     write_whole(workdir / "audit.json", lambda file: file.write(json.dumps(record, indent=2) + "\n"))
     write_whole(workdir / "audit.csv", lambda file: _write_csv(file, found))
     write_whole(workdir / "audit.html", lambda file: file.write(page))

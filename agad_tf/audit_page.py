@@ -2,48 +2,42 @@
 
 from __future__ import annotations
 
-import base64
-import io
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
+from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from agad_tf import __version__
-from agad_tf.pages import render
+from agad_tf.pages import STYLE, inline_svg, render
 
 if TYPE_CHECKING:
     from agad_tf.audit import Audit
 
 
-def audit_page(found: Audit, model: str, training_mode: bool) -> str:
+def audit_page(found: Audit, setting: Mapping[str, Any]) -> str:
     """Renders the findings for people.
 
     Args:
         found: the findings.
-        model: name of the model.
-        training_mode: whether it was called as in training.
+        setting: "model", "training_mode", "input_range", "dataset" and "normal_class" of the audit.
 
     Returns:
         HTML, the plot inside.
     """
-    return render(
-        "audit.html", found=found, model=model, training_mode=training_mode, version=__version__, plot=_plot(found)
-    )
+    return render("audit.html", found=found, setting=setting, version=__version__, plot=_plot(found))
 
 
-def _plot(found: Audit) -> str:
-    """Median and largest change of each kind of batch.
-
-    Returns:
-        SVG in base64, equal for equal findings.
-    """
+@mpl.rc_context(STYLE)
+def _plot(found: Audit) -> Markup:
+    """Median and largest change of each kind of batch, as SVG."""
     rows = found.conditions[1:]
     figure = Figure(figsize=(8, 1.2 + 0.3 * len(rows)), layout="constrained")
     axes = figure.add_subplot()
     places = range(len(rows))
     median, largest = [row.median_change for row in rows], [row.largest_change for row in rows]
-    axes.axvspan(0, found.tolerance, color="0.9", label="rounding")
+    axes.axvspan(0, found.tolerance, color="tab:gray", alpha=0.3, label="rounding or chance")
     axes.hlines(places, median, largest, color="tab:blue", alpha=0.4, linewidth=3)
     axes.plot(median, places, "o", color="tab:blue", label="median", clip_on=False)
     axes.plot(largest, places, "D", color="tab:red", label="largest", clip_on=False)
@@ -54,7 +48,4 @@ def _plot(found: Audit) -> str:
     axes.invert_yaxis()
     axes.set_xlabel("change of a score against that of the image alone, in standard deviations")
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.15), ncols=3, frameon=False)
-    svg = io.StringIO()
-    with mpl.rc_context({"svg.hashsalt": "audit"}):
-        figure.savefig(svg, format="svg", metadata={"Date": None})
-    return base64.b64encode(svg.getvalue().encode()).decode()
+    return inline_svg(figure, "Median and largest change of a score in each kind of batch; the table has the numbers.")

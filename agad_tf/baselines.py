@@ -3,6 +3,7 @@
 All but "supervised" learn from the normal training images alone, as rows of pixels in [0, 1] at their own size.
 """
 
+import math
 from collections.abc import Callable
 from importlib import import_module
 from types import ModuleType
@@ -29,6 +30,7 @@ NEIGHBOURS = 5
 EXPLAINED_VARIANCE = 0.95
 OUTLIER_SHARE = 0.1
 CLASSIFIER_EPOCHS = 5
+CLASSIFIER_LEAST_STEPS = 200
 CLASSIFIER_BATCH_SIZE = 256
 CLASSIFIER_LEARNING_RATE = 1e-3
 
@@ -39,7 +41,7 @@ def baseline_scores(
     """Fits a baseline and scores images with it.
 
     Args:
-        name: one of `agad_tf.config.BASELINES`.
+        name: one of `agad_tf.choices.BASELINES`.
         source: the data set; all labels of its training set are read by "supervised" alone.
         task: what is normal, and what is held out.
         image_size: side in pixels that "supervised" resizes images to, a multiple of 16.
@@ -137,6 +139,9 @@ def _supervised(source: Source, task: OneClassTask, image_size: int, width: floa
     inputs = tf.concat(list(scoring_batches(source.x_train[rows], image_size)), axis=0).numpy()
     # Both kinds count the same, however many there are of each.
     weights = {label: len(labels) / (2 * np.sum(labels == label)) for label in (NORMAL, ABNORMAL)}
-    classifier.fit(inputs, labels, CLASSIFIER_BATCH_SIZE, CLASSIFIER_EPOCHS, class_weight=weights, verbose="auto")
+    # Small sets would be left before anything is learned.
+    steps = math.ceil(len(labels) / CLASSIFIER_BATCH_SIZE)
+    epochs = max(CLASSIFIER_EPOCHS, math.ceil(CLASSIFIER_LEAST_STEPS / steps))
+    classifier.fit(inputs, labels, CLASSIFIER_BATCH_SIZE, epochs, class_weight=weights, verbose="auto")
     score = tf.function(lambda batch: classifier(batch, training=False)[:, 0], reduce_retracing=True)
     return lambda images: np.concatenate([score(batch).numpy() for batch in scoring_batches(images, image_size)])

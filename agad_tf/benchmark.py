@@ -1,7 +1,7 @@
 """Runs a sweep, each experiment in a process of its own, and keeps its tables up to date.
 
 Several processes, on one machine or on several that share the folder, may run the same sweep: an experiment is locked
-by the one that runs it. What is finished is never run again, what was interrupted goes on after its last epoch.
+by the one that runs it. What is finished is never run again, what was interrupted goes on from its last checkpoint.
 """
 
 import ctypes
@@ -48,7 +48,7 @@ def benchmark(sweep: Sweep) -> None:
         sweep: the experiments.
 
     Raises:
-        RunError: experiments failed; all others have been run.
+        RunError: experiments failed; the others have been run, as far as the budget went.
     """
     sweep.folder.mkdir(parents=True, exist_ok=True)
     for sentence in sweep.left_out:
@@ -62,7 +62,7 @@ def benchmark(sweep: Sweep) -> None:
                 bar.set_postfix_str(experiment.folder.name)
                 if not _run(experiment, deadline):
                     failed.append(experiment)
-                elif len(sweep.experiments) > 1:
+                else:
                     _write_tables(sweep)
                 bar.update(sum(map(_is_finished, sweep.experiments)) - bar.n)
         except BudgetUsedUpError:
@@ -124,17 +124,29 @@ def _run(experiment: ExperimentConfig, deadline: float) -> bool:
 
 
 def _write_tables(sweep: Sweep) -> str:
-    """Writes the tables anew from what all finished runs say of themselves, so that no run is in them twice."""
-    finished = [experiment for experiment in sweep.experiments if _is_finished(experiment)]
+    """Writes the tables anew from what all finished runs in the folder say of themselves.
+
+    So no run is in them twice, and another sweep in the same folder adds to them.
+    """
     with FileLock(sweep.folder / "tables.lock"):
-        return write_tables([read_results(Workdir(each.folder).results, oldest=1) for each in finished], sweep.folder)
+        results = []
+        for path in (Workdir(folder).results for folder in sorted(sweep.experiments[0].folder.parent.iterdir())):
+            try:
+                if path.exists():
+                    results.append(read_results(path, oldest=1))
+            except RunError as error:
+                tqdm.write(f"Left out of the tables: {error}")
+        return write_tables(results, _progress(sweep), sweep.folder) if results else ""
+
+
+def _progress(sweep: Sweep) -> str:
+    return f"{sum(map(_is_finished, sweep.experiments))} of {len(sweep.experiments)} runs are finished."
 
 
 def _report(sweep: Sweep, failed: list[ExperimentConfig]) -> None:
-    count = sum(map(_is_finished, sweep.experiments))
-    if count:
-        Console().print(Markdown(_write_tables(sweep)))
-        print(f"{count} of {len(sweep.experiments)} runs are finished; look at {sweep.folder / HTML_NAME}.")
+    if tables := _write_tables(sweep):
+        Console().print(Markdown(tables))
+        print(f"{_progress(sweep)} Look at {sweep.folder / HTML_NAME}.")
     if failed:
         names = ", ".join(experiment.folder.name for experiment in failed)
         raise RunError(

@@ -13,6 +13,17 @@ OWN_SETS = ("folder", "npz")
 ANCESTORS = ("ganomaly", "skip_ganomaly")
 BASELINES = ("knn", "pca", "one_class_svm", "isolation_forest", "deep_svdd", "auto_encoder", "supervised")
 METHODS = ("agad", *ANCESTORS, *BASELINES)
+# Baselines read these alone of the options that define an experiment, and the ceiling its size as well; ancestors read
+# all but those that concern anomalies, and the weights, which are those of their papers.
+READ_BY_BASELINES = (
+    *("dataset", "data_dir", "normal_class", "gamma", "anomaly_classes", "validation_fraction", "seed", "method"),
+)
+READ_BY_THE_CEILING = ("image_size", "width")
+UNREAD_BY_ANCESTORS = (
+    *("contextual_adversarial", "pseudo_anomaly_normalization", "anomaly_distance", "anomaly_normalization"),
+    *("synthetic_anomalies", "synthetic_share", "min_anomalies", "residual_norm"),
+    *("lambda_adv", "lambda_con", "lambda_adcon", "lambda_lat", "reciprocal_epsilon"),
+)
 # Each is a function of its own name in a module of its own name in agad_tf/networks/.
 GENERATORS = ("encoder_decoder", "unet", "unet_plus_plus")
 NORMALIZATIONS = ("batch", "group", "instance", "none")
@@ -24,6 +35,8 @@ PSEUDO_ANOMALY_NORMALIZATIONS = ("shared", "auxiliary")
 # The functions of these names are in agad_tf/callbacks.py.
 LEARNING_RATE_SCHEDULES = ("constant", "cosine", "cubic")
 RESIDUAL_NORMS = ("euclidean", "mahalanobis")
+# Of the values that an audited model takes.
+INPUT_RANGES = ("0..255", "0..1", "-1..1")
 # The networks halve an image four times.
 SIZE_MULTIPLE = 16
 # Settings that earlier versions did not have: what they did then is the default now. Only the later ones stay out of a

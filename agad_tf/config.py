@@ -13,8 +13,10 @@ from typing import Any
 
 from agad_tf.choices import (
     ADDED_SINCE_0_6,
+    ANCESTORS,
     ANOMALY_DISTANCES,
     ANOMALY_NORMALIZATIONS,
+    BASELINES,
     CLASS_COUNTS,
     GENERATORS,
     LEARNING_RATE_SCHEDULES,
@@ -23,9 +25,12 @@ from agad_tf.choices import (
     NORMALIZATIONS,
     OWN_SETS,
     PSEUDO_ANOMALY_NORMALIZATIONS,
+    READ_BY_BASELINES,
+    READ_BY_THE_CEILING,
     RESIDUAL_NORMS,
     SIZE_MULTIPLE,
     SYNTHETIC_ANOMALIES,
+    UNREAD_BY_ANCESTORS,
     WHERE_AND_HOW,
 )
 from agad_tf.contradictions import CONTRADICTIONS
@@ -261,8 +266,24 @@ class ExperimentConfig:
         left_out = set(WHERE_AND_HOW) - ({"data_dir"} if self.dataset in OWN_SETS else set())
         return {name: value for name, value in dataclasses.asdict(self).items() if name not in left_out}
 
+    def settings_read(self) -> dict[str, Any]:
+        """`settings`, with None for each that the method does not read."""
+        unread = unread_options(self.method)
+        return {name: None if name in unread else value for name, value in self.settings().items()}
+
 
 DEFAULTS: dict[str, Any] = {field.name: field.default for field in dataclasses.fields(ExperimentConfig)}
+
+
+def unread_options(method: str) -> set[str]:
+    """Options that change nothing in what a method does.
+
+    Args:
+        method: one of `agad_tf.choices.METHODS`.
+    """
+    if method not in BASELINES:
+        return set(UNREAD_BY_ANCESTORS) if method in ANCESTORS else set()
+    return set(DEFAULTS) - {*READ_BY_BASELINES, *(READ_BY_THE_CEILING if method == "supervised" else ())}
 
 
 def _check_field(field: dataclasses.Field, value: Any) -> None:

@@ -178,7 +178,7 @@ CONTRADICTIONS: tuple[tuple[Callable[[ExperimentConfig], bool], str], ...] = (
 # Flags of one mode alone; with any other they would be left unread.
 FLAGS_OF_MODE = {
     **dict.fromkeys(("input", "output", "save_maps"), "predict"),
-    **dict.fromkeys(("model", "training_mode"), "audit"),
+    **dict.fromkeys(("model", "training_mode", "input_range"), "audit"),
     **dict.fromkeys(("sweep", "seeds", "budget"), "benchmark"),
 }
 

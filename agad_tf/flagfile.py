@@ -7,7 +7,7 @@ from typing import Any
 
 from absl import flags
 
-from agad_tf.choices import ADDED_SINCE_0_6, ADDED_UNTIL_0_5, WHERE_AND_HOW
+from agad_tf.choices import ADDED_SINCE_0_6, ADDED_UNTIL_0_5, INPUT_RANGES, WHERE_AND_HOW
 from agad_tf.config import ExperimentConfig, UsageError
 from agad_tf.contradictions import FLAGS_OF_MODE
 from agad_tf.sweep import ALL, EACH, Sweep, build_sweep
@@ -52,8 +52,8 @@ class ClassParser(flags.ArgumentParser):
         return "class"
 
 
-# Options that --mode=benchmark takes several values of, slowest last, each with its parser and a word for all values;
-# --sweep gives those of any other.
+# Options that --mode=benchmark takes several values of, the slowest first, each with its parser and a word for all
+# values; --sweep gives those of any other, which vary between the first and the second.
 SWEPT = {
     "seed": (flags.IntegerParser(), ""),
     "gamma": (flags.FloatParser(), ""),
@@ -113,6 +113,13 @@ def define_flags(flag_values: flags.FlagValues) -> None:
         "audit: score with batch statistics, as the GANomaly family's public code does.",
         flag_values=flag_values,
     )
+    flags.DEFINE_enum(
+        "input_range",
+        None,
+        list(INPUT_RANGES),
+        "audit: of the values that the model takes; by default 0..255 for a SavedModel, else -1..1.",
+        flag_values=flag_values,
+    )
     flags.DEFINE_string(
         "budget", "", "benchmark: time to stop after, such as 90m or 2h; empty means none.", flag_values=flag_values
     )
@@ -127,7 +134,7 @@ def sweep_from_flags(flag_values: flags.FlagValues) -> Sweep:
     _require_flags_of_mode(flag_values)
     base = {field.name: flag_values[field.name].value for field in dataclasses.fields(ExperimentConfig)}
     fields = {field.name: field for field in dataclasses.fields(ExperimentConfig)}
-    axes: dict[str, list[Any]] = {name: _as_list(base[name]) for name in SWEPT if name == "seed"}
+    axes: dict[str, list[Any]] = {"seed": _as_list(base["seed"])}
     if flag_values.seeds:
         if len(axes["seed"]) > 1:
             raise UsageError("--seeds counts from one --seed; give one of the two.")
@@ -138,6 +145,8 @@ def sweep_from_flags(flag_values: flags.FlagValues) -> Sweep:
             raise UsageError(f"--sweep={name}=… is given as --{name}=…, with commas between its values.")
         if name not in fields or not texts:
             raise UsageError(f"--sweep={item} is not of the form option=value,value; see --help for the options.")
+        if name in axes:
+            raise UsageError(f"--sweep={name}=… is given twice; give all values in one.")
         axes[name] = [_parse_swept(fields[name], flag_values[name], text) for text in texts.split(",")]
     axes |= {name: _as_list(base[name]) for name in SWEPT if name != "seed"}
     single = {name: _from_flag_value(fields[name], value) for name, value in base.items() if name not in axes}
@@ -154,7 +163,7 @@ def _parse_swept(field: dataclasses.Field, flag: flags.Flag, text: str) -> Any:
     try:
         return _from_flag_value(field, flag.parser.parse(text))
     except ValueError as error:
-        raise UsageError(f"--sweep={field.name}={text}: {error}.") from error
+        raise UsageError(f"--sweep={field.name}={text}: {error.args[0]}.") from error
 
 
 def config_from_flags(flag_values: flags.FlagValues) -> ExperimentConfig:

@@ -46,7 +46,9 @@ def main(arguments: Sequence[str]) -> None:
                 config, flags.FLAGS.input, flags.FLAGS.output, flags.FLAGS.save_maps
             ),
             "export": training.export,
-            "audit": lambda config: audit.audit(config, flags.FLAGS.model, flags.FLAGS.training_mode),
+            "audit": lambda config: audit.audit(
+                config, flags.FLAGS.model, flags.FLAGS.training_mode, flags.FLAGS.input_range
+            ),
         }[config.mode]
         with _errors_by_way_of_tensorflow():
             run_mode(config)

@@ -100,7 +100,9 @@ def measure_baseline(
     Returns:
         The content of results.json.
     """
-    return _results(config, workdir, source, task, scores, seconds, {})
+    results = _results(config, workdir, source, task, scores, seconds, {})
+    results["protocols"]["per_image"]["epoch"] = None
+    return results
 
 
 def _results(
@@ -124,7 +126,7 @@ def _results(
         write_figures(workdir.root.name, config.settings(), per_image, task.test, test_scores)
     protocols = {"per_image": per_image, **protocols}
     return {
-        **config.settings(),
+        **config.settings_read(),
         "data_origin": source.origin,
         "channels": source.channels,
         "versions": versions(),

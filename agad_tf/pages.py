@@ -14,6 +14,20 @@ from PIL import Image
 
 # Stands in plots for the colour of the text around them, which is dark by day and light by night.
 INK = "#010203"
+STYLE: Any = {
+    # A dollar sign in the name of a class is one.
+    "text.parse_math": False,
+    "font.size": 10,
+    **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), INK),
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": INK,
+    "grid.alpha": 0.12,
+    "legend.frameon": False,
+    "legend.fontsize": 9,
+}
 # Larger pictures are shrunk: a page of many stays small enough to send.
 LONGEST_SIDE = 80
 

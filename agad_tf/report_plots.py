@@ -13,26 +13,12 @@ from matplotlib.ticker import MaxNLocator
 from sklearn.metrics import precision_recall_curve, roc_curve
 
 from agad_tf.data.protocols import ABNORMAL, NORMAL
-from agad_tf.pages import INK, inline_svg
+from agad_tf.pages import INK, STYLE, inline_svg
 from agad_tf.summaries import LABEL_NAMES
 
 # Of middle lightness: they stand out from white and from black.
 COLORS = {NORMAL: "#3d85c6", ABNORMAL: "#e0762f"}
 CURVE_COLORS = ("#3d85c6", "#e0762f", "#3a9d5d", "#a06cd5", "#d64550", "#1fa3a3")
-STYLE: Any = {
-    # A dollar sign in the name of a class is one.
-    "text.parse_math": False,
-    "font.size": 10,
-    **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), INK),
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": INK,
-    "grid.alpha": 0.12,
-    "legend.frameon": False,
-    "legend.fontsize": 9,
-}
 WIDTH, HEIGHT = 4.6, 3.4  # inches; drawn at about this size on a telephone
 ABOVE: dict[str, Any] = {"loc": "lower center", "bbox_to_anchor": (0.5, 1.0)}
 BINS = 40

@@ -108,7 +108,8 @@ def print_table(results: dict[str, Any]) -> None:
     table.add_column("in %")
     for name in results["protocols"]:
         epoch = results["protocols"][name]["epoch"]
-        table.add_column(f"{name}\n{_NOTES[name].format(epoch=epoch)}", justify="right")
+        note = "the result" if epoch is None else _NOTES[name].format(epoch=epoch)
+        table.add_column(f"{name}\n{note}", justify="right")
     for title, texts in _table_rows(results["protocols"]):
         table.add_row(title, *texts)
     Console().print(table)

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from agad_tf.choices import BASELINES
 from agad_tf.config import RunError, UsageError
 from agad_tf.data.network_input import to_network_input
 from agad_tf.evaluation.scores import reconstruction_norm
@@ -22,16 +23,17 @@ ScoreImages = Callable[[np.ndarray], np.ndarray]
 """Scores uint8 (images, height, width, channels) as one batch: float (images,), higher is more abnormal."""
 
 
-def load_scoring_model(path: Path, training_mode: bool = False) -> ScoreImages:
+def load_scoring_model(path: Path, training_mode: bool = False, input_range: str | None = None) -> ScoreImages:
     """Loads a model to score images with.
 
     The output is taken as a score if its shape is (images,) or (images, 1), and as a reconstruction if it is that of
     the input; then the score is the L2 norm of the difference. Of several outputs it is the one named "score".
 
     Args:
-        path: folder of a SavedModel, whose signature "serving_default" takes values in 0–255; a .keras file, whose
-            model takes values in [-1, 1]; or folder of a finished run. Images are resized to the size that the
-            model asks for.
+        path: folder of a SavedModel, whose signature "serving_default" is called; a .keras file; or folder of a
+            finished run. Images are resized to the size that the model asks for.
+        input_range: one of `agad_tf.choices.INPUT_RANGES`, of the values that the model takes; None means "0..255" for
+            a SavedModel and "-1..1" for a Keras model.
         training_mode: whether a Keras model is called as in training; its moving statistics stay as they are.
 
     Returns:
@@ -45,14 +47,18 @@ def load_scoring_model(path: Path, training_mode: bool = False) -> ScoreImages:
     if tf.saved_model.contains_saved_model(path):
         if training_mode:
             raise UsageError(f"{path} is a SavedModel, which has no training mode; name its run or a .keras file.")
-        return _scorer(path, _saved_model(path))
+        return _scorer(path, _saved_model(path, input_range or "0..255"))
+    input_range = input_range or "-1..1"
     if (path / "config.cfg").exists():
-        return _scorer(path, _of_keras(restore(read_config(path)), training_mode))
+        config = read_config(path)
+        if config.method in BASELINES:
+            raise UsageError(f"{path} is a run of --method={config.method}, which leaves no model; audit another.")
+        return _scorer(path, _of_keras(restore(config), training_mode, input_range))
     if path.suffix != ".keras" or not path.is_file():
         raise UsageError(
             f"{path} is no model; name the folder of a SavedModel or of a run, or a .keras file that exists."
         )
-    return _scorer(path, _keras_model(path, training_mode))
+    return _scorer(path, _keras_model(path, training_mode, input_range))
 
 
 class _Network(NamedTuple):
@@ -63,7 +69,7 @@ class _Network(NamedTuple):
     shape: Any  # of its input, (batch, height, width, channels) with None where any size will do, if it takes images
 
 
-def _saved_model(path: Path) -> _Network:
+def _saved_model(path: Path, input_range: str) -> _Network:
     loaded = _loaded(path, tf.saved_model.load)
     if "serving_default" not in loaded.signatures:
         raise UsageError(f"{path} has no signature 'serving_default'; export the model with one.")
@@ -73,11 +79,7 @@ def _saved_model(path: Path) -> _Network:
     ((name, spec),) = inputs.items()
 
     def prepare(images: np.ndarray) -> tf.Tensor:
-        pixels = tf.cast(images, tf.float32)
-        side = spec.shape[1:3]
-        if side.is_fully_defined() and side != images.shape[1:3]:
-            pixels = tf.image.resize(pixels, side, antialias=True)
-        return tf.cast(pixels, spec.dtype)
+        return tf.cast(_in_range(images, spec.shape[1] if spec.shape.rank else None, input_range), spec.dtype)
 
     def call(pixels: tf.Tensor) -> Any:
         # By way of `loaded`, which must live as long as its signatures, or its variables are gone.
@@ -86,14 +88,14 @@ def _saved_model(path: Path) -> _Network:
     return _Network(call, prepare, spec.shape.as_list() if spec.shape.rank else None)
 
 
-def _keras_model(path: Path, training_mode: bool) -> _Network:
+def _keras_model(path: Path, training_mode: bool, input_range: str) -> _Network:
     if not zipfile.is_zipfile(path):
         raise RunError(f"{path} is damaged: a .keras file is a zip archive, and this is none; save the model again.")
     # Without safe_mode a file could bring code of its own.
-    return _of_keras(_loaded(path, partial(keras.models.load_model, safe_mode=True)), training_mode)
+    return _of_keras(_loaded(path, partial(keras.models.load_model, safe_mode=True)), training_mode, input_range)
 
 
-def _of_keras(model: keras.Model, training_mode: bool) -> _Network:
+def _of_keras(model: keras.Model, training_mode: bool, input_range: str) -> _Network:
     network = model.generator if isinstance(model, AGAD) else model
     shape: Any = getattr(network, "input_shape", None)
 
@@ -103,9 +105,15 @@ def _of_keras(model: keras.Model, training_mode: bool) -> _Network:
         return call_keeping_statistics(model, inputs, training=training_mode)
 
     def prepare(images: np.ndarray) -> tf.Tensor:
-        return to_network_input(images, shape[1] or images.shape[1])
+        return _in_range(images, shape[1], input_range)
 
     return _Network(tf.function(call, reduce_retracing=True), prepare, shape)
+
+
+def _in_range(images: np.ndarray, side: int | None, input_range: str) -> tf.Tensor:
+    """Resizes uint8 images to a side, if one is asked for, and scales them to one of `INPUT_RANGES`."""
+    inputs = to_network_input(images, side or images.shape[1])
+    return {"-1..1": inputs, "0..1": (inputs + 1) / 2, "0..255": (inputs + 1) * 127.5}[input_range]
 
 
 def _loaded(path: Path, load: Callable[[str], Any]) -> Any:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from agad_tf.choices import CLASS_COUNTS, OWN_SETS, WHERE_AND_HOW
-from agad_tf.config import ExperimentConfig, UsageError
+from agad_tf.config import ExperimentConfig, UsageError, unread_options
 
 ALL = "all"
 EACH = "each"
@@ -48,8 +48,8 @@ def build_sweep(folder: str, base: Mapping[str, Any], axes: Mapping[str, Sequenc
         The sweep.
 
     Raises:
-        UsageError: an axis that is no setting of an experiment, a budget that is none, or no combination that
-            does not contradict itself.
+        UsageError: an axis that is no setting of an experiment, a budget that is none, or a value that no combination
+            can be run with.
     """
     for name in axes:
         if name not in base or name in WHERE_AND_HOW:
@@ -57,17 +57,39 @@ def build_sweep(folder: str, base: Mapping[str, Any], axes: Mapping[str, Sequenc
     root = Path(folder or DEFAULT_FOLDER)
     experiments: dict[ExperimentConfig, None] = {}
     left_out: dict[str, None] = {}
+    unused = {(name, value): "no method of the sweep reads it." for name, values in axes.items() for value in values}
     for values in itertools.product(*axes.values()):
-        for settings in _expand({**base, **dict(zip(axes, values, strict=True)), "mode": "train", "workdir": ""}):
-            try:
-                experiment = ExperimentConfig(**settings)
-            except UsageError as error:
-                left_out[str(error)] = None
+        read = _as_read({**base, **dict(zip(axes, values, strict=True))}, axes)
+        runs, sentences = _runs({**base, **read, "mode": "train", "workdir": ""})
+        experiments |= dict.fromkeys(dataclasses.replace(run, workdir=str(root / run.folder)) for run in runs)
+        left_out |= dict.fromkeys(sentences)
+        for item in unused.keys() & read.items():
+            if runs:
+                del unused[item]
             else:
-                experiments[dataclasses.replace(experiment, workdir=str(root / experiment.folder))] = None
+                unused[item] = sentences[0]
     if not experiments:
         raise UsageError(f"No combination of the values can be run: {next(iter(left_out))}")
+    for (name, value), why in unused.items():
+        raise UsageError(f"Nothing can be run with --{name}={value}: {why}")
     return Sweep(root, tuple(experiments), tuple(left_out), _to_seconds(budget))
+
+
+def _as_read(settings: Mapping[str, Any], axes: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
+    """A combination; what its method does not read is not varied, so that no experiment is run twice."""
+    unread = unread_options(settings["method"])
+    return {name: values[0] if name in unread else settings[name] for name, values in axes.items()}
+
+
+def _runs(settings: dict[str, Any]) -> tuple[list[ExperimentConfig], list[str]]:
+    """The experiments of a combination, and the sentences that refuse those that contradict themselves."""
+    runs, sentences = [], []
+    for each in _expand(settings):
+        try:
+            runs.append(ExperimentConfig(**each))
+        except UsageError as error:
+            sentences.append(str(error))
+    return runs, sentences
 
 
 def _expand(settings: dict[str, Any]) -> Iterator[dict[str, Any]]:

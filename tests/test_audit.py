@@ -13,6 +13,7 @@ from agad_tf.data.network_input import to_network_input
 from agad_tf.data.protocols import OneClassTask, Split
 from agad_tf.evaluation.thresholds import Decision
 from agad_tf.export import export_saved_model
+from agad_tf.flagfile import to_flagfile
 from agad_tf.passes import call_keeping_statistics
 from agad_tf.scoring_models import load_scoring_model
 
@@ -49,9 +50,11 @@ def test_a_score_of_the_image_alone_is_found_not_to_depend(test_set):
     assert found.verdict.startswith("No dependence found: in 10 kinds of batch")
     sizes = [len(images) for images in batches]
     assert sizes.count(1) == 70
-    assert sum(sizes) == 70 * 5 + 16 * 3 * (2 + 8)
-    # None has itself for company.
-    assert all(len({image.tobytes() for image in images}) == len(images) for images in batches)
+    assert sum(sizes) == 70 * 5 + 16 * 3 * (2 + 8) + 16 * 8
+    # None has itself for company, but for the probes among their copies.
+    different = [len({image.tobytes() for image in images}) for images in batches]
+    assert different[:-16] == sizes[:-16]
+    assert (different[-16:], sizes[-16:]) == ([1] * 16, [8] * 16)
     kinds = ("among normals", "among anomalies", "among noise", "shuffled", "ordered by label")
     assert [(c.condition, c.batch_size) for c in found.conditions] == [
         ("alone", 1),
@@ -75,15 +78,18 @@ def test_a_mean_over_the_batch_is_found_with_its_size():
     assert of(found, "among noise", 8).largest_change == pytest.approx(0.84, abs=0.05)
 
 
-def test_the_verdict_tells_the_three_ways_apart():
+def test_the_verdict_tells_the_ways_apart():
     labels = np.repeat([0, 1], 40).astype(np.int32)
     rng = np.random.default_rng(0)
-    levels = np.where(labels, 110, 100) + rng.integers(-30, 30, 80)
+    levels = np.where(labels, 111, 100) + 2 * rng.integers(-15, 15, 80)  # of anomalies odd
     images = np.broadcast_to(levels[:, None, None, None], (80, 16, 16, 1)).astype(np.uint8)
     test_set = Split(images, labels, np.arange(80))
 
     def leaks(images):
         return brightness(images) + 10 * brightness(images).mean()
+
+    def leaks_and_hurts(images):
+        return brightness(images) if len(images) == 1 else -brightness(images) + 1.5 * brightness(images).mean()
 
     def hurts(images):
         return brightness(images) * (1 if len(images) == 1 else -1)
@@ -91,12 +97,35 @@ def test_the_verdict_tells_the_three_ways_apart():
     def any_company_helps(images):
         return -hurts(images)
 
+    def hardly_helps(images):
+        return brightness(images) + 8 * (len(images) > 1) * (brightness(images) == levels[labels == 1].min())
+
     for score, conclusion in (
         (leaks, "the label leaks."),
+        (leaks_and_hurts, "the label leaks, though not in the detector's favour."),
         (hurts, "the difference is not in the detector's favour."),
         (any_company_helps, "company in any order is what helps it, not the order."),
+        (hardly_helps, "the difference is hardly in the detector's favour."),
     ):
         assert measure(score, test_set).verdict.endswith(conclusion)
+    assert "alone as if" not in measure(hurts, test_set).verdict
+    assert "%, below 50 %, as if lower scores were more abnormal: " in measure(any_company_helps, test_set).verdict
+    assert "%, below 50 %, as if lower" in measure(lambda images: -brightness(images), test_set).verdict
+
+
+def test_a_score_that_is_random_by_itself_does_not_count_as_dependence(test_set):
+    rng = np.random.default_rng(0)
+
+    def random(images):
+        return brightness(images) + rng.normal(size=len(images))
+
+    found = measure(random, test_set)
+    assert found.chance > 0.1
+    assert not found.depends
+    assert "no more than chance (copies of one image in one batch differ by up to" in found.verdict
+    leaking = measure(lambda images: random(images) + 10 * brightness(images).mean(), test_set)
+    assert leaking.depends
+    assert "at a time) (copies of one image in one batch differ by up to" in leaking.verdict
 
 
 def test_scores_that_are_all_the_same_alone_are_measured_by_those_in_batches(test_set):
@@ -241,6 +270,24 @@ def test_a_foreign_saved_model_may_score_or_reconstruct_and_ask_for_a_size(image
     np.testing.assert_array_equal(load_scoring_model(named.save(tmp_path / "c"))(images), images.max(axis=(1, 2, 3)))
 
 
+def test_the_run_of_a_baseline_is_refused(tmp_path):
+    (tmp_path / "config.cfg").write_text(to_flagfile(ExperimentConfig(method="knn", workdir=str(tmp_path))))
+    with pytest.raises(UsageError, match="is a run of --method=knn, which leaves no model"):
+        load_scoring_model(tmp_path)
+
+
+def test_models_are_given_values_in_the_range_that_they_take(test_set, tmp_path):
+    images = test_set.images
+    Served(lambda pixels: {"any": tf.reduce_mean(pixels, (1, 2, 3))}, (None, None, None, 1)).save(tmp_path / "served")
+    foreign_model(keras.layers.GlobalAveragePooling2D()).save(tmp_path / "model.keras")
+    mean = images.mean(axis=(1, 2, 3))
+    ranges = {"0..255": mean, "0..1": mean / 255, "-1..1": mean / 127.5 - 1}
+    for name, default in (("served", "0..255"), ("model.keras", "-1..1")):
+        for given, values in {None: ranges[default], **ranges}.items():
+            found = load_scoring_model(tmp_path / name, input_range=given)(images)
+            np.testing.assert_allclose(found, values, rtol=1e-4, atol=1e-5)
+
+
 def test_wrong_models_are_refused_with_one_sentence(trained, images, tmp_path):
     trained.save(tmp_path / "model.keras")
     export_saved_model(trained, Decision(1.0, "", 1.0, 1.0, ""), tmp_path / "saved_model")
@@ -287,13 +334,14 @@ def test_an_audit_leaves_its_findings_for_programs_and_people(trained, test_set,
     trained.save(path)
     workdir = tmp_path / "runs" / "audit"
     config = ExperimentConfig(mode="audit", workdir=str(workdir), seed=3)
-    audit(config, str(path), True)
+    audit(config, str(path), True, "0..1")
     pages = [(workdir / "audit.html").read_bytes()]
     printed = capsys.readouterr().out
     record = json.loads((workdir / "audit.json").read_text())
     assert record["verdict"] in printed
     assert record["depends"]
     assert record["training_mode"]
+    assert record["input_range"] == "0..1"
     assert record["seed"] == 3
 
     rows = list(csv.DictReader((workdir / "audit.csv").open()))
@@ -302,12 +350,11 @@ def test_an_audit_leaves_its_findings_for_programs_and_people(trained, test_set,
         assert all(float(row[name]) == condition[name] for name in row if name != "condition")
 
     page = pages[0].decode()
-    assert (
-        page.index("depends on its batch: it moves") < page.index("<table>") < page.index("data:image/svg+xml;base64,")
-    )
+    assert page.index("depends on its batch: it moves") < page.index("<table>") < page.index('<svg role="img"')
+    assert "called as in training, on values in 0..1.\nData: fashion_mnist, normal class 0." in page
     assert "&lt;b&gt;.keras" in page
     assert "<b>" not in page
-    assert "http" not in page
+    assert "http" not in page.replace("http://www.w3.org/", "")
     assert sorted(entry.name for entry in workdir.iterdir()) == ["audit.csv", "audit.html", "audit.json"]
-    audit(config, str(path), True)
+    audit(config, str(path), True, "0..1")
     assert (workdir / "audit.html").read_bytes() == pages[0]

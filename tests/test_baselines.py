@@ -1,5 +1,6 @@
 import sys
 
+import keras
 import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
@@ -24,6 +25,22 @@ def source():
     images[classes == 0, :8] += 120
     images[classes == 1, 8:] += 120
     return Source("digits", images[:120], classes[:120], images[120:], classes[120:], "nowhere")
+
+
+@pytest.fixture(autouse=True)
+def _few_steps(monkeypatch):
+    monkeypatch.setattr(baselines, "CLASSIFIER_LEAST_STEPS", 5)
+
+
+@pytest.mark.parametrize(("least", "epochs"), [(5, 5), (40, 20)])
+def test_the_ceiling_takes_five_epochs_or_as_many_as_make_enough_steps(source, least, epochs, monkeypatch):
+    monkeypatch.setattr(baselines, "CLASSIFIER_LEAST_STEPS", least)
+    monkeypatch.setattr(baselines, "CLASSIFIER_BATCH_SIZE", 60)
+    taken = []
+    fit = keras.Model.fit
+    monkeypatch.setattr(keras.Model, "fit", lambda *given, **named: taken.append(fit(*given, **named)))
+    baseline_scores("supervised", source, one_class_task(source, 0), 16, 0.1, 0)
+    assert len(taken[0].epoch) == epochs
 
 
 @pytest.mark.parametrize("name", [*CLASSICAL, "supervised"])

@@ -66,6 +66,21 @@ def test_every_experiment_is_run_once_and_its_figures_are_in_the_tables(sweep, t
     assert diary(tmp_path) == ["1", "5"]
 
 
+def test_another_sweep_in_the_same_folder_adds_to_the_tables(sweep, tmp_path):
+    benchmark.benchmark(sweep(1))
+    benchmark.benchmark(sweep(5))
+    assert "30.0 ± 28.3" in (tmp_path / "benchmark.md").read_text()
+    assert "1 of 1 runs are finished." in (tmp_path / "benchmark.md").read_text()
+
+
+def test_a_damaged_result_is_left_out_of_the_tables_and_said(sweep, tmp_path, capsys):
+    benchmark.benchmark(sweep(1, 5))
+    (sweep(1).experiments[0].folder / "results.json").write_text('{"a":')
+    benchmark.benchmark(sweep(1, 5, 7))
+    assert "Left out of the tables: " in capsys.readouterr().out
+    assert "60.0 ± 14.1" in (tmp_path / "benchmark.md").read_text()
+
+
 def test_a_run_that_is_half_done_is_run_again(sweep, tmp_path):
     benchmark.benchmark(sweep(1, 5))
     (sweep(5).experiments[0].folder / "results.json").unlink()

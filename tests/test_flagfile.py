@@ -123,11 +123,13 @@ def test_labelled_classes_of_a_sweep_are_one_at_a_time():
         ("--sweep=colour=red", "not of the form"),
         ("--sweep=width=wide", "--sweep=width=wide"),
         ("--sweep=generator=net", "--sweep=generator=net"),
+        ("--sweep=contextual_adversarial=yes", "=yes: Non-boolean argument to boolean flag"),
+        ("--sweep=width=1 --sweep=width=2", "--sweep=width=… is given twice"),
     ],
 )
 def test_wrong_sweeps_are_refused(argument, sentence):
     with pytest.raises(UsageError, match=sentence):
-        sweep(argument)
+        sweep(*argument.split())
 
 
 def test_seeds_count_from_one_seed():
@@ -145,7 +147,8 @@ def test_several_values_are_for_benchmarks_alone(argument):
 @pytest.mark.parametrize("name", FLAGS_OF_MODE)
 def test_a_flag_of_another_mode_is_refused(name):
     mode = FLAGS_OF_MODE[name]
-    value = {"seeds": "2", "save_maps": "true", "training_mode": "true", "sweep": "width=1,2"}.get(name, "some")
+    values = {"seeds": "2", "save_maps": "true", "training_mode": "true", "sweep": "width=1,2", "input_range": "0..1"}
+    value = values.get(name, "some")
     with pytest.raises(UsageError, match=f"--{name} is for --mode={mode}"):
         parse(f"--{name}={value}")
     if mode != "benchmark":

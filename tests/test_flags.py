@@ -8,6 +8,7 @@ from tests.test_flagfile import parse, sweep
 FLAGS = Path(__file__).parents[1] / "flags"
 FILES = sorted(FLAGS.glob("*.cfg"))
 SWEEPS = sorted(FLAGS.glob("paper/*.cfg"))
+MEDICAL = FLAGS / "paper" / "medical.cfg"
 
 
 @pytest.mark.parametrize("path", [*FILES, *SWEEPS], ids=lambda path: path.stem)
@@ -22,13 +23,19 @@ def test_flagfile_is_valid(path):
     assert parse(f"--flagfile={path}", *own).dataset == path.stem.replace("fmnist", "fashion_mnist")
 
 
-@pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [path for path in SWEEPS if path != MEDICAL], ids=lambda path: path.stem)
 def test_sweep_is_valid_and_leaves_nothing_out(path):
     found = sweep(f"--flagfile={path}")
     assert not found.left_out
     classes = {each.normal_class for each in found.experiments}
     assert len(classes) == (20 if path.stem.endswith("cifar100") else 10)
     assert len(found.experiments) > len(classes)
+
+
+def test_the_medical_sweep_takes_a_file():
+    found = sweep(f"--flagfile={MEDICAL}", "--data_dir=some.npz")
+    assert not found.left_out
+    assert len(found.experiments) == 12
 
 
 @pytest.mark.parametrize("name", ["fmnist", "mnist"])

@@ -46,13 +46,24 @@ def test_what_contradicts_itself_is_left_out_and_said():
     [
         ({"workdir": ["a"]}, "", "names no setting"),
         ({"colour": ["a"]}, "", "names no setting"),
-        ({"width": [-1.0]}, "", "No combination .* --width"),
+        ({"width": [-1.0]}, "", "No combination .* --width is -1.0"),
+        ({"gamma": [0.0, 5.0]}, "", "Nothing can be run with --gamma=5.0: --gamma is 5.0"),
+        ({"normal_class": [0, 12]}, "", "with --normal_class=12: .* 10 classes"),
+        ({"method": ["agad", "knn"], "epochs": [1, 0]}, "", "with --epochs=0: --epochs is 0"),
+        ({"method": ["knn"], "generator": ["unet", "encoder_decoder"]}, "", "=encoder_decoder: no method .* reads it"),
         ({}, "2 weeks", "--budget is '2 weeks'"),
     ],
 )
 def test_what_cannot_be_run_is_refused(axes, budget, sentence):
     with pytest.raises(UsageError, match=sentence):
         build_sweep("b", BASE, axes, budget)
+
+
+def test_what_a_baseline_does_not_read_is_not_varied():
+    axes = {"method": ["agad", "knn"], "generator": ["unet", "encoder_decoder"], "normal_class": [1, 2]}
+    found = [(each.method, each.generator, each.normal_class) for each in build_sweep("b", BASE, axes).experiments]
+    agad = [("agad", generator, c) for generator in ("unet", "encoder_decoder") for c in (1, 2)]
+    assert found == [*agad, ("knn", "unet", 1), ("knn", "unet", 2)]
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("90m", 5400), ("1.5h", 5400), ("30s", 30)])

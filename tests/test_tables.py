@@ -1,6 +1,6 @@
 import pytest
 
-from agad_tf.tables import by_class, summarize, tidy
+from agad_tf.tables import by_class, summarize, tidy, write_tables
 
 
 def result(**changes):
@@ -63,6 +63,63 @@ def test_settings_that_differ_tell_rows_apart():
     found = rows(result(), result(width=0.5), result(gamma=0.05))
     assert [(row["gamma"], row["width"]) for row in found] == [(0.0, 0.5), (0.0, 1.0), (0.05, 1.0)]
     assert found[2]["published"] == "100.0 (unet_plus_plus)"
+
+
+@pytest.mark.parametrize(
+    ("changes", "figure"),
+    [
+        ({}, "99.2"),
+        ({"synthetic_anomalies": ["warp"]}, ""),
+        ({"width": 0.25}, ""),
+        ({"contextual_adversarial": False}, ""),
+        ({"gamma": 0.05}, "100.0 (unet_plus_plus)"),
+        ({"gamma": 0.05, "anomaly_classes": [1]}, ""),
+        ({"gamma": 0.05, "anomaly_normalization": "frozen"}, ""),
+        ({"gamma": 0.05, "contextual_adversarial": False}, ""),
+        ({"method": "ganomaly"}, ""),
+        ({"learning_rate_schedule": "cosine", "epochs": 3}, "99.2"),
+        # Table 4.
+        ({"dataset": "cifar10", "generator": "unet"}, "92.5"),
+        ({"dataset": "cifar10", "generator": "unet", "contextual_adversarial": False}, "88.9"),
+    ],
+)
+def test_a_published_figure_stands_beside_its_own_setting_alone(changes, figure):
+    (row,) = rows(result(**changes))
+    assert row.get("published", "") == figure
+
+
+def test_what_a_baseline_does_not_read_tells_no_rows_apart():
+    found = rows(result(epochs=8), result(method="knn", epochs=12), result(method="knn", epochs=3, normal_class=1))
+    assert [(row["method"], row["runs"]) for row in found] == [("agad", 1), ("knn", 2)]
+    assert "epochs" not in found[0]
+    table = by_class(tidy([result(epochs=8), result(epochs=9), result(method="knn")])).to_dict("records")
+    assert [row["epochs"] for row in table] == [8, 9, ""]
+    assert [row["epochs"] for row in rows(result(epochs=8), result(epochs=9), result(method="knn"))] == [8, 9, ""]
+
+
+def test_the_schema_of_an_earlier_version_is_no_setting():
+    assert len(rows(result(schema_version=1), result(schema_version=2, normal_class=1))) == 1
+
+
+def test_runs_with_warnings_are_counted():
+    assert "with warnings" not in rows(result(warnings=[]))[0]
+    (row,) = rows(result(warnings=["collapsed"]), result(warnings=[], seed=1), result(seed=2))
+    assert row["with warnings"] == 1
+
+
+def test_the_tables_say_how_many_runs_there_are_and_what_they_share(tmp_path):
+    runs = [result(seed=seed, contextual_adversarial=False, synthetic_anomalies=["warp"]) for seed in (0, 1)]
+    markdown = write_tables([*runs, result(method="knn")], "3 of 7 runs are finished.", tmp_path)
+    shared = "dataset fashion_mnist, generator encoder_decoder, epochs 12, width 1.0, contextual_adversarial False"
+    note = f'3 of 7 runs are finished. All runs: {shared}, synthetic_anomalies ["warp"]. Mean AUROC'
+    assert note in markdown
+    assert note.replace('"', "&#34;") in (tmp_path / "benchmark.html").read_text()
+    assert 'border="' not in (tmp_path / "benchmark.html").read_text()
+
+
+def test_the_threshold_has_a_column():
+    table = tidy([{**result(), "detector": {"threshold": 2.5}}])
+    assert set(table["detector_threshold"]) == {2.5}
 
 
 def test_a_baseline_has_one_figure_and_no_published_one():

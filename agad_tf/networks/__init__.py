@@ -1,4 +1,4 @@
-"""Generators and discriminator. To add a generator: one file here and its name in `agad_tf.config.GENERATORS`."""
+"""Generators and discriminator. To add a generator: one file here and its name in `agad_tf.choices.GENERATORS`."""
 
 import math
 import random
@@ -28,7 +28,7 @@ def build_generator(
     """Builds a generator G with initial weights.
 
     Args:
-        name: one of `agad_tf.config.GENERATORS`.
+        name: one of `agad_tf.choices.GENERATORS`.
         image_shape: height, width and channels; square, a multiple of 16 pixels, 1 or 3 channels.
         width: scale of the number of filters, positive; 1 is the paper's.
         normalization: "batch", "group", "instance" or "none".

@@ -19,7 +19,7 @@ def discriminator(image_shape: tuple[int, int, int], width: float, normalization
     Args:
         image_shape: height, width and channels in pixels.
         width: scale of the number of filters, positive.
-        normalization: one of `agad_tf.config.NORMALIZATIONS`.
+        normalization: one of `agad_tf.choices.NORMALIZATIONS`.
 
     Returns:
         A Keras model, float (batch, height, width, channels) in [-1, 1] to two outputs: logits, float
