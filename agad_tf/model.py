@@ -14,7 +14,13 @@ from agad_tf.choices import (
     PSEUDO_ANOMALY_NORMALIZATIONS,
     RESIDUAL_NORMS,
 )
-from agad_tf.evaluation.scores import GRID, mahalanobis_norm, reconstruction_norm, residual_features
+from agad_tf.evaluation.scores import (
+    GRID,
+    mahalanobis_norm,
+    reconstruction_norm,
+    residual_features,
+    smoothed_norm,
+)
 from agad_tf.networks.normalization import BatchNormalization
 from agad_tf.passes import Passes, call_keeping_statistics, passes, training_passes
 
@@ -45,8 +51,9 @@ class AGAD(AdversarialModel):
         loss_weights: the λ of equations (9) and (10) and the epsilon of the reciprocals.
         reinit_threshold: δ; D is drawn anew when its loss on a batch falls below it. 0 never does.
         residual_norm: how what a reconstruction leaves of an image is measured, which is the score: "euclidean" is
-            the paper's ‖x − G(x)‖₂; "mahalanobis" counts in standard deviations of normal images, region by region,
-            as `agad_tf.callbacks.NormalResiduals` finds them.
+            the paper's ‖x − G(x)‖₂; "smoothed" is that of residuals averaged over 3×3 pixels; "mahalanobis" counts
+            in standard deviations of normal images, region by region, as `agad_tf.callbacks.NormalResiduals` finds
+            them.
         ema_momentum: in [0, 1); above 0, images are scored by the exponential moving average of G's weights and
             statistics over the training steps, which moves less from epoch to epoch than G itself.
         seed: of the discriminators drawn anew.
@@ -169,7 +176,8 @@ class AGAD(AdversarialModel):
         if self.residual_statistics:
             features = residual_features(images, reconstruction)
             return reconstruction, mahalanobis_norm(features, *self.residual_statistics)
-        return reconstruction, reconstruction_norm(images, reconstruction)
+        norm = smoothed_norm if self.residual_norm == "smoothed" else reconstruction_norm
+        return reconstruction, norm(images, reconstruction)
 
     @property
     def scoring_state(self) -> list[keras.Variable]:

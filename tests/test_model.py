@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from agad_tf import losses
 from agad_tf.choices import GENERATORS
+from agad_tf.evaluation.scores import reconstruction_norm, smoothed_norm
 from agad_tf.model import AGAD
 from agad_tf.networks import build_discriminator, build_generator
 from agad_tf.passes import call_keeping_statistics, passes
@@ -265,6 +266,15 @@ def test_auxiliary_normalization_is_saved(build_model, batch, tmp_path):
     assert equal(values(model._auxiliary_weights), values(loaded._auxiliary_weights))
     found, expected = (m.train_on_batch(*batch, return_dict=True) for m in (loaded, model))
     assert found == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize(("residual_norm", "norm"), [("euclidean", reconstruction_norm), ("smoothed", smoothed_norm)])
+def test_the_score_is_the_norm_that_is_named(build_model, batch, residual_norm, norm, tmp_path):
+    model = build_model(residual_norm=residual_norm)
+    scores = model.anomaly_score(batch[0])
+    np.testing.assert_allclose(scores, norm(batch[0], model(batch[0])), rtol=1e-6)
+    model.save(tmp_path / "model.keras")
+    np.testing.assert_allclose(keras.models.load_model(tmp_path / "model.keras").anomaly_score(batch[0]), scores)
 
 
 def test_statistics_of_residuals_are_saved(build_model, batch, tmp_path):

@@ -41,6 +41,7 @@ def file_of(form, folder):
     [
         ("encoder_decoder", "euclidean"),
         ("encoder_decoder", "mahalanobis"),
+        ("encoder_decoder", "smoothed"),
         ("unet", "euclidean"),
         ("unet_plus_plus", "euclidean"),
     ],

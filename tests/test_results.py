@@ -36,6 +36,13 @@ RESULTS = {
 }
 
 
+def test_a_baseline_has_no_epoch(capsys):
+    print_table({**RESULTS, "method": "knn", "protocols": {"per_image": {**FIGURES, "epoch": None}}})
+    printed = capsys.readouterr().out
+    assert "the result" in printed
+    assert "epoch" not in printed
+
+
 def test_results_are_read_back_as_written(tmp_path):
     write_results(tmp_path / "results.json", RESULTS)
     assert read_results(tmp_path / "results.json").items() >= RESULTS.items()

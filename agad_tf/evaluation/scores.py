@@ -6,6 +6,8 @@ import numpy as np
 from keras import ops
 from sklearn.covariance import LedoitWolf
 
+# Side in pixels of the neighbourhood that smoothed residuals are averaged over.
+NEIGHBOURHOOD = 3
 # Residuals are averaged over the regions of a grid of so many by so many.
 GRID = 8
 # A region whose residuals spread less, of the range [-1, 1], counts as spread so far: an eighth of a grey level.
@@ -25,6 +27,22 @@ def reconstruction_norm(images: Any, reconstruction: Any) -> Any:
         float (batch,), in [0, 2·√(height·width·channels)].
     """
     return ops.sqrt(ops.sum(ops.square(images - reconstruction), axis=(1, 2, 3)))
+
+
+def smoothed_norm(images: Any, reconstruction: Any) -> Any:
+    """The paper's norm of residuals that are averaged over the neighbourhood of each pixel.
+
+    What differs in many pixels the same way counts, what flickers from pixel to pixel cancels out.
+
+    Args:
+        images: x, float (batch, height, width, channels) in [-1, 1].
+        reconstruction: G(x), same shape and range.
+
+    Returns:
+        float (batch,), in [0, 2·√(height·width·channels)].
+    """
+    smoothed = ops.average_pool(images - reconstruction, NEIGHBOURHOOD, strides=1, padding="same")
+    return ops.sqrt(ops.sum(ops.square(smoothed), axis=(1, 2, 3)))
 
 
 def residual_features(images: Any, reconstruction: Any) -> Any:

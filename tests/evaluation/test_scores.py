@@ -1,13 +1,29 @@
 import numpy as np
 import pytest
+from scipy.ndimage import convolve
 
-from agad_tf.evaluation.scores import fit_mahalanobis, mahalanobis_norm, reconstruction_norm, residual_features
+from agad_tf.evaluation.scores import (
+    fit_mahalanobis,
+    mahalanobis_norm,
+    reconstruction_norm,
+    residual_features,
+    smoothed_norm,
+)
 
 
 def test_score_is_the_euclidean_norm_of_the_error():
     images, reconstruction = np.random.default_rng(0).uniform(-1, 1, (2, 5, 8, 8, 3))
     expected = [np.linalg.norm((x - y).ravel()) for x, y in zip(images, reconstruction, strict=True)]
     np.testing.assert_allclose(reconstruction_norm(images, reconstruction), expected, rtol=1e-6)
+
+
+def test_smoothed_residuals_are_means_over_the_pixels_around_that_there_are():
+    images, reconstruction = np.random.default_rng(0).uniform(-1, 1, (2, 5, 8, 8, 3)).astype(np.float32)
+    box = np.ones((1, 3, 3, 1))
+    there = convolve(np.ones_like(images), box, mode="constant")
+    smoothed = convolve(images - reconstruction, box, mode="constant") / there
+    expected = np.linalg.norm(smoothed.reshape(5, -1), axis=1)
+    np.testing.assert_allclose(smoothed_norm(images, reconstruction), expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize(("side", "channels"), [(16, 1), (32, 3)])
