@@ -183,8 +183,8 @@ class ExperimentConfig:
     residual_norm: str = option(
         "euclidean",
         "How agad measures what a reconstruction leaves of an image, which is the anomaly score: euclidean, as in the "
-        "paper; smoothed, that of residuals averaged over 3 by 3 pixels; mahalanobis, by how unusual it is among those of "
-        "normal training images, region by region.",
+        "paper; smoothed, that of residuals averaged over 3 by 3 pixels; mahalanobis, by how unusual it is among those "
+        "of normal training images, region by region.",
         choices=RESIDUAL_NORMS,
     )
     threshold: str = option(
