@@ -22,7 +22,7 @@ from agad_tf.audit_page import audit_page
 from agad_tf.config import ExperimentConfig, RunError, UsageError
 from agad_tf.data.protocols import ABNORMAL, NORMAL, Split
 from agad_tf.results import versions, write_whole
-from agad_tf.scoring_models import ScoreImages, load_scoring_model
+from agad_tf.scoring_models import ScoreImages, load_scoring_model, usual_range
 from agad_tf.training import load_task
 
 SCHEMA_VERSION = 1
@@ -99,7 +99,7 @@ class Audit:
     def verdict(self) -> str:
         """The findings in one sentence."""
         alone, worst = self.conditions[0], self.worst
-        random = CHANCE_MARGIN * self.chance == self.tolerance
+        random = CHANCE_MARGIN * self.chance >= self.tolerance
         by_itself = f" (copies of one image in one batch differ by up to {self.chance:.2g})" if random else ""
         reversed_ = ", below 50 %, as if lower scores were more abnormal" if alone.auroc < 0.5 - LEAST_GAIN else ""
         if not self.depends:
@@ -206,6 +206,7 @@ def audit(config: ExperimentConfig, model: str, training_mode: bool, input_range
         UsageError: there is no such model, or it or the test set does not fit.
         RunError: the model is damaged or fails.
     """
+    input_range = input_range or usual_range(Path(model))
     score = load_scoring_model(Path(model), training_mode, input_range)
     found = measure_batch_dependence(score, load_task(config)[1].test, config.seed)
     workdir = Path(config.workdir or DEFAULT_FOLDER)

@@ -277,14 +277,15 @@ DEFAULTS: dict[str, Any] = {field.name: field.default for field in dataclasses.f
 
 
 def unread_options(method: str) -> set[str]:
-    """Options that change nothing in what a method does.
+    """Options of an experiment that change nothing in what a method does.
 
     Args:
         method: one of `agad_tf.choices.METHODS`.
     """
     if method not in BASELINES:
         return set(UNREAD_BY_ANCESTORS) if method in ANCESTORS else set()
-    return set(DEFAULTS) - {*READ_BY_BASELINES, *(READ_BY_THE_CEILING if method == "supervised" else ())}
+    read = {*READ_BY_BASELINES, *(READ_BY_THE_CEILING if method == "supervised" else ())}
+    return set(DEFAULTS) - read - set(WHERE_AND_HOW)
 
 
 def _check_field(field: dataclasses.Field, value: Any) -> None:

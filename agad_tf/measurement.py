@@ -100,9 +100,7 @@ def measure_baseline(
     Returns:
         The content of results.json.
     """
-    results = _results(config, workdir, source, task, scores, seconds, {})
-    results["protocols"]["per_image"]["epoch"] = None
-    return results
+    return _results(config, workdir, source, task, scores, seconds, {})
 
 
 def _results(
@@ -115,18 +113,19 @@ def _results(
     protocols: dict[str, dict[str, Any]],
 ) -> dict[str, Any]:
     validation_scores, test_scores = scores
+    settings = config.settings_read()
     decision = decide(task.validation.labels, validation_scores, config.threshold)
     write_scores(workdir.scores, task.test, test_scores, source.test_names)
     per_image = {
         **detection_metrics(task.test.labels, test_scores, config.seed),
-        "epoch": config.epochs,
+        "epoch": settings["epochs"],
         **_seen_and_unseen(task.test, test_scores, source, config.anomaly_classes),
     }
     with event_file(workdir.tensorboard, "figures", config.epochs):
         write_figures(workdir.root.name, config.settings(), per_image, task.test, test_scores)
     protocols = {"per_image": per_image, **protocols}
     return {
-        **config.settings_read(),
+        **settings,
         "data_origin": source.origin,
         "channels": source.channels,
         "versions": versions(),

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from agad_tf.choices import BASELINES
 from agad_tf.config import RunError, UsageError
-from agad_tf.data.network_input import to_network_input
+from agad_tf.data.network_input import resized
 from agad_tf.evaluation.scores import reconstruction_norm
 from agad_tf.flagfile import read_config
 from agad_tf.model import AGAD
@@ -32,9 +32,9 @@ def load_scoring_model(path: Path, training_mode: bool = False, input_range: str
     Args:
         path: folder of a SavedModel, whose signature "serving_default" is called; a .keras file; or folder of a
             finished run. Images are resized to the size that the model asks for.
-        input_range: one of `agad_tf.choices.INPUT_RANGES`, of the values that the model takes; None means "0..255" for
-            a SavedModel and "-1..1" for a Keras model.
         training_mode: whether a Keras model is called as in training; its moving statistics stay as they are.
+        input_range: one of `agad_tf.choices.INPUT_RANGES`, of the values that the model takes; None means
+            `usual_range`.
 
     Returns:
         The function that scores a batch. It raises UsageError where the images do not fit the model or its output is
@@ -44,11 +44,11 @@ def load_scoring_model(path: Path, training_mode: bool = False, input_range: str
         UsageError: there is no such model, or not of such a kind.
         RunError: the model cannot be loaded.
     """
+    input_range = input_range or usual_range(path)
     if tf.saved_model.contains_saved_model(path):
         if training_mode:
             raise UsageError(f"{path} is a SavedModel, which has no training mode; name its run or a .keras file.")
-        return _scorer(path, _saved_model(path, input_range or "0..255"))
-    input_range = input_range or "-1..1"
+        return _scorer(path, _saved_model(path, input_range))
     if (path / "config.cfg").exists():
         config = read_config(path)
         if config.method in BASELINES:
@@ -59,6 +59,18 @@ def load_scoring_model(path: Path, training_mode: bool = False, input_range: str
             f"{path} is no model; name the folder of a SavedModel or of a run, or a .keras file that exists."
         )
     return _scorer(path, _keras_model(path, training_mode, input_range))
+
+
+def usual_range(path: Path) -> str:
+    """Of the values that models of a kind most often take: pixels where they are served, else [-1, 1].
+
+    Args:
+        path: of the model.
+
+    Returns:
+        One of `agad_tf.choices.INPUT_RANGES`.
+    """
+    return "0..255" if tf.saved_model.contains_saved_model(path) else "-1..1"
 
 
 class _Network(NamedTuple):
@@ -112,8 +124,8 @@ def _of_keras(model: keras.Model, training_mode: bool, input_range: str) -> _Net
 
 def _in_range(images: np.ndarray, side: int | None, input_range: str) -> tf.Tensor:
     """Resizes uint8 images to a side, if one is asked for, and scales them to one of `INPUT_RANGES`."""
-    inputs = to_network_input(images, side or images.shape[1])
-    return {"-1..1": inputs, "0..1": (inputs + 1) / 2, "0..255": (inputs + 1) * 127.5}[input_range]
+    pixels = resized(images, side or images.shape[1])
+    return {"0..255": pixels, "0..1": pixels / 255, "-1..1": pixels / 127.5 - 1}[input_range]
 
 
 def _loaded(path: Path, load: Callable[[str], Any]) -> Any:

@@ -70,7 +70,8 @@ def build_sweep(folder: str, base: Mapping[str, Any], axes: Mapping[str, Sequenc
                 unused[item] = sentences[0]
     if not experiments:
         raise UsageError(f"No combination of the values can be run: {next(iter(left_out))}")
-    for (name, value), why in unused.items():
+    if unused:
+        (name, value), why = next(iter(unused.items()))
         raise UsageError(f"Nothing can be run with --{name}={value}: {why}")
     return Sweep(root, tuple(experiments), tuple(left_out), _to_seconds(budget))
 

@@ -100,7 +100,7 @@ def by_class(runs: pd.DataFrame) -> pd.DataFrame:
 
 def settings_that_differ(runs: pd.DataFrame) -> list[str]:
     """What tells the rows of a table apart: γ, and every setting that differs but those that are averaged over."""
-    settings = [name for name in (*DEFAULTS, "labelled") if name in runs and name not in (*AVERAGED, *WHERE_AND_HOW)]
+    settings = [name for name in (*_settings(runs), "labelled") if name not in AVERAGED]
     differ = [name for name in settings if runs[name].nunique() > 1]
     return differ if "gamma" in differ else ["gamma", *differ]
 
@@ -135,9 +135,14 @@ def write_tables(results: Iterable[dict[str, Any]], progress: str, folder: Path)
     return markdown
 
 
+def _settings(runs: pd.DataFrame) -> list[str]:
+    """What defines an experiment, of the user's own images their place as well; a "threshold" is a figure here."""
+    return [name for name in DEFAULTS if name in runs and (name not in WHERE_AND_HOW or name == "data_dir")]
+
+
 def _in_common(runs: pd.DataFrame) -> str:
     """What all runs have in common: what names an experiment, and every other setting that is not at its default."""
-    shared = {name: runs[name].dropna().iloc[0] for name in DEFAULTS if name in runs and runs[name].nunique() == 1}
+    shared = {name: runs[name].dropna().iloc[0] for name in _settings(runs) if runs[name].nunique() == 1}
     changed = [name for name, value in shared.items() if value != _flat(DEFAULTS[name])]
     named = dict.fromkeys(("dataset", "method", "generator", "epochs", "width", *changed))
     return f"All runs: {', '.join(f'{name} {shared[name]}' for name in named if name in shared)}."

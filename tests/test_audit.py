@@ -108,7 +108,7 @@ def test_the_verdict_tells_the_ways_apart():
         (hardly_helps, "the difference is hardly in the detector's favour."),
     ):
         assert measure(score, test_set).verdict.endswith(conclusion)
-    assert "alone as if" not in measure(hurts, test_set).verdict
+    assert "as if" not in measure(hurts, test_set).verdict
     assert "%, below 50 %, as if lower scores were more abnormal: " in measure(any_company_helps, test_set).verdict
     assert "%, below 50 %, as if lower" in measure(lambda images: -brightness(images), test_set).verdict
 
@@ -250,9 +250,9 @@ def test_a_foreign_keras_model_is_scored_in_both_modes(test_set, tmp_path):
 class Served(tf.Module):
     """Signatures that others may export."""
 
-    def __init__(self, output, spec):
+    def __init__(self, output, spec, dtype=tf.float32):
         super().__init__()
-        self.call = tf.function(output, input_signature=[tf.TensorSpec(spec, tf.float32, "pixels")])
+        self.call = tf.function(output, input_signature=[tf.TensorSpec(spec, dtype, "pixels")])
 
     def save(self, path, name="serving_default"):
         tf.saved_model.save(self, str(path), signatures={name: self.call})
@@ -286,6 +286,13 @@ def test_models_are_given_values_in_the_range_that_they_take(test_set, tmp_path)
         for given, values in {None: ranges[default], **ranges}.items():
             found = load_scoring_model(tmp_path / name, input_range=given)(images)
             np.testing.assert_allclose(found, values, rtol=1e-4, atol=1e-5)
+
+
+def test_a_model_of_whole_numbers_is_given_the_pixels_as_they_are(tmp_path):
+    images = np.arange(256, dtype=np.uint8).reshape(256, 1, 1, 1).repeat(16, axis=1).repeat(16, axis=2)
+    brightest = Served(lambda pixels: {"any": tf.cast(pixels[:, 0, 0], tf.float32)}, (None, 16, 16, 1), tf.uint8)
+    found = load_scoring_model(brightest.save(tmp_path / "a"))(images)
+    np.testing.assert_array_equal(found, np.arange(256))
 
 
 def test_wrong_models_are_refused_with_one_sentence(trained, images, tmp_path):
@@ -351,10 +358,12 @@ def test_an_audit_leaves_its_findings_for_programs_and_people(trained, test_set,
 
     page = pages[0].decode()
     assert page.index("depends on its batch: it moves") < page.index("<table>") < page.index('<svg role="img"')
-    assert "called as in training, on values in 0..1.\nData: fashion_mnist, normal class 0." in page
+    assert "called as in training, on\nvalues in 0..1.\nData: fashion_mnist, normal class 0." in page
     assert "&lt;b&gt;.keras" in page
     assert "<b>" not in page
     assert "http" not in page.replace("http://www.w3.org/", "")
     assert sorted(entry.name for entry in workdir.iterdir()) == ["audit.csv", "audit.html", "audit.json"]
     audit(config, str(path), True, "0..1")
     assert (workdir / "audit.html").read_bytes() == pages[0]
+    audit(config, str(path), True)
+    assert json.loads((workdir / "audit.json").read_text())["input_range"] == "-1..1"

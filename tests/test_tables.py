@@ -117,6 +117,19 @@ def test_the_tables_say_how_many_runs_there_are_and_what_they_share(tmp_path):
     assert 'border="' not in (tmp_path / "benchmark.html").read_text()
 
 
+def test_own_sets_are_told_apart_by_their_place():
+    found = rows(*(result(dataset="npz", data_dir=place) for place in ("a.npz", "b.npz")))
+    assert [row["data_dir"] for row in found] == ["a.npz", "b.npz"]
+
+
+def test_the_score_of_best_f1_is_no_setting(tmp_path):
+    run = result(method="knn")
+    run["protocols"]["per_image"]["threshold"] = 2.5
+    assert "threshold" not in write_tables([run], "", tmp_path)
+    header = (tmp_path / "benchmark.csv").read_text().splitlines()[0].split(",")
+    assert not {"workdir", "mode", "devices"} & set(header)
+
+
 def test_the_threshold_has_a_column():
     table = tidy([{**result(), "detector": {"threshold": 2.5}}])
     assert set(table["detector_threshold"]) == {2.5}
