@@ -12,15 +12,10 @@ from tensorflow_datasets.core.download import resource
 
 from agad_tf.choices import CLASS_COUNTS, OWN_SETS
 from agad_tf.config import RunError, UsageError
+from agad_tf.data import sources
 from agad_tf.data.cifar100 import COARSE_NAMES, COARSE_OF_FINE
 from agad_tf.data.sources import BENCHMARKS, SOURCES, load_source
 from tests.data.test_readers import idx_bytes, picture_bytes, write_pictures
-
-# Debian keeps a list of every package's files: where the data lies is what the tests look for, not whether.
-needs_fashion_mnist = pytest.mark.skipif(
-    not Path("/var/lib/dpkg/info/dataset-fashion-mnist.list").exists(),
-    reason="Debian's package dataset-fashion-mnist is not installed",
-)
 
 
 def arrays(images=20, classes=10, channels=()):
@@ -57,9 +52,18 @@ def test_digits_come_with_scikit_learn_and_are_scaled_to_bytes():
     assert set(source.y_test) == set(range(10))
 
 
-@needs_fashion_mnist
-def test_fashion_mnist_is_found_where_debian_installs_it():
+def test_fashion_mnist_is_looked_for_where_debian_installs_it(monkeypatch):
+    searched = []
+    monkeypatch.setattr(sources, "_local_copies", lambda place, *_: searched.append(place) or [arrays(channels=(1,))])
+    assert load_source("fashion_mnist").origin == "/usr/share/datasets/fashion-mnist"
+    assert searched == [Path("/usr/share/datasets/fashion-mnist")]
+
+
+@pytest.mark.slow
+def test_fashion_mnist_is_read_as_debian_installs_it():
+    """Needs Debian's package dataset-fashion-mnist, as the recipe's test does."""
     source = load_source("fashion_mnist")
+    assert source.origin == "/usr/share/datasets/fashion-mnist"
     assert source.x_train.shape == (60_000, 28, 28, 1)
     assert source.x_test.shape == (10_000, 28, 28, 1)
     assert np.bincount(source.y_train).tolist() == [6000] * 10
