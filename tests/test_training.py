@@ -213,5 +213,9 @@ def test_a_baseline_leaves_figures_and_is_measured_again_to_the_same(config):
     training.train(baseline)
     first = files_of(baseline)
     assert set(first[1]["protocols"]) == {"per_image"}
+    # What it does not read is not recorded as if it did.
+    assert first[1]["protocols"]["per_image"]["epoch"] is None
+    assert first[1]["generator"] is None
+    assert first[1]["seed"] == baseline.seed
     training.evaluate(baseline)
     assert files_of(baseline)[0] == first[0]
