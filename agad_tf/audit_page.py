@@ -43,6 +43,7 @@ def _plot(found: Audit) -> Markup:
     axes.plot(largest, places, "D", color="tab:red", label="largest", clip_on=False)
     # From nothing to several standard deviations: logarithmic, but for what is rounding.
     axes.set_xscale("symlog", linthresh=found.tolerance)
+    axes.xaxis.set_major_formatter("{x:g}")  # powers would be formulas, which the style takes as they are written
     axes.set_xlim(0, max(10.0, 2 * max(largest)))
     axes.set_yticks(places, [f"{row.condition}, {row.batch_size}" for row in rows])
     axes.invert_yaxis()

@@ -360,6 +360,7 @@ def test_an_audit_leaves_its_findings_for_programs_and_people(trained, test_set,
     assert page.index("depends on its batch: it moves") < page.index("<table>") < page.index('<svg role="img"')
     assert "called as in training, on\nvalues in 0..1.\nData: fashion_mnist, normal class 0." in page
     assert "&lt;b&gt;.keras" in page
+    assert "mathdefault" not in page, "a formula that is not set"
     assert "<b>" not in page
     assert "http" not in page.replace("http://www.w3.org/", "")
     assert sorted(entry.name for entry in workdir.iterdir()) == ["audit.csv", "audit.html", "audit.json"]
