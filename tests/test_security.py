@@ -72,7 +72,7 @@ def test_names_of_classes_and_files_run_nothing_in_the_report(run):
 
 
 def test_names_run_nothing_in_the_tables_of_a_benchmark(run, tmp_path):
-    write_tables([read_results(run.results)], tmp_path)
+    write_tables([read_results(run.results)], "1 of 1 runs are finished.", tmp_path)
     assert "<script" not in (tmp_path / HTML_NAME).read_text(encoding="utf-8")
     assert title_in_a_browser(tmp_path / HTML_NAME) not in ("", "ran")
 
