@@ -112,7 +112,7 @@ class AGAD(AdversarialModel):
         self.residual_norm = residual_norm
         self.residual_statistics = []
         if residual_norm == "mahalanobis":
-            count = 2 * GRID**2 * generator.input_shape[-1]
+            count = GRID**2 * generator.input_shape[-1]
             self.residual_statistics = [
                 self.add_weight((count,), initializer="zeros", trainable=False, name="residual_mean"),
                 self.add_weight((count, count), initializer="identity", trainable=False, name="residual_whitening"),

@@ -20,7 +20,8 @@ def test_every_line_is_explained(path):
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_flagfile_is_valid(path):
     own = ["--data_dir=pictures"] if path.stem in OWN_SETS else []
-    assert parse(f"--flagfile={path}", *own).dataset == path.stem.replace("fmnist", "fashion_mnist")
+    dataset = path.stem.removesuffix("_few_anomalies").replace("fmnist", "fashion_mnist")
+    assert parse(f"--flagfile={path}", *own).dataset == dataset
 
 
 @pytest.mark.parametrize("path", [path for path in SWEEPS if path != MEDICAL], ids=lambda path: path.stem)

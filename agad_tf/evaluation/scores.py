@@ -4,16 +4,16 @@ from typing import Any
 
 import numpy as np
 from keras import ops
-from sklearn.covariance import LedoitWolf
+from sklearn.covariance import ShrunkCovariance
 
 # Side in pixels of the neighbourhood that smoothed residuals are averaged over.
 NEIGHBOURHOOD = 3
-# Residuals are averaged over the regions of a grid of so many by so many.
-GRID = 8
-# A region whose residuals spread less, of the range [-1, 1], counts as spread so far: an eighth of a grey level.
-_LEAST_SPREAD = 1e-3
-# Directions that normal residuals hardly take count as if they took so much of the mean one.
-_LEAST_VARIANCE = 1e-3
+# Residuals are averaged over windows around the points of a grid of so many by so many.
+GRID = 16
+# How far the covariance of normal residuals is drawn towards that of no direction being more usual than another.
+SHRINKAGE = 0.95
+# Variances of residuals, of the range [-1, 1], that are taken for this one where they are less.
+_LEAST_VARIANCE = 1e-6
 
 
 def reconstruction_norm(images: Any, reconstruction: Any) -> Any:
@@ -46,18 +46,18 @@ def smoothed_norm(images: Any, reconstruction: Any) -> Any:
 
 
 def residual_features(images: Any, reconstruction: Any) -> Any:
-    """What is left of an image when its reconstruction is taken away, region by region.
+    """What is left of an image when its reconstruction is taken away, window by window.
 
     Args:
         images: x, float (batch, side, side, channels) in [-1, 1], the side a multiple of `GRID`.
         reconstruction: G(x), same shape and range.
 
     Returns:
-        float (batch, 2·`GRID`²·channels): means of the residuals x − G(x) over regions, and of their absolute values.
+        float (batch, `GRID`²·channels): means of the residuals x − G(x) over windows that overlap by half.
     """
-    residual, side = images - reconstruction, images.shape[1] // GRID
-    means = [ops.average_pool(values, side, side) for values in (residual, ops.abs(residual))]
-    return ops.concatenate([ops.reshape(mean, (-1, GRID**2 * images.shape[-1])) for mean in means], axis=1)
+    spacing = images.shape[1] // GRID
+    means = ops.average_pool(images - reconstruction, 2 * spacing, strides=spacing, padding="same")
+    return ops.reshape(means, (-1, GRID**2 * images.shape[-1]))
 
 
 def mahalanobis_norm(features: Any, mean: Any, whitening: Any) -> Any:
@@ -75,7 +75,10 @@ def mahalanobis_norm(features: Any, mean: Any, whitening: Any) -> Any:
 
 
 def fit_mahalanobis(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and whitening of normal images' residuals; the covariance is shrunk as Ledoit and Wolf found best.
+    """Mean and whitening of normal images' residuals.
+
+    The covariance is shrunk by `SHRINKAGE`: few normal images do not tell it well, and what hardly varies among them
+    need not be all that an anomaly varies in.
 
     Args:
         features: float (images, n), from `residual_features`, finite.
@@ -83,8 +86,7 @@ def fit_mahalanobis(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     Returns:
         μ, float32 (n,), and W, float32 (n, n), for `mahalanobis_norm`.
     """
-    mean, spread = features.mean(axis=0), np.maximum(features.std(axis=0), _LEAST_SPREAD)
-    variances, directions = np.linalg.eigh(LedoitWolf().fit((features - mean) / spread).covariance_)
-    variances = np.maximum(variances, _LEAST_VARIANCE * (variances.mean() or 1.0))
-    whitening = directions / np.sqrt(variances) / spread[:, np.newaxis]
-    return mean.astype(np.float32), whitening.astype(np.float32)
+    shrunk = ShrunkCovariance(shrinkage=SHRINKAGE).fit(features)
+    variances, directions = np.linalg.eigh(shrunk.covariance_)
+    whitening = directions / np.sqrt(np.maximum(variances, _LEAST_VARIANCE))
+    return shrunk.location_.astype(np.float32), whitening.astype(np.float32)
