@@ -183,8 +183,8 @@ class ExperimentConfig:
     residual_norm: str = option(
         "euclidean",
         "How agad measures what a reconstruction leaves of an image, which is the anomaly score: euclidean, as in the "
-        "paper; smoothed, that of residuals averaged over 3 by 3 pixels; mahalanobis, by how unusual it is among those "
-        "of normal training images, region by region.",
+        "paper; smoothed, that of residuals averaged over 3 by 3 pixels; mahalanobis, that of residuals averaged over "
+        "windows, less what normal training images have there, by how unusual that is.",
         choices=RESIDUAL_NORMS,
     )
     threshold: str = option(

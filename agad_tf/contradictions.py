@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agad_tf.choices import ANCESTORS, BASELINES, CLASS_COUNTS, OWN_SETS, SIZE_MULTIPLE, SYNTHETIC_ANOMALIES
@@ -174,10 +173,6 @@ CONTRADICTIONS: tuple[tuple[Callable[[ExperimentConfig], bool], str], ...] = (
     (
         lambda config: config.mode in ("evaluate", "predict", "export") and not config.workdir,
         "--mode={config.mode} works on a run that exists; name its folder with --workdir.",
-    ),
-    (
-        lambda config: any(path.is_file() for path in (Path(config.workdir), *Path(config.workdir).parents)),
-        "--workdir={config.workdir} is a file or lies within one; name a folder.",
     ),
 )
 # Flags of one mode alone; with any other they would be left unread.

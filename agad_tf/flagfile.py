@@ -1,6 +1,7 @@
 """Between flags and `ExperimentConfig`: the command line, flagfiles, and the `config.cfg` that a run leaves."""
 
 import dataclasses
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -132,6 +133,7 @@ def sweep_from_flags(flag_values: flags.FlagValues) -> Sweep:
         UsageError: flags that are wrong or contradict each other.
     """
     _require_flags_of_mode(flag_values)
+    _require_folder(flag_values.workdir)
     base = {field.name: flag_values[field.name].value for field in dataclasses.fields(ExperimentConfig)}
     fields = {field.name: field for field in dataclasses.fields(ExperimentConfig)}
     axes: dict[str, list[Any]] = {"seed": _as_list(base["seed"])}
@@ -177,6 +179,7 @@ def config_from_flags(flag_values: flags.FlagValues) -> ExperimentConfig:
     if flag_values.mode == "predict" and not flag_values.input:
         raise UsageError("--mode=predict needs pictures; name a file, a folder, a pattern or a CSV with --input.")
     _require_flags_of_mode(flag_values)
+    _require_folder(flag_values.workdir)
     several = [name for name in SWEPT if isinstance(flag_values[name].value, tuple) or flag_values[name].value == ALL]
     if several:
         raise UsageError(
@@ -206,6 +209,13 @@ def _require_flags_of_mode(flag_values: flags.FlagValues) -> None:
             raise UsageError(
                 f"--{name} is for --mode={mode}; leave it out, or give that in place of --mode={flag_values.mode}."
             )
+
+
+def _require_folder(workdir: str) -> None:
+    for path in (workdir, *map(str, Path(workdir).parents)):
+        # Unlike Path's, these do not fail on what may not be looked at.
+        if os.path.exists(path) and not os.path.isdir(path):  # noqa: PTH110, PTH112
+            raise UsageError(f"--workdir={workdir} cannot be a folder, as {path} is a file; name another.")
 
 
 def read_config(workdir: Path) -> ExperimentConfig:

@@ -51,9 +51,9 @@ class AGAD(AdversarialModel):
         loss_weights: the λ of equations (9) and (10) and the epsilon of the reciprocals.
         reinit_threshold: δ; D is drawn anew when its loss on a batch falls below it. 0 never does.
         residual_norm: how what a reconstruction leaves of an image is measured, which is the score: "euclidean" is
-            the paper's ‖x − G(x)‖₂; "smoothed" is that of residuals averaged over 3×3 pixels; "mahalanobis" counts
-            in standard deviations of normal images, region by region, as `agad_tf.callbacks.NormalResiduals` finds
-            them.
+            the paper's ‖x − G(x)‖₂; "smoothed" is that of residuals averaged over 3×3 pixels; "mahalanobis" is
+            that of residuals averaged over overlapping windows, less their mean over normal images, in which
+            directions usual among these count less; `agad_tf.callbacks.NormalResiduals` finds both.
         ema_momentum: in [0, 1); above 0, images are scored by the exponential moving average of G's weights and
             statistics over the training steps, which moves less from epoch to epoch than G itself.
         seed: of the discriminators drawn anew.
@@ -112,6 +112,11 @@ class AGAD(AdversarialModel):
         self.residual_norm = residual_norm
         self.residual_statistics = []
         if residual_norm == "mahalanobis":
+            if any(side % GRID for side in generator.input_shape[1:3]):
+                raise ValueError(
+                    f"residual_norm='mahalanobis' needs a height and width that are multiples of {GRID}, and the "
+                    f"generator's are {generator.input_shape[1:3]}; choose another norm or size."
+                )
             count = GRID**2 * generator.input_shape[-1]
             self.residual_statistics = [
                 self.add_weight((count,), initializer="zeros", trainable=False, name="residual_mean"),

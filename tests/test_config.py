@@ -43,7 +43,6 @@ CONTRADICTING = [
     ({"devices": ("CPU:0", "CPU:1"), "strategy": "none"}, "trains on one device"),
     ({"devices": ("CPU:0",), "strategy": "multi_worker"}, "leave --devices out"),
     ({"mode": "evaluate"}, "name its folder"),
-    ({"workdir": f"{__file__}/run"}, "lies within one"),
 ]
 
 

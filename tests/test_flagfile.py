@@ -79,6 +79,14 @@ def test_a_damaged_configuration_is_refused(tmp_path, text):
         read_config(tmp_path)
 
 
+@pytest.mark.parametrize("read", [parse, sweep])
+@pytest.mark.parametrize("below", ["", "run"])
+def test_a_file_is_no_folder_for_a_run(tmp_path, read, below):
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match="file is a file"):
+        read(f"--workdir={tmp_path / 'file' / below}")
+
+
 def test_two_experiments_do_not_share_a_folder():
     first = ExperimentConfig(workdir="a")
     require_same_settings(first, dataclasses.replace(first, data_dir="/other", mode="train"))

@@ -1,3 +1,4 @@
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -44,3 +45,10 @@ def test_baselines_are_compared_with_the_recipes(name):
     found = sweep(f"--flagfile={FLAGS / name}.cfg", "--sweep=method=agad,knn,supervised")
     assert [each.method for each in found.experiments] == ["agad", "knn", "supervised"]
     assert not found.left_out
+
+
+def test_few_anomalies_take_another_score_alone():
+    without, few = (
+        dataclasses.asdict(parse(f"--flagfile={FLAGS / name}")) for name in ("fmnist.cfg", "fmnist_few_anomalies.cfg")
+    )
+    assert {name for name in few if few[name] != without[name]} == {"gamma", "residual_norm"}

@@ -286,6 +286,12 @@ def test_statistics_of_residuals_are_saved(build_model, batch, tmp_path):
     np.testing.assert_allclose(loaded.anomaly_score(batch[0]), model.anomaly_score(batch[0]), rtol=1e-6)
 
 
+def test_windows_need_a_size_that_they_divide():
+    networks = [keras.Sequential([keras.Input((24, 24, 1)), keras.layers.Conv2D(1, 1)]) for _ in "GD"]
+    with pytest.raises(ValueError, match="multiples of 16"):
+        AGAD(*networks, residual_norm="mahalanobis")
+
+
 @pytest.mark.parametrize("anomaly_normalization", ["separate", "frozen"])
 @pytest.mark.parametrize("run_eagerly", [True, False])
 def test_split_normalization_refuses_batches_of_one_kind(build_model, batch, anomaly_normalization, run_eagerly):

@@ -10,9 +10,9 @@ from sklearn.covariance import ShrunkCovariance
 NEIGHBOURHOOD = 3
 # Residuals are averaged over windows around the points of a grid of so many by so many.
 GRID = 16
-# How far the covariance of normal residuals is drawn towards that of no direction being more usual than another.
+# How far the covariance of normal residuals is shrunk towards a multiple of the identity.
 SHRINKAGE = 0.95
-# Variances of residuals, of the range [-1, 1], that are taken for this one where they are less.
+# The least variance of residuals that counts, for where there is none; images range over [-1, 1].
 _LEAST_VARIANCE = 1e-6
 
 
@@ -46,14 +46,15 @@ def smoothed_norm(images: Any, reconstruction: Any) -> Any:
 
 
 def residual_features(images: Any, reconstruction: Any) -> Any:
-    """What is left of an image when its reconstruction is taken away, window by window.
+    """What is left of an image when its reconstruction is taken away, by windows that overlap.
 
     Args:
         images: x, float (batch, side, side, channels) in [-1, 1], the side a multiple of `GRID`.
         reconstruction: G(x), same shape and range.
 
     Returns:
-        float (batch, `GRID`²·channels): means of the residuals x − G(x) over windows that overlap by half.
+        float (batch, `GRID`²·channels): means of the residuals x − G(x) over windows twice as wide as they
+            are apart.
     """
     spacing = images.shape[1] // GRID
     means = ops.average_pool(images - reconstruction, 2 * spacing, strides=spacing, padding="same")
@@ -61,12 +62,14 @@ def residual_features(images: Any, reconstruction: Any) -> Any:
 
 
 def mahalanobis_norm(features: Any, mean: Any, whitening: Any) -> Any:
-    """How far residuals are from those of normal images, in their standard deviations: √((f − μ)ᵀ Σ⁻¹ (f − μ)).
+    """How far residuals are from the mean of normal images', directions usual among these counting less.
+
+    √((f − μ)ᵀ Σ⁻¹ (f − μ)), Σ their covariance, shrunk.
 
     Args:
         features: f, float (batch, n), from `residual_features`.
         mean: μ of normal images' features, float (n,).
-        whitening: a matrix W with W Wᵀ = Σ⁻¹, float (n, n).
+        whitening: W with W² = Σ⁻¹, float (n, n), symmetric.
 
     Returns:
         float (batch,), not negative.
@@ -77,8 +80,7 @@ def mahalanobis_norm(features: Any, mean: Any, whitening: Any) -> Any:
 def fit_mahalanobis(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean and whitening of normal images' residuals.
 
-    The covariance is shrunk by `SHRINKAGE`: few normal images do not tell it well, and what hardly varies among them
-    need not be all that an anomaly varies in.
+    The covariance is shrunk by `SHRINKAGE`: directions in which normal images hardly vary would else rule the norm.
 
     Args:
         features: float (images, n), from `residual_features`, finite.
@@ -86,7 +88,8 @@ def fit_mahalanobis(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     Returns:
         μ, float32 (n,), and W, float32 (n, n), for `mahalanobis_norm`.
     """
-    shrunk = ShrunkCovariance(shrinkage=SHRINKAGE).fit(features)
+    shrunk = ShrunkCovariance(shrinkage=SHRINKAGE, store_precision=False).fit(features)
     variances, directions = np.linalg.eigh(shrunk.covariance_)
-    whitening = directions / np.sqrt(np.maximum(variances, _LEAST_VARIANCE))
+    # Of all roots of Σ⁻¹ the symmetric one, as it does not hang on which directions of the same variance were taken.
+    whitening = directions / np.sqrt(np.maximum(variances, _LEAST_VARIANCE)) @ directions.T
     return shrunk.location_.astype(np.float32), whitening.astype(np.float32)
