@@ -42,7 +42,7 @@ SIZE_MULTIPLE = 16
 # Settings that earlier versions did not have: what they did then is the default now. Only the later ones stay out of a
 # run's name while they are at it, as the name of a run that 0.5.0 began holds the earlier ones.
 ADDED_UNTIL_0_5 = ("method", "mixed_precision", "pseudo_anomaly_normalization")
-ADDED_SINCE_0_6 = ("synthetic_anomalies", "synthetic_share", "residual_norm", "ema_momentum")
+ADDED_SINCE_0_6 = ("synthetic_anomalies", "synthetic_share", "horizontal_flip", "residual_norm", "ema_momentum")
 # Options that do not define an experiment: what to do with it, and what it runs on.
 WHERE_AND_HOW = (
     *("mode", "workdir", "data_dir", "threshold", "export_format"),

@@ -127,6 +127,11 @@ class ExperimentConfig:
         "Share of synthetic anomalies in a batch.",
         interval=Interval(0, 1, low_included=False, high_included=False),
     )
+    horizontal_flip: bool = option(
+        False,
+        "Whether every training image is mirrored left to right half of the time: for what may face either way, such "
+        "as photographs.",
+    )
     anomaly_distance: str = option(
         "input",
         "Distance an anomaly is driven away by: from the input, equation (3), or from the reconstruction of its "

@@ -76,6 +76,7 @@ class AGADDetector(OutlierMixin, BaseEstimator):
         contextual_adversarial: bool = DEFAULTS["contextual_adversarial"],
         synthetic_anomalies: tuple[str, ...] = DEFAULTS["synthetic_anomalies"],
         synthetic_share: float = DEFAULTS["synthetic_share"],
+        horizontal_flip: bool = DEFAULTS["horizontal_flip"],
         anomaly_distance: str = DEFAULTS["anomaly_distance"],
         lambda_adv: float = DEFAULTS["lambda_adv"],
         lambda_con: float = DEFAULTS["lambda_con"],
@@ -106,6 +107,7 @@ class AGADDetector(OutlierMixin, BaseEstimator):
         self.contextual_adversarial = contextual_adversarial
         self.synthetic_anomalies = synthetic_anomalies
         self.synthetic_share = synthetic_share
+        self.horizontal_flip = horizontal_flip
         self.anomaly_distance = anomaly_distance
         self.lambda_adv = lambda_adv
         self.lambda_con = lambda_con
@@ -157,6 +159,7 @@ class AGADDetector(OutlierMixin, BaseEstimator):
             min_anomalies,
             kinds=config.synthetic_anomalies,
             synthetic_share=config.synthetic_share,
+            horizontal_flip=config.horizontal_flip,
         )
         with random_state_kept():
             model = build_model(config, images.shape[-1], plan.steps_per_epoch)

@@ -70,6 +70,7 @@ def train(config: ExperimentConfig) -> None:
         strategy.num_replicas_in_sync,
         config.synthetic_anomalies,
         config.synthetic_share,
+        config.horizontal_flip,
     )
     with folder_to_write(config) as folder, _used_by_this_process_alone(Workdir(folder)) as own:
         # Written only now: flags that turned out not to fit the data must not stand in the way of better ones.

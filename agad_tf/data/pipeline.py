@@ -23,12 +23,13 @@ UNTUNED.autotune.enabled = False
 
 
 class BatchPlan(NamedTuple):
-    """How many images of each kind a training batch holds, and how many batches an epoch has."""
+    """What a training batch holds, and how many batches an epoch has."""
 
     normals: int
     anomalies: int
     synthetic: int
     kinds: tuple[str, ...]  # of the synthetic anomalies
+    horizontal_flip: bool  # of half of all images, drawn anew for each batch
     steps_per_epoch: int
 
 
@@ -39,6 +40,7 @@ def plan_batches(
     replicas: int = 1,
     kinds: tuple[str, ...] = (),
     synthetic_share: float = DEFAULTS["synthetic_share"],
+    horizontal_flip: bool = DEFAULTS["horizontal_flip"],
 ) -> BatchPlan:
     """Divides a batch between normals and anomalies: their share of the training set, yet never below the least.
 
@@ -49,6 +51,7 @@ def plan_batches(
         replicas: how many share a batch evenly.
         kinds: of synthetic anomalies, of `agad_tf.choices.SYNTHETIC_ANOMALIES`; without any there are none.
         synthetic_share: their share of a batch, in (0, 1).
+        horizontal_flip: whether images are mirrored left to right, each with a probability of one half.
 
     Returns:
         The plan; an epoch passes once over the normal images, in whole batches.
@@ -84,7 +87,7 @@ def plan_batches(
             f"A batch of --batch_size={batch_size} needs {normals} normal images, and the training set has "
             f"{normal_count}; choose a smaller --batch_size."
         )
-    return BatchPlan(normals, anomalies, synthetic, kinds, normal_count // normals)
+    return BatchPlan(normals, anomalies, synthetic, kinds, horizontal_flip, normal_count // normals)
 
 
 class TrainingInputs(NamedTuple):
@@ -176,13 +179,15 @@ def training_batches(
         images = inputs.of_rows(tf.where(is_synthetic, rows - first_synthetic, rows))
         if plan.synthetic:
             chosen = tf.where(is_synthetic)
-            seeds = tf.boolean_mask(seeds, is_synthetic)
+            synthetic_seeds = tf.boolean_mask(seeds, is_synthetic)
             # Any other normal image; an only one is its own partner.
-            steps = 1 + tf.math.floormod(seeds, max(inputs.normals - 1, 1))
+            steps = 1 + tf.math.floormod(synthetic_seeds, max(inputs.normals - 1, 1))
             own = tf.boolean_mask(rows, is_synthetic) - first_synthetic
             partners = inputs.of_rows(tf.math.floormod(own + steps, inputs.normals))
-            made = synthesize(tf.gather_nd(images, chosen), partners, seeds, plan.kinds)
+            made = synthesize(tf.gather_nd(images, chosen), partners, synthetic_seeds, plan.kinds)
             images = tf.tensor_scatter_nd_update(images, chosen, made)
+        if plan.horizontal_flip:
+            images = tf.where((seeds < 0)[:, None, None, None], tf.image.flip_left_right(images), images)
         return images, tf.cast(rows >= inputs.normals, tf.float32)
 
     return (

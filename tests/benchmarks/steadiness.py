@@ -48,6 +48,7 @@ def auroc_of_last_epochs(config: ExperimentConfig) -> list[float]:
         config.min_anomalies,
         kinds=config.synthetic_anomalies,
         synthetic_share=config.synthetic_share,
+        horizontal_flip=config.horizontal_flip,
     )
     model = build_model(config, source.channels, plan.steps_per_epoch)
     inputs = training_inputs(task.train, config.image_size)

@@ -143,7 +143,7 @@ def test_a_batch_has_its_share_of_synthetic_anomalies_and_they_count_as_abnormal
 def test_without_kinds_batches_are_what_they_were():
     train = normal_split()
     plain, synthetic = plan_batches(train, 20, 4), plan_batches(train, 20, 4, kinds=("rotation",))
-    assert plain == (20, 0, 0, (), 2)
+    assert plain == (20, 0, 0, (), False, 2)
     normals = [images[labels == 0] for images, labels in rotated_batches(synthetic, train)]
     assert all(is_upright(images).all() for images in normals)
 
