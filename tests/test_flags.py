@@ -47,8 +47,11 @@ def test_baselines_are_compared_with_the_recipes(name):
     assert not found.left_out
 
 
-def test_few_anomalies_take_another_score_alone():
+@pytest.mark.parametrize(
+    ("name", "differ"), [("fmnist", {"residual_norm"}), ("cifar10", {"horizontal_flip", "epochs"})]
+)
+def test_few_anomalies_take_the_recipe_and_what_its_file_names(name, differ):
     without, few = (
-        dataclasses.asdict(parse(f"--flagfile={FLAGS / name}")) for name in ("fmnist.cfg", "fmnist_few_anomalies.cfg")
+        dataclasses.asdict(parse(f"--flagfile={FLAGS / name}{ending}.cfg")) for ending in ("", "_few_anomalies")
     )
-    assert {name for name in few if few[name] != without[name]} == {"gamma", "residual_norm"}
+    assert {option for option in few if few[option] != without[option]} == {"gamma", *differ}
