@@ -129,8 +129,7 @@ class ExperimentConfig:
     )
     horizontal_flip: bool = option(
         False,
-        "Whether every training image is mirrored left to right half of the time: for what may face either way, such "
-        "as photographs.",
+        "Whether every training image is mirrored left to right half of the time: for what may face either way.",
     )
     anomaly_distance: str = option(
         "input",

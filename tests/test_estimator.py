@@ -327,6 +327,7 @@ def test_nothing_is_printed_and_random_state_stays(images, capfd, eager):
         {"learning_rate": 1e-3},
         {"lambda_con": 5.0},
         {"ema_momentum": 0.5},
+        {"horizontal_flip": True},
         {"contextual_adversarial": False},
         {"normalization": "group"},
         {"mixed_precision": "bfloat16"},

@@ -40,7 +40,7 @@ def test_the_medical_sweep_takes_a_file():
     assert len(found.experiments) == 12
 
 
-@pytest.mark.parametrize("name", ["fmnist", "mnist"])
+@pytest.mark.parametrize("name", ["fmnist", "mnist", "cifar10"])
 def test_baselines_are_compared_with_the_recipes(name):
     found = sweep(f"--flagfile={FLAGS / name}.cfg", "--sweep=method=agad,knn,supervised")
     assert [each.method for each in found.experiments] == ["agad", "knn", "supervised"]

@@ -71,6 +71,7 @@ def test_settings_that_differ_tell_rows_apart():
         ({}, "99.2"),
         ({"synthetic_anomalies": ["warp"]}, ""),
         ({"width": 0.25}, ""),
+        ({"horizontal_flip": True}, ""),
         ({"contextual_adversarial": False}, ""),
         ({"gamma": 0.05}, "100.0 (unet_plus_plus)"),
         ({"gamma": 0.05, "anomaly_classes": [1]}, ""),

@@ -144,6 +144,19 @@ def test_an_unfinished_run_is_not_evaluated(config, monkeypatch):
         training.export(config)
 
 
+def test_options_reach_the_batches(config, monkeypatch):
+    options = {"synthetic_anomalies": ("warp",), "synthetic_share": 0.25, "horizontal_flip": True}
+
+    def stop(fitting):
+        raise Killed(fitting.plan)
+
+    monkeypatch.setattr(training.Fitting, "run", stop)
+    with pytest.raises(Killed) as killed:
+        training.train(dataclasses.replace(config, **options))
+    (plan,) = killed.value.args
+    assert (plan.synthetic, plan.kinds, plan.horizontal_flip) == (config.batch_size // 4, ("warp",), True)
+
+
 def test_options_reach_the_model(config):
     model = training.build_model(
         dataclasses.replace(

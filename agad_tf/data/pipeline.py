@@ -29,7 +29,7 @@ class BatchPlan(NamedTuple):
     anomalies: int
     synthetic: int
     kinds: tuple[str, ...]  # of the synthetic anomalies
-    horizontal_flip: bool  # of half of all images, drawn anew for each batch
+    horizontal_flip: bool  # mirrors each image with a probability of one half
     steps_per_epoch: int
 
 
@@ -144,8 +144,9 @@ def training_batches(
     Returns:
         Dataset of images, float32 (batch, image_size, image_size, channels) in [-1, 1], and labels, float32
         (batch,): `plan.anomalies` anomalies and `plan.synthetic` made from normal images, spread evenly among
-        normals. With a context the elements are the batches of this worker's replicas one after the other: equal
-        parts of a batch, each with its share of anomalies, be they labelled or made.
+        normals, and mirrored if the plan says so. With a context the elements are the batches of this worker's
+        replicas one after the other: equal parts of a batch, each with its share of anomalies, be they labelled or
+        made.
     """
     context = context or tf.distribute.InputContext()
     replicas = context.num_replicas_in_sync
@@ -169,7 +170,7 @@ def training_batches(
             ],
             axis=1,
         )
-        # One for each place, so that what is made there does not depend on who makes it.
+        # One for each place, so that what is made or mirrored there does not depend on who does it.
         seeds = tf.random.stateless_uniform(tf.shape(rows), synthetic_seed, None, None, tf.int32)
         own = (tf.reshape(tf.gather(each, places[own_places], axis=1), (-1, replica_batch)) for each in (rows, seeds))
         return tf.data.Dataset.from_tensor_slices(tuple(own))
@@ -187,7 +188,8 @@ def training_batches(
             made = synthesize(tf.gather_nd(images, chosen), partners, synthetic_seeds, plan.kinds)
             images = tf.tensor_scatter_nd_update(images, chosen, made)
         if plan.horizontal_flip:
-            images = tf.where((seeds < 0)[:, None, None, None], tf.image.flip_left_right(images), images)
+            is_mirrored = (seeds < 0)[:, tf.newaxis, tf.newaxis, tf.newaxis]
+            images = tf.where(is_mirrored, tf.image.flip_left_right(images), images)
         return images, tf.cast(rows >= inputs.normals, tf.float32)
 
     return (
