@@ -14,12 +14,11 @@ import numpy as np
 from absl import flags
 from sklearn.metrics import roc_auc_score
 
-from agad_tf.callbacks import LearningRate, NormalResiduals
 from agad_tf.config import ExperimentConfig
-from agad_tf.data.pipeline import plan_batches, training_batches, training_inputs
 from agad_tf.evaluation.protocols import Scorer
 from agad_tf.flagfile import config_from_flags, define_flags
 from agad_tf.training import build_model, load_task
+from tests.benchmarks.bare_training import train_bare
 
 LAST_EPOCHS = 5
 
@@ -42,29 +41,9 @@ class TestAuroc(keras.callbacks.Callback):
 def auroc_of_last_epochs(config: ExperimentConfig) -> list[float]:
     """Trains as `agad_tf.training.train` does, without anything that it leaves behind."""
     source, task = load_task(config)
-    plan = plan_batches(
-        task.train,
-        config.batch_size,
-        config.min_anomalies,
-        kinds=config.synthetic_anomalies,
-        synthetic_share=config.synthetic_share,
-        horizontal_flip=config.horizontal_flip,
-    )
-    model = build_model(config, source.channels, plan.steps_per_epoch)
-    inputs = training_inputs(task.train, config.image_size)
+    model = build_model(config, source.channels)
     watch = TestAuroc(task.test, config.epochs, Scorer(model, config.batch_size))
-    model.fit(
-        training_batches(inputs, plan, config.epochs, config.seed),
-        steps_per_epoch=plan.steps_per_epoch,
-        epochs=config.epochs,
-        shuffle=False,
-        verbose=0,
-        callbacks=[
-            LearningRate(config.learning_rate, config.learning_rate_schedule, config.epochs),
-            NormalResiduals(model, inputs),
-            watch,
-        ],
-    )
+    train_bare(model, config, task, watch)
     return watch.auroc
 
 

@@ -1,0 +1,41 @@
+"""A training run that leaves nothing behind: for looking at a recipe."""
+
+import keras
+
+from agad_tf.callbacks import LearningRate, NormalResiduals
+from agad_tf.config import ExperimentConfig
+from agad_tf.data.pipeline import plan_batches, training_batches, training_inputs
+from agad_tf.data.protocols import OneClassTask
+from agad_tf.model import AGAD
+
+
+def train_bare(model: AGAD, config: ExperimentConfig, task: OneClassTask, *callbacks: keras.callbacks.Callback) -> None:
+    """Trains a model as `agad_tf.training.train` does.
+
+    Args:
+        model: from `agad_tf.training.build_model`.
+        config: the experiment.
+        task: the images.
+        callbacks: called after those that set the learning rate and fit the Mahalanobis norm.
+    """
+    plan = plan_batches(
+        task.train,
+        config.batch_size,
+        config.min_anomalies,
+        kinds=config.synthetic_anomalies,
+        synthetic_share=config.synthetic_share,
+        horizontal_flip=config.horizontal_flip,
+    )
+    inputs = training_inputs(task.train, config.image_size)
+    model.fit(
+        training_batches(inputs, plan, config.epochs, config.seed),
+        steps_per_epoch=plan.steps_per_epoch,
+        epochs=config.epochs,
+        shuffle=False,
+        verbose=0,
+        callbacks=[
+            LearningRate(config.learning_rate, config.learning_rate_schedule, config.epochs),
+            NormalResiduals(model, inputs),
+            *callbacks,
+        ],
+    )

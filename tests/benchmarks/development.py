@@ -1,0 +1,91 @@
+"""What a recipe is worth on images that are in no test set. Run by hand, to choose options by:
+
+python -m tests.benchmarks.development --classes=0,2,6,8 --flagfile=flags/fmnist.cfg --mixed_precision=bfloat16
+
+The development images are training images of the data set that are held out before anything else: of the normal
+class 600, of each other one 200. Prints their AUROC by every norm of residuals, for each class.
+"""
+
+import dataclasses
+import sys
+from collections.abc import Sequence
+
+import numpy as np
+import tensorflow as tf
+from absl import flags
+from sklearn.metrics import roc_auc_score
+from tqdm import tqdm
+
+from agad_tf.choices import RESIDUAL_NORMS
+from agad_tf.config import ExperimentConfig
+from agad_tf.data.pipeline import scoring_batches
+from agad_tf.data.protocols import one_class_task
+from agad_tf.data.sources import Source, load_source
+from agad_tf.evaluation.scores import mahalanobis_norm, reconstruction_norm, residual_features, smoothed_norm
+from agad_tf.flagfile import config_from_flags, define_flags
+from agad_tf.model import AGAD
+from agad_tf.training import build_model
+from tests.benchmarks.bare_training import train_bare
+
+NORMALS, ANOMALIES_OF_A_CLASS = 600, 200
+# The images are the same whatever --seed is.
+SPLIT_SEED = 20
+
+
+def development_source(source: Source, normal_class: int) -> Source:
+    """Puts held-out training images in the place of the test set."""
+    rng = np.random.default_rng(SPLIT_SEED)
+    of_classes = [rng.permutation(np.flatnonzero(source.y_train == number)) for number in np.unique(source.y_train)]
+    held_out = np.concatenate(
+        [rows[: NORMALS if source.y_train[rows[0]] == normal_class else ANOMALIES_OF_A_CLASS] for rows in of_classes]
+    )
+    rest = np.setdiff1d(np.arange(len(source.y_train)), held_out)
+    return dataclasses.replace(
+        source,
+        x_train=source.x_train[rest],
+        y_train=source.y_train[rest],
+        x_test=source.x_train[held_out],
+        y_test=source.y_train[held_out],
+    )
+
+
+def development_auroc(config: ExperimentConfig, normal_class: int) -> dict[str, float]:
+    """Trains, and judges by images that were held out, in %, by norm of residuals."""
+    source = development_source(load_source(config.dataset, config.data_dir, config.image_size), normal_class)
+    anomaly_classes = tuple(source.class_number(name) for name in config.anomaly_classes)
+    task = one_class_task(source, normal_class, config.gamma, anomaly_classes, config.validation_fraction, config.seed)
+    # The others need nothing to be fitted.
+    model = build_model(dataclasses.replace(config, residual_norm="mahalanobis"), source.channels)
+    train_bare(model, config, task)
+    scores = [_scores(model, images) for images in scoring_batches(task.test.images, config.image_size)]
+    return {
+        name: 100 * roc_auc_score(task.test.labels, np.concatenate([batch[name] for batch in scores]))
+        for name in RESIDUAL_NORMS
+    }
+
+
+def _scores(model: AGAD, images: tf.Tensor) -> dict[str, np.ndarray]:
+    reconstruction = model(images)
+    features = residual_features(images, reconstruction)
+    return {
+        "euclidean": np.asarray(reconstruction_norm(images, reconstruction)),
+        "smoothed": np.asarray(smoothed_norm(images, reconstruction)),
+        "mahalanobis": np.asarray(mahalanobis_norm(features, *model.residual_statistics)),
+    }
+
+
+def main(arguments: Sequence[str]) -> None:
+    flag_values = flags.FlagValues()
+    define_flags(flag_values)
+    flags.DEFINE_list("classes", None, "Normal classes, one detector each.", flag_values=flag_values)
+    flag_values([sys.argv[0], *arguments])
+    config = config_from_flags(flag_values)
+    found = {int(name): development_auroc(config, int(name)) for name in tqdm(flag_values.classes, "training")}
+    for norm in RESIDUAL_NORMS:
+        of_norm = {number: auroc[norm] for number, auroc in found.items()}
+        by_class = ", ".join(f"{number}: {value:.1f}" for number, value in of_norm.items())
+        print(f"{norm:>11} {np.mean(list(of_norm.values())):.2f} ({by_class})")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
