@@ -27,6 +27,7 @@ _SCHEDULES: dict[str, Callable[[float], float]] = {
     "constant": lambda done: 1.0,
     "cosine": lambda done: (1 + math.cos(math.pi * done)) / 2,
     "cubic": lambda done: (1 - done) ** 3,
+    "sextic": lambda done: (1 - done) ** 6,
 }
 
 
@@ -42,8 +43,8 @@ class LearningRate(keras.callbacks.Callback):
 
     Args:
         learning_rate: of the first epoch.
-        schedule: "constant"; "cosine": along half a cosine, to reach 0 after the last epoch; or "cubic": as the cube of
-            the share of epochs that are left.
+        schedule: "constant"; "cosine": along half a cosine, to reach 0 after the last epoch; or "cubic" and
+            "sextic": as the third and the sixth power of the share of epochs that are left.
         epochs: of the whole run.
     """
 
@@ -97,7 +98,7 @@ class Divergence(keras.callbacks.Callback):
 
 
 class NormalResiduals(keras.callbacks.Callback):
-    """Finds what residuals of normal training images are like, for models that score by the Mahalanobis norm.
+    """Finds what residuals of normal training images are like, for models whose scores depend on it.
 
     Must come before what scores images. Of training images, as the threshold is chosen on the validation images: those
     would be less unusual among themselves than others are.

@@ -33,8 +33,8 @@ ANOMALY_NORMALIZATIONS = ("joint", "separate", "frozen")
 SYNTHETIC_ANOMALIES = ("rotation", "warp", "cut_paste", "shuffle", "overlay", "erasure")
 PSEUDO_ANOMALY_NORMALIZATIONS = ("shared", "auxiliary")
 # The functions of these names are in agad_tf/callbacks.py.
-LEARNING_RATE_SCHEDULES = ("constant", "cosine", "cubic")
-RESIDUAL_NORMS = ("euclidean", "smoothed", "mahalanobis")
+LEARNING_RATE_SCHEDULES = ("constant", "cosine", "cubic", "sextic")
+RESIDUAL_NORMS = ("euclidean", "smoothed", "mahalanobis", "combined")
 # Of the values that an audited model takes.
 INPUT_RANGES = ("0..255", "0..1", "-1..1")
 # The networks halve an image four times.

@@ -188,7 +188,8 @@ class ExperimentConfig:
         "euclidean",
         "How agad measures what a reconstruction leaves of an image, which is the anomaly score: euclidean, as in the "
         "paper; smoothed, that of residuals averaged over 3 by 3 pixels; mahalanobis, that of residuals averaged over "
-        "windows, less what normal training images have there, by how unusual that is.",
+        "windows, less what normal training images have there, by how unusual that is; combined, the geometric mean of "
+        "the last two.",
         choices=RESIDUAL_NORMS,
     )
     threshold: str = option(

@@ -53,7 +53,8 @@ class AGAD(AdversarialModel):
         residual_norm: how what a reconstruction leaves of an image is measured, which is the score: "euclidean" is
             the paper's ‖x − G(x)‖₂; "smoothed" is that of residuals averaged over 3×3 pixels; "mahalanobis" is
             that of residuals averaged over overlapping windows, less their mean over normal images, in which
-            directions usual among these count less; `agad_tf.callbacks.NormalResiduals` finds both.
+            directions usual among these count less; `agad_tf.callbacks.NormalResiduals` finds both; "combined" is
+            the geometric mean of the last two.
         ema_momentum: in [0, 1); above 0, images are scored by the exponential moving average of G's weights and
             statistics over the training steps, which moves less from epoch to epoch than G itself.
         seed: of the discriminators drawn anew.
@@ -111,10 +112,10 @@ class AGAD(AdversarialModel):
         self.loss_weights = losses.LossWeights(*loss_weights)
         self.residual_norm = residual_norm
         self.residual_statistics = []
-        if residual_norm == "mahalanobis":
+        if residual_norm in ("mahalanobis", "combined"):
             if any(side % GRID for side in generator.input_shape[1:3]):
                 raise ValueError(
-                    f"residual_norm='mahalanobis' needs a height and width that are multiples of {GRID}, and the "
+                    f"residual_norm='{residual_norm}' needs a height and width that are multiples of {GRID}, and the "
                     f"generator's are {generator.input_shape[1:3]}; choose another norm or size."
                 )
             count = GRID**2 * generator.input_shape[-1]
@@ -178,11 +179,18 @@ class AGAD(AdversarialModel):
             Like `images`, and float (batch,), higher is more abnormal.
         """
         reconstruction = self.generate(images, batch_statistics)
-        if self.residual_statistics:
-            features = residual_features(images, reconstruction)
-            return reconstruction, mahalanobis_norm(features, *self.residual_statistics)
-        norm = smoothed_norm if self.residual_norm == "smoothed" else reconstruction_norm
-        return reconstruction, norm(images, reconstruction)
+        return reconstruction, self._residual_norm(images, reconstruction)
+
+    def _residual_norm(self, images: tf.Tensor, reconstruction: tf.Tensor) -> tf.Tensor:
+        if self.residual_norm == "euclidean":
+            return reconstruction_norm(images, reconstruction)
+        if self.residual_norm == "smoothed":
+            return smoothed_norm(images, reconstruction)
+        unusual = mahalanobis_norm(residual_features(images, reconstruction), *self.residual_statistics)
+        if self.residual_norm == "mahalanobis":
+            return unusual
+        # Of a product the scales of its factors, which differ from model to model, are no matter.
+        return tf.sqrt(smoothed_norm(images, reconstruction) * unusual)
 
     @property
     def scoring_state(self) -> list[keras.Variable]:

@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from agad_tf import losses
 from agad_tf.choices import GENERATORS
-from agad_tf.evaluation.scores import reconstruction_norm, smoothed_norm
+from agad_tf.evaluation.scores import mahalanobis_norm, reconstruction_norm, residual_features, smoothed_norm
 from agad_tf.model import AGAD
 from agad_tf.networks import build_discriminator, build_generator
 from agad_tf.passes import call_keeping_statistics, passes
@@ -275,6 +275,15 @@ def test_the_score_is_the_norm_that_is_named(build_model, batch, residual_norm, 
     np.testing.assert_allclose(scores, norm(batch[0], model(batch[0])), rtol=1e-6)
     model.save(tmp_path / "model.keras")
     np.testing.assert_allclose(keras.models.load_model(tmp_path / "model.keras").anomaly_score(batch[0]), scores)
+
+
+def test_the_combined_score_is_the_geometric_mean_of_the_two(build_model, batch):
+    model = build_model(residual_norm="combined")
+    for variable in model.residual_statistics:
+        variable.assign(np.random.default_rng(0).normal(size=variable.shape))
+    features = residual_features(batch[0], model(batch[0]))
+    factors = smoothed_norm(batch[0], model(batch[0])), mahalanobis_norm(features, *model.residual_statistics)
+    np.testing.assert_allclose(model.anomaly_score(batch[0]), np.sqrt(np.prod(factors, axis=0)), rtol=1e-5)
 
 
 def test_statistics_of_residuals_are_saved(build_model, batch, tmp_path):

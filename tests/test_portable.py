@@ -42,6 +42,7 @@ def file_of(form, folder):
         ("encoder_decoder", "euclidean"),
         ("encoder_decoder", "mahalanobis"),
         ("encoder_decoder", "smoothed"),
+        ("encoder_decoder", "combined"),
         ("unet", "euclidean"),
         ("unet_plus_plus", "euclidean"),
     ],

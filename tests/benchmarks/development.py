@@ -11,19 +11,16 @@ import sys
 from collections.abc import Sequence
 
 import numpy as np
-import tensorflow as tf
 from absl import flags
 from sklearn.metrics import roc_auc_score
 from tqdm import tqdm
 
 from agad_tf.choices import RESIDUAL_NORMS
 from agad_tf.config import ExperimentConfig
-from agad_tf.data.pipeline import scoring_batches
 from agad_tf.data.protocols import one_class_task
 from agad_tf.data.sources import Source, load_source
-from agad_tf.evaluation.scores import mahalanobis_norm, reconstruction_norm, residual_features, smoothed_norm
+from agad_tf.evaluation.protocols import Scorer
 from agad_tf.flagfile import config_from_flags, define_flags
-from agad_tf.model import AGAD
 from agad_tf.training import build_model
 from tests.benchmarks.bare_training import train_bare
 
@@ -54,24 +51,14 @@ def development_auroc(config: ExperimentConfig, normal_class: int) -> dict[str, 
     source = development_source(load_source(config.dataset, config.data_dir, config.image_size), normal_class)
     anomaly_classes = tuple(source.class_number(name) for name in config.anomaly_classes)
     task = one_class_task(source, normal_class, config.gamma, anomaly_classes, config.validation_fraction, config.seed)
-    # The others need nothing to be fitted.
-    model = build_model(dataclasses.replace(config, residual_norm="mahalanobis"), source.channels)
+    # With it is fitted all that any norm needs.
+    model = build_model(dataclasses.replace(config, residual_norm="combined"), source.channels)
     train_bare(model, config, task)
-    scores = [_scores(model, images) for images in scoring_batches(task.test.images, config.image_size)]
-    return {
-        name: 100 * roc_auc_score(task.test.labels, np.concatenate([batch[name] for batch in scores]))
-        for name in RESIDUAL_NORMS
-    }
-
-
-def _scores(model: AGAD, images: tf.Tensor) -> dict[str, np.ndarray]:
-    reconstruction = model(images)
-    features = residual_features(images, reconstruction)
-    return {
-        "euclidean": np.asarray(reconstruction_norm(images, reconstruction)),
-        "smoothed": np.asarray(smoothed_norm(images, reconstruction)),
-        "mahalanobis": np.asarray(mahalanobis_norm(features, *model.residual_statistics)),
-    }
+    found = {}
+    for model.residual_norm in RESIDUAL_NORMS:
+        scores = Scorer(model, config.batch_size).per_image(task.test.images)
+        found[model.residual_norm] = 100 * roc_auc_score(task.test.labels, scores)
+    return found
 
 
 def main(arguments: Sequence[str]) -> None:
