@@ -1,0 +1,62 @@
+"""What one labelled kind of anomaly is worth against the kinds that nobody has seen. Run by hand:
+
+python -m tests.benchmarks.one_labelled_kind --flagfile=flags/fmnist.cfg --gamma=.05 --normal_class=0
+
+Trains a detector for each other class, from which the labelled anomalies are, and prints the per-image AUROC of the
+test set in %: over all anomalies, those of the labelled class, and those of all others. The same figures as by
+--mode=benchmark --sweep=anomaly_classes=each, but all in one process, and nothing is left behind.
+"""
+
+import dataclasses
+import sys
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+from absl import flags
+from sklearn.metrics import roc_auc_score
+
+from agad_tf.choices import CLASS_COUNTS
+from agad_tf.config import ExperimentConfig
+from agad_tf.evaluation.protocols import Scorer
+from agad_tf.flagfile import config_from_flags, define_flags
+from agad_tf.training import build_model, load_task
+from tests.benchmarks.bare_training import train_bare
+
+
+def auroc_of_kinds(config: ExperimentConfig) -> tuple[float, float, float]:
+    """AUROC in % of the test set: against all anomalies, the labelled class, all others."""
+    keras.backend.clear_session()
+    source, task = load_task(config)
+    model = build_model(config, source.channels)
+    train_bare(model, config, task)
+    scores = Scorer(model, config.batch_size).per_image(task.test.images)
+    is_labelled = source.y_test[task.test.ids] == config.anomaly_classes[0]
+    is_abnormal = task.test.labels == 1
+    kinds = (is_abnormal, is_labelled, is_abnormal & ~is_labelled)
+    return tuple(100 * roc_auc_score(kind[~is_abnormal | kind], scores[~is_abnormal | kind]) for kind in kinds)
+
+
+def main(arguments: Sequence[str]) -> None:
+    flag_values = flags.FlagValues()
+    define_flags(flag_values)
+    flag_values([sys.argv[0], *arguments])
+    config = config_from_flags(flag_values)
+    found = []
+    for kind in range(CLASS_COUNTS[config.dataset]):
+        if kind != config.normal_class:
+            found.append(auroc_of_kinds(dataclasses.replace(config, anomaly_classes=(kind,))))
+            print(
+                f"{config.normal_class} normal, {kind} labelled: " + ", ".join(f"{v:.2f}" for v in found[-1]),
+                flush=True,
+            )
+    means, deviations = np.mean(found, axis=0), np.std(found, axis=0)
+    print(
+        f"{config.normal_class} normal, mean: "
+        + ", ".join(f"{mean:.2f} ± {deviation:.1f}" for mean, deviation in zip(means, deviations, strict=True)),
+        flush=True,
+    )
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
