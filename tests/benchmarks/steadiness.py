@@ -53,7 +53,7 @@ def main(arguments: Sequence[str]) -> None:
     flag_values([sys.argv[0], *arguments])
     config = config_from_flags(flag_values)
     auroc = auroc_of_last_epochs(config)
-    texts = " ".join(f"{value:.1f}" for value in auroc)
+    texts = " ".join(f"{value:.2f}" for value in auroc)
     print(
         f"{config.dataset} {config.normal_class} γ={config.gamma:g}: {texts}; moves by {np.ptp(auroc):.2f}", flush=True
     )
