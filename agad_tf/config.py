@@ -153,8 +153,8 @@ class ExperimentConfig:
     learning_rate: float = option(2e-4, "Learning rate of both Adam optimizers.", interval=POSITIVE)
     learning_rate_schedule: str = option(
         "constant",
-        "constant; or from --learning_rate down towards 0 at the last epoch, which steadies the game: cosine, or "
-        "cubic, which comes to rest sooner.",
+        "constant; or from --learning_rate down towards 0 at the last epoch, which steadies the game: cosine; "
+        "cubic, which comes to rest sooner; or sextic, soonest: after half of the epochs it learns next to nothing.",
         choices=LEARNING_RATE_SCHEDULES,
     )
     beta_1: float = option(0.5, "β₁ of both Adam optimizers.", interval=Interval(0, 1, high_included=False))

@@ -16,6 +16,7 @@ from agad_tf.choices import (
 )
 from agad_tf.evaluation.scores import (
     GRID,
+    combined_norm,
     mahalanobis_norm,
     reconstruction_norm,
     residual_features,
@@ -53,8 +54,8 @@ class AGAD(AdversarialModel):
         residual_norm: how what a reconstruction leaves of an image is measured, which is the score: "euclidean" is
             the paper's ‖x − G(x)‖₂; "smoothed" is that of residuals averaged over 3×3 pixels; "mahalanobis" is
             that of residuals averaged over overlapping windows, less their mean over normal images, in which
-            directions usual among these count less; `agad_tf.callbacks.NormalResiduals` finds both; "combined" is
-            the geometric mean of the last two.
+            directions usual among these count less; "combined" is the geometric mean of these two. Both it and
+            "mahalanobis" need `agad_tf.callbacks.NormalResiduals` in `fit`, which finds what is usual.
         ema_momentum: in [0, 1); above 0, images are scored by the exponential moving average of G's weights and
             statistics over the training steps, which moves less from epoch to epoch than G itself.
         seed: of the discriminators drawn anew.
@@ -179,18 +180,15 @@ class AGAD(AdversarialModel):
             Like `images`, and float (batch,), higher is more abnormal.
         """
         reconstruction = self.generate(images, batch_statistics)
-        return reconstruction, self._residual_norm(images, reconstruction)
+        return reconstruction, self._score(images, reconstruction)
 
-    def _residual_norm(self, images: tf.Tensor, reconstruction: tf.Tensor) -> tf.Tensor:
-        if self.residual_norm == "euclidean":
-            return reconstruction_norm(images, reconstruction)
-        if self.residual_norm == "smoothed":
-            return smoothed_norm(images, reconstruction)
-        unusual = mahalanobis_norm(residual_features(images, reconstruction), *self.residual_statistics)
+    def _score(self, images: tf.Tensor, reconstruction: tf.Tensor) -> tf.Tensor:
+        if self.residual_norm == "combined":
+            return combined_norm(images, reconstruction, *self.residual_statistics)
         if self.residual_norm == "mahalanobis":
-            return unusual
-        # Of a product the scales of its factors, which differ from model to model, are no matter.
-        return tf.sqrt(smoothed_norm(images, reconstruction) * unusual)
+            return mahalanobis_norm(residual_features(images, reconstruction), *self.residual_statistics)
+        norm = smoothed_norm if self.residual_norm == "smoothed" else reconstruction_norm
+        return norm(images, reconstruction)
 
     @property
     def scoring_state(self) -> list[keras.Variable]:

@@ -5,7 +5,13 @@ import tensorflow as tf
 
 from agad_tf import losses
 from agad_tf.choices import GENERATORS
-from agad_tf.evaluation.scores import mahalanobis_norm, reconstruction_norm, residual_features, smoothed_norm
+from agad_tf.evaluation.scores import (
+    combined_norm,
+    mahalanobis_norm,
+    reconstruction_norm,
+    residual_features,
+    smoothed_norm,
+)
 from agad_tf.model import AGAD
 from agad_tf.networks import build_discriminator, build_generator
 from agad_tf.passes import call_keeping_statistics, passes
@@ -277,13 +283,17 @@ def test_the_score_is_the_norm_that_is_named(build_model, batch, residual_norm, 
     np.testing.assert_allclose(keras.models.load_model(tmp_path / "model.keras").anomaly_score(batch[0]), scores)
 
 
-def test_the_combined_score_is_the_geometric_mean_of_the_two(build_model, batch):
-    model = build_model(residual_norm="combined")
+@pytest.mark.parametrize("residual_norm", ["mahalanobis", "combined"])
+def test_the_score_takes_statistics_of_residuals_into_account(build_model, batch, residual_norm):
+    model = build_model(residual_norm=residual_norm)
     for variable in model.residual_statistics:
         variable.assign(np.random.default_rng(0).normal(size=variable.shape))
-    features = residual_features(batch[0], model(batch[0]))
-    factors = smoothed_norm(batch[0], model(batch[0])), mahalanobis_norm(features, *model.residual_statistics)
-    np.testing.assert_allclose(model.anomaly_score(batch[0]), np.sqrt(np.prod(factors, axis=0)), rtol=1e-5)
+    images, reconstruction = batch[0], model(batch[0])
+    expected = {
+        "mahalanobis": mahalanobis_norm(residual_features(images, reconstruction), *model.residual_statistics),
+        "combined": combined_norm(images, reconstruction, *model.residual_statistics),
+    }
+    np.testing.assert_allclose(model.anomaly_score(images), expected[residual_norm], rtol=1e-5)
 
 
 def test_statistics_of_residuals_are_saved(build_model, batch, tmp_path):
@@ -295,10 +305,11 @@ def test_statistics_of_residuals_are_saved(build_model, batch, tmp_path):
     np.testing.assert_allclose(loaded.anomaly_score(batch[0]), model.anomaly_score(batch[0]), rtol=1e-6)
 
 
-def test_windows_need_a_size_that_they_divide():
+@pytest.mark.parametrize("residual_norm", ["mahalanobis", "combined"])
+def test_windows_need_a_size_that_they_divide(residual_norm):
     networks = [keras.Sequential([keras.Input((24, 24, 1)), keras.layers.Conv2D(1, 1)]) for _ in "GD"]
-    with pytest.raises(ValueError, match="multiples of 16"):
-        AGAD(*networks, residual_norm="mahalanobis")
+    with pytest.raises(ValueError, match=f"{residual_norm}.*multiples of 16"):
+        AGAD(*networks, residual_norm=residual_norm)
 
 
 @pytest.mark.parametrize("anomaly_normalization", ["separate", "frozen"])

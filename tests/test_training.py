@@ -26,7 +26,7 @@ def config(tmp_path):
         epochs=3,
         learning_rate_schedule="cosine",
         ema_momentum=0.9,
-        residual_norm="mahalanobis",
+        residual_norm="combined",
     )
 
 

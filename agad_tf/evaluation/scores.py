@@ -77,6 +77,24 @@ def mahalanobis_norm(features: Any, mean: Any, whitening: Any) -> Any:
     return ops.sqrt(ops.sum(ops.square(ops.matmul(features - mean, whitening)), axis=1))
 
 
+def combined_norm(images: Any, reconstruction: Any, mean: Any, whitening: Any) -> Any:
+    """How large residuals are, and how unusual: the geometric mean of smoothed and Mahalanobis norm.
+
+    Of a product the scales of its factors are no matter, though they differ from model to model.
+
+    Args:
+        images: x, float (batch, side, side, channels) in [-1, 1], the side a multiple of `GRID`.
+        reconstruction: G(x), same shape and range.
+        mean: μ of normal images' features, float (n,).
+        whitening: as `mahalanobis_norm` takes it, float (n, n).
+
+    Returns:
+        float (batch,), not negative.
+    """
+    unusual = mahalanobis_norm(residual_features(images, reconstruction), mean, whitening)
+    return ops.sqrt(smoothed_norm(images, reconstruction) * unusual)
+
+
 def fit_mahalanobis(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean and whitening of normal images' residuals.
 

@@ -10,13 +10,13 @@ from agad_tf.model import AGAD
 
 
 def train_bare(model: AGAD, config: ExperimentConfig, task: OneClassTask, *callbacks: keras.callbacks.Callback) -> None:
-    """Trains a model as `agad_tf.training.train` does.
+    """Trains a model by the batches and learning rates of `agad_tf.training.train`, on one device and unguarded.
 
     Args:
         model: from `agad_tf.training.build_model`.
         config: the experiment.
         task: the images.
-        callbacks: called after those that set the learning rate and fit the Mahalanobis norm.
+        callbacks: called after those that set the learning rate and find what residuals are usual.
     """
     plan = plan_batches(
         task.train,

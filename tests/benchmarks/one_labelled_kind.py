@@ -1,6 +1,6 @@
 """What one labelled kind of anomaly is worth against the kinds that nobody has seen. Run by hand:
 
-python -m tests.benchmarks.one_labelled_kind --flagfile=flags/fmnist.cfg --gamma=.05 --normal_class=0
+python -m tests.benchmarks.one_labelled_kind --flagfile=flags/fmnist.cfg --gamma=.05 --min_anomalies=8 --normal_class=0
 
 Trains a detector for each other class, from which the labelled anomalies are, and prints the per-image AUROC of the
 test set in %: over all anomalies, those of the labelled class, and those of all others. The same figures as by
@@ -50,7 +50,7 @@ def main(arguments: Sequence[str]) -> None:
                 f"{config.normal_class} normal, {kind} labelled: " + ", ".join(f"{v:.2f}" for v in found[-1]),
                 flush=True,
             )
-    means, deviations = np.mean(found, axis=0), np.std(found, axis=0)
+    means, deviations = np.mean(found, axis=0), np.std(found, axis=0, ddof=1)
     print(
         f"{config.normal_class} normal, mean: "
         + ", ".join(f"{mean:.2f} ± {deviation:.1f}" for mean, deviation in zip(means, deviations, strict=True)),

@@ -39,7 +39,7 @@ class TestAuroc(keras.callbacks.Callback):
 
 
 def auroc_of_last_epochs(config: ExperimentConfig) -> list[float]:
-    """Trains as `agad_tf.training.train` does, without anything that it leaves behind."""
+    """Trains, and looks at the test set after every epoch."""
     source, task = load_task(config)
     model = build_model(config, source.channels)
     watch = TestAuroc(task.test, config.epochs, Scorer(model, config.batch_size))

@@ -5,6 +5,7 @@ import pytest
 from scipy.ndimage import convolve
 
 from agad_tf.evaluation.scores import (
+    combined_norm,
     fit_mahalanobis,
     mahalanobis_norm,
     reconstruction_norm,
@@ -50,6 +51,14 @@ def test_directions_usual_among_normal_images_count_less():
     inverse = np.linalg.inv(0.05 * covariance + 0.95 * np.trace(covariance) / 3 * np.eye(3))
     expected = [np.sqrt(f @ inverse @ f) for f in features - normal.mean(axis=0)]
     np.testing.assert_allclose(norms, expected, rtol=1e-4)
+
+
+def test_the_combined_norm_is_the_geometric_mean_of_two():
+    images, reconstruction = np.random.default_rng(0).uniform(-1, 1, (2, 5, 16, 16, 1)).astype(np.float32)
+    mean, whitening = np.full(256, 0.1, np.float32), 2 * np.eye(256, dtype=np.float32)
+    unusual = mahalanobis_norm(residual_features(images, reconstruction), mean, whitening)
+    expected = np.sqrt(np.multiply(smoothed_norm(images, reconstruction), unusual))
+    np.testing.assert_allclose(combined_norm(images, reconstruction, mean, whitening), expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize(
