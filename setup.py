@@ -22,7 +22,7 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=find_packages(include=["agad_tf", "agad_tf.*"]),
-    package_data={"agad_tf": ["py.typed", "templates/*.html"]},
+    package_data={"agad_tf": ["py.typed", "reporting/templates/*.html"]},
     python_requires=">=3.10,<3.14",
     install_requires=[
         "absl-py>=2.1",

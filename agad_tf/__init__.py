@@ -9,9 +9,9 @@ from typing import Any
 __version__ = "0.6.0"
 
 _HOME_OF = {
-    "AGAD": "agad_tf.model",
+    "AGAD": "agad_tf.models.agad",
     "AGADDetector": "agad_tf.estimator",
-    "ExperimentConfig": "agad_tf.config",
+    "ExperimentConfig": "agad_tf.config.experiment",
     "build_discriminator": "agad_tf.networks",
     "build_generator": "agad_tf.networks",
 }

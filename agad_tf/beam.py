@@ -1,6 +1,6 @@
 """Scoring at scale: `python -m agad_tf.beam --input='photos/*.png' --model=runs/a/saved_model --output=scores/photos`.
 
-An Apache Beam pipeline; what it is made of is in `agad_tf.beam_pipeline`. Arguments that are not listed here are
+An Apache Beam pipeline; what it is made of is in `agad_tf.serving.beam_pipeline`. Arguments that are not listed here are
 Beam's own (`--runner`, `--direct_num_workers`, `--project`, …), which is why this command uses argparse, as Beam
 does, and not absl.
 """
@@ -9,8 +9,8 @@ import argparse
 import sys
 from types import ModuleType
 
-from agad_tf.config import UsageError
-from agad_tf.terminal import one_sentence_on_failure, silenced_start
+from agad_tf.config.command_line import one_sentence_on_failure, silenced_start
+from agad_tf.config.experiment import UsageError
 
 INPUT_FORMATS = ("images", "tfrecord")
 OUTPUT_FORMATS = ("csv", "parquet")
@@ -39,7 +39,7 @@ def _import_pipeline() -> ModuleType:
         import apache_beam  # noqa: F401, PLC0415
     except ModuleNotFoundError as error:
         raise UsageError('Apache Beam is not installed; install it with: pip install "agad_tf[beam]"') from error
-    from agad_tf import beam_pipeline  # noqa: PLC0415
+    from agad_tf.serving import beam_pipeline  # noqa: PLC0415
 
     return beam_pipeline
 

@@ -12,10 +12,10 @@ from typing import cast
 
 from absl import app, flags
 
-from agad_tf import flagfile
-from agad_tf.config import RunError, UsageError
-from agad_tf.flagfile import config_from_flags, define_flags, sweep_from_flags
-from agad_tf.terminal import EXIT_USAGE, one_sentence_on_failure, silenced_start, stop
+from agad_tf.config import flags as flagfile
+from agad_tf.config.command_line import EXIT_USAGE, one_sentence_on_failure, silenced_start, stop
+from agad_tf.config.experiment import RunError, UsageError
+from agad_tf.config.flags import config_from_flags, define_flags, sweep_from_flags
 
 define_flags(flags.FLAGS)
 
@@ -30,14 +30,16 @@ def main(arguments: Sequence[str]) -> None:
         if flags.FLAGS.mode == "benchmark":
             sweep = sweep_from_flags(flags.FLAGS)
             with silenced_start():
-                from agad_tf.benchmark import benchmark  # noqa: PLC0415
+                from agad_tf.benchmark.runner import benchmark  # noqa: PLC0415
 
             benchmark(sweep)
             return
         config = config_from_flags(flags.FLAGS)
         # TensorFlow takes seconds to import; by now the flags are known to be right.
         with silenced_start():
-            from agad_tf import audit, predict, training  # noqa: PLC0415
+            from agad_tf.audit import command as audit  # noqa: PLC0415
+            from agad_tf.prediction import predict  # noqa: PLC0415
+            from agad_tf.training import run as training  # noqa: PLC0415
 
         run_mode = {
             "train": training.train,

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from agad_tf.callbacks import EpochScores
-from agad_tf.data.protocols import OneClassTask, Split
-from agad_tf.evaluation.protocols import Scorer
-from agad_tf.model import AGAD
+from agad_tf.data.splits import OneClassTask, Split
+from agad_tf.evaluation.scorer import Scorer
+from agad_tf.models.agad import AGAD
 from agad_tf.networks import build_discriminator, build_generator
-from agad_tf.summaries import Summaries
+from agad_tf.reporting.tensorboard import Summaries
+from agad_tf.training.callbacks import EpochScores
 
 SIZE = 16
 

@@ -1,6 +1,6 @@
 """Runs that take seconds, for tests of what happens to them."""
 
-from agad_tf.config import ExperimentConfig
+from agad_tf.config.experiment import ExperimentConfig
 
 
 def digits_run(folder, **options):

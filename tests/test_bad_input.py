@@ -6,9 +6,10 @@ import json
 import numpy as np
 import pytest
 
-from agad_tf import predict, training
-from agad_tf.config import ExperimentConfig, RunError, UsageError
-from agad_tf.workdir import Workdir
+from agad_tf.config.experiment import ExperimentConfig, RunError, UsageError
+from agad_tf.files.workdir import Workdir
+from agad_tf.prediction import predict
+from agad_tf.training import run as training
 from tests.data.test_inspection import BAD, GOOD, picture, write
 
 

@@ -11,11 +11,12 @@ import keras
 import numpy as np
 import pytest
 
-from agad_tf import scoring_models, training
-from agad_tf.config import ExperimentConfig, RunError
-from agad_tf.results import read_results
-from agad_tf.tables import HTML_NAME, write_tables
-from agad_tf.workdir import Workdir
+from agad_tf.audit import scoring_models
+from agad_tf.benchmark.tables import HTML_NAME, write_tables
+from agad_tf.config.experiment import ExperimentConfig, RunError
+from agad_tf.evaluation.results import read_results
+from agad_tf.files.workdir import Workdir
+from agad_tf.training import run as training
 
 SCRIPT = "document.title='ran'"
 NAMES = [

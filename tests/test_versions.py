@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from agad_tf import training
-from agad_tf.config import RunError, UsageError
+from agad_tf.config.experiment import RunError, UsageError
+from agad_tf.config.flags import read_config
 from agad_tf.data.sources import load_source
-from agad_tf.flagfile import read_config
-from agad_tf.results import SCHEMA_VERSION, read_results
+from agad_tf.evaluation.results import SCHEMA_VERSION, read_results
+from agad_tf.training import run as training
 
 FIXTURES = Path(__file__).with_name("fixtures")
 VERSIONS = sorted(path.name.removesuffix(".tar.xz") for path in FIXTURES.glob("*.tar.xz"))

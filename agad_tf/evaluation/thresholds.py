@@ -9,9 +9,9 @@ import numpy as np
 from scipy.special import expit, logit
 from sklearn.linear_model import LogisticRegression
 
-from agad_tf.config import UsageError
+from agad_tf.config.experiment import UsageError
+from agad_tf.config.options import parse_threshold
 from agad_tf.evaluation.metrics import detection_metrics
-from agad_tf.options import parse_threshold
 
 NORMAL_QUANTILE = 0.99
 # Scores of less spread than float32 can tell apart count as this far apart, as a share of their size.

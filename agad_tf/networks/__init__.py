@@ -1,4 +1,4 @@
-"""Generators and discriminator. To add a generator: one file here and its name in `agad_tf.choices.GENERATORS`."""
+"""Generators and discriminator. To add a generator: one file here and its name in `agad_tf.config.choices.GENERATORS`."""
 
 import math
 import random
@@ -7,7 +7,7 @@ from importlib import import_module
 
 import keras
 
-from agad_tf.choices import GENERATORS, NORMALIZATIONS, SIZE_MULTIPLE
+from agad_tf.config.choices import GENERATORS, NORMALIZATIONS, SIZE_MULTIPLE
 from agad_tf.networks.discriminator import discriminator
 from agad_tf.networks.encoder_decoder_encoder import encoder_decoder_encoder
 from agad_tf.networks.initialization import initialize
@@ -28,7 +28,7 @@ def build_generator(
     """Builds a generator G with initial weights.
 
     Args:
-        name: one of `agad_tf.choices.GENERATORS`.
+        name: one of `agad_tf.config.choices.GENERATORS`.
         image_shape: height, width and channels; square, a multiple of 16 pixels, 1 or 3 channels.
         width: scale of the number of filters, positive; 1 is the paper's.
         normalization: "batch", "group", "instance" or "none".

@@ -14,12 +14,12 @@ def discriminator(image_shape: tuple[int, int, int], width: float, normalization
     """Builds the network: two Conv–BN–LeakyReLU blocks and a fully convolutional classifier.
 
     The classifier judges every 4×4 neighbourhood of the feature map by itself, so D holds for images of
-    any size; `agad_tf.losses.adversarial_loss` averages those verdicts over the image.
+    any size; `agad_tf.models.losses.adversarial_loss` averages those verdicts over the image.
 
     Args:
         image_shape: height, width and channels in pixels.
         width: scale of the number of filters, positive.
-        normalization: one of `agad_tf.choices.NORMALIZATIONS`.
+        normalization: one of `agad_tf.config.choices.NORMALIZATIONS`.
 
     Returns:
         A Keras model, float (batch, height, width, channels) in [-1, 1] to two outputs: logits, float

@@ -12,7 +12,7 @@ def encoder_decoder_encoder(image_shape: tuple[int, int, int], width: float, nor
     Args:
         image_shape: height, width and channels in pixels; a multiple of 16 in the first two.
         width: scale of the number of filters and of the code's length, positive.
-        normalization: one of `agad_tf.choices.NORMALIZATIONS`.
+        normalization: one of `agad_tf.config.choices.NORMALIZATIONS`.
 
     Returns:
         A Keras model, float (batch, height, width, channels) in [-1, 1] to three outputs: the reconstruction x̂, of

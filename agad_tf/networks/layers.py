@@ -21,7 +21,7 @@ def scaled_filters(filters: int, width: float) -> int:
 
 
 def normalize(x: keras.KerasTensor, normalization: str) -> keras.KerasTensor:
-    """Applies the normalisation layer called `normalization`, one of `agad_tf.choices.NORMALIZATIONS`."""
+    """Applies the normalisation layer called `normalization`, one of `agad_tf.config.choices.NORMALIZATIONS`."""
     if normalization == "batch":
         return BatchNormalization(momentum=BATCH_MOMENTUM, epsilon=BATCH_EPSILON)(x)
     if normalization == "group":

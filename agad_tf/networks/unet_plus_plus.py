@@ -41,7 +41,7 @@ def unet_plus_plus(image_shape: tuple[int, int, int], width: float, normalizatio
     Args:
         image_shape: height, width and channels in pixels; a multiple of 16 in the first two.
         width: scale of the number of filters, positive.
-        normalization: one of `agad_tf.choices.NORMALIZATIONS`.
+        normalization: one of `agad_tf.config.choices.NORMALIZATIONS`.
 
     Returns:
         A Keras model, float (batch, height, width, channels) in [-1, 1] to the same; at 3 channels and

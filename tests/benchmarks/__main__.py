@@ -25,7 +25,7 @@ from rich.console import Console
 from rich.table import Table
 from tqdm import tqdm
 
-from agad_tf.choices import GENERATORS
+from agad_tf.config.choices import GENERATORS
 
 ROOT = Path(__file__).parents[2]
 BATCH_SIZES = (1, 16, 64, 256, 1024)

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 import torch
 
-from agad_tf.model import AGAD
+from agad_tf.models.agad import AGAD
 from agad_tf.networks import build_discriminator, build_generator
 from tests.benchmarks.torch_peer import TorchPeer
 

@@ -2,18 +2,18 @@
 
 import keras
 
-from agad_tf.callbacks import LearningRate, NormalResiduals
-from agad_tf.config import ExperimentConfig
-from agad_tf.data.pipeline import plan_batches, training_batches, training_inputs
-from agad_tf.data.protocols import OneClassTask
-from agad_tf.model import AGAD
+from agad_tf.config.experiment import ExperimentConfig
+from agad_tf.data.splits import OneClassTask
+from agad_tf.data.training_batches import plan_batches, training_batches, training_inputs
+from agad_tf.models.agad import AGAD
+from agad_tf.training.callbacks import LearningRate, NormalResiduals
 
 
 def train_bare(model: AGAD, config: ExperimentConfig, task: OneClassTask, *callbacks: keras.callbacks.Callback) -> None:
-    """Trains a model by the batches and learning rates of `agad_tf.training.train`, on one device and unguarded.
+    """Trains a model by the batches and learning rates of `agad_tf.training.run.train`, on one device and unguarded.
 
     Args:
-        model: from `agad_tf.training.build_model`.
+        model: from `agad_tf.models.build.build_model`.
         config: the experiment.
         task: the images.
         callbacks: called after those that set the learning rate and find what residuals are usual.

@@ -17,13 +17,13 @@ from absl import flags
 from sklearn.metrics import roc_auc_score
 from tqdm import tqdm
 
-from agad_tf.choices import RESIDUAL_NORMS
-from agad_tf.config import ExperimentConfig
-from agad_tf.data.protocols import one_class_task
+from agad_tf.config.choices import RESIDUAL_NORMS
+from agad_tf.config.experiment import ExperimentConfig
+from agad_tf.config.flags import config_from_flags, define_flags
 from agad_tf.data.sources import Source, load_source
-from agad_tf.evaluation.protocols import Scorer
-from agad_tf.flagfile import config_from_flags, define_flags
-from agad_tf.training import build_model
+from agad_tf.data.splits import one_class_task
+from agad_tf.evaluation.scorer import Scorer
+from agad_tf.training.run import build_model
 from tests.benchmarks.bare_training import train_bare
 
 NORMALS, ANOMALIES_OF_A_CLASS = 600, 200

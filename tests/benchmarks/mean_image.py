@@ -15,12 +15,12 @@ from absl import flags
 from sklearn.metrics import roc_auc_score
 from tqdm import tqdm
 
-from agad_tf.callbacks import NormalResiduals
-from agad_tf.choices import CLASS_COUNTS
-from agad_tf.config import ExperimentConfig
-from agad_tf.data.network_input import to_network_input
-from agad_tf.data.pipeline import training_inputs
-from agad_tf.evaluation.scores import (
+from agad_tf.config.choices import CLASS_COUNTS
+from agad_tf.config.experiment import ExperimentConfig
+from agad_tf.config.flags import config_from_flags, define_flags
+from agad_tf.data.preprocessing import to_network_input
+from agad_tf.data.training_batches import training_inputs
+from agad_tf.models.scores import (
     combined_norm,
     fit_mahalanobis,
     mahalanobis_norm,
@@ -28,8 +28,8 @@ from agad_tf.evaluation.scores import (
     residual_features,
     smoothed_norm,
 )
-from agad_tf.flagfile import config_from_flags, define_flags
-from agad_tf.training import load_task
+from agad_tf.training.callbacks import NormalResiduals
+from agad_tf.training.run import load_task
 
 
 def auroc_by_norm(config: ExperimentConfig) -> dict[str, float]:

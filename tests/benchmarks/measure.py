@@ -68,10 +68,10 @@ def _tensorflow(options):
         tf.config.set_logical_device_configuration(
             tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * options.replicas
         )
-    from agad_tf.distribution import mirrored
-    from agad_tf.export import export_saved_model
-    from agad_tf.model import AGAD
+    from agad_tf.models.agad import AGAD
     from agad_tf.networks import build_discriminator, build_generator
+    from agad_tf.serving.saved_model import export_saved_model
+    from agad_tf.training.distribution import mirrored
 
     devices = [f"CPU:{i}" for i in range(options.replicas)]
     strategy = mirrored(devices) if options.replicas > 1 else tf.distribute.get_strategy()

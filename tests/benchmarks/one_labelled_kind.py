@@ -16,11 +16,11 @@ import numpy as np
 from absl import flags
 from sklearn.metrics import roc_auc_score
 
-from agad_tf.choices import CLASS_COUNTS
-from agad_tf.config import ExperimentConfig
-from agad_tf.evaluation.protocols import Scorer
-from agad_tf.flagfile import config_from_flags, define_flags
-from agad_tf.training import build_model, load_task
+from agad_tf.config.choices import CLASS_COUNTS
+from agad_tf.config.experiment import ExperimentConfig
+from agad_tf.config.flags import config_from_flags, define_flags
+from agad_tf.evaluation.scorer import Scorer
+from agad_tf.training.run import build_model, load_task
 from tests.benchmarks.bare_training import train_bare
 
 

@@ -19,11 +19,11 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 
-from agad_tf.config import ExperimentConfig
-from agad_tf.data.pictures import Pictures, pictures_below
-from agad_tf.evaluation.protocols import Scorer
-from agad_tf.flagfile import read_config
-from agad_tf.training import restore, train
+from agad_tf.config.experiment import ExperimentConfig
+from agad_tf.config.flags import read_config
+from agad_tf.data.images_in_files import Pictures, pictures_below
+from agad_tf.evaluation.scorer import Scorer
+from agad_tf.training.run import restore, train
 
 SAMPLE_SECONDS = 2
 

@@ -12,7 +12,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 
-from agad_tf.choices import GENERATORS
+from agad_tf.config.choices import GENERATORS
 from agad_tf.networks import build_discriminator, build_generator
 from agad_tf.networks.normalization import BatchNormalization
 from tests.flops import least_flops

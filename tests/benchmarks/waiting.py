@@ -8,12 +8,12 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import tensorflow as tf
 
-from agad_tf.choices import SYNTHETIC_ANOMALIES
-from agad_tf.config import ExperimentConfig
-from agad_tf.data.pipeline import plan_batches, training_batches, training_inputs
-from agad_tf.data.protocols import one_class_task
+from agad_tf.config.choices import SYNTHETIC_ANOMALIES
+from agad_tf.config.experiment import ExperimentConfig
 from agad_tf.data.sources import load_source
-from agad_tf.training import build_model
+from agad_tf.data.splits import one_class_task
+from agad_tf.data.training_batches import plan_batches, training_batches, training_inputs
+from agad_tf.training.run import build_model
 
 WARM_UP, STEPS = 3, 20
 

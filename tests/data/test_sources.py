@@ -10,10 +10,10 @@ import pytest
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core.download import resource
 
-from agad_tf.choices import CLASS_COUNTS, OWN_SETS
-from agad_tf.config import RunError, UsageError
+from agad_tf.config.choices import CLASS_COUNTS, OWN_SETS
+from agad_tf.config.experiment import RunError, UsageError
 from agad_tf.data import sources
-from agad_tf.data.cifar100 import COARSE_NAMES, COARSE_OF_FINE
+from agad_tf.data.cifar100_classes import COARSE_NAMES, COARSE_OF_FINE
 from agad_tf.data.sources import BENCHMARKS, SOURCES, load_source
 from tests.data.test_readers import idx_bytes, picture_bytes, write_pictures
 

@@ -15,9 +15,9 @@ import tensorflow as tf
 from sklearn.metrics import roc_auc_score
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from agad_tf.config import ExperimentConfig
+from agad_tf.config.experiment import ExperimentConfig
+from agad_tf.config.flags import read_config
 from agad_tf.data.sources import load_source
-from agad_tf.flagfile import read_config
 
 ROOT = Path(__file__).parents[2]
 LEFT = {"config.cfg", "results.json", "scores.csv", "report.html", "tensorboard", "checkpoints", "saved_model"}

@@ -24,10 +24,10 @@ with atheris.instrument_imports(include=["agad_tf", "PIL", "numpy.lib", "tarfile
     from absl import flags
     from PIL import Image
 
-    from agad_tf.config import RunError, UsageError
-    from agad_tf.data.own import _read_csv, read_own_npz
+    from agad_tf.config.experiment import RunError, UsageError
+    from agad_tf.config.flags import config_from_flags, define_flags, sweep_from_flags
     from agad_tf.data.readers import decode_picture, limit_pixels, read_idx, read_npz, read_pictures
-    from agad_tf.flagfile import config_from_flags, define_flags, sweep_from_flags
+    from agad_tf.data.user_sets import _read_csv, read_own_npz
 
 SCRATCH = Path(tempfile.mkdtemp(dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
 

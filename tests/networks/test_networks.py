@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from agad_tf.choices import GENERATORS, NORMALIZATIONS
+from agad_tf.config.choices import GENERATORS, NORMALIZATIONS
 from agad_tf.networks import build_generator
 
 PUBLISHED_WEIGHTS = {"encoder_decoder": 2_137_728, "unet": 7.76e6, "unet_plus_plus": 9.04e6}

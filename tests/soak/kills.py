@@ -18,7 +18,7 @@ import numpy as np
 import tensorflow as tf
 
 # Saves within epochs as well, which the command itself does only where they are long.
-PROGRAM = "import agad_tf.checkpoints as c; c.SAVE_SECONDS = 0.3; from agad_tf.main import run; run()"
+PROGRAM = "import agad_tf.training.checkpoints as c; c.SAVE_SECONDS = 0.3; from agad_tf.main import run; run()"
 TRAIN = (
     "--flagfile=flags/digits.cfg",
     "--gamma=0.1",

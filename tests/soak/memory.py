@@ -65,11 +65,11 @@ def score(count: int, batch_size: int = 256) -> None:
     """Scores images that a generator makes up, by the model and by the detector that is served."""
     import tensorflow as tf  # noqa: PLC0415
 
-    from agad_tf.evaluation.protocols import Scorer  # noqa: PLC0415
+    from agad_tf.evaluation.scorer import Scorer  # noqa: PLC0415
     from agad_tf.evaluation.thresholds import Decision  # noqa: PLC0415
-    from agad_tf.export import export_saved_model  # noqa: PLC0415
-    from agad_tf.model import AGAD  # noqa: PLC0415
+    from agad_tf.models.agad import AGAD  # noqa: PLC0415
     from agad_tf.networks import build_discriminator, build_generator  # noqa: PLC0415
+    from agad_tf.serving.saved_model import export_saved_model  # noqa: PLC0415
 
     shape = (32, 32, 1)
     model = AGAD(build_generator("encoder_decoder", shape, width=0.25), build_discriminator(shape, width=0.25))

@@ -1,0 +1,159 @@
+"""Runs a sweep, each experiment in a process of its own, and keeps its tables up to date.
+
+Several processes, on one machine or on several that share the folder, may run the same sweep: an experiment is locked
+by the one that runs it. What is finished is never run again, what was interrupted goes on from its last checkpoint.
+"""
+
+import ctypes
+import functools
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+from rich.console import Console
+from rich.markdown import Markdown
+from tqdm import tqdm
+
+from agad_tf.benchmark.sweep import Sweep
+from agad_tf.benchmark.tables import HTML_NAME, write_tables
+from agad_tf.config.experiment import ExperimentConfig, RunError
+from agad_tf.config.flags import to_flagfile
+from agad_tf.evaluation.results import read_results
+from agad_tf.files.workdir import Workdir
+
+COMMAND = (sys.executable, "-m", "agad_tf.main")
+POLL_SECONDS = 0.2
+# What does not end within this when it is asked to is killed.
+PATIENCE_SECONDS = 120
+
+# On Linux the system kills an experiment whose benchmark was killed: the same command is to find its folder free.
+_PR_SET_PDEATHSIG = 1
+_END_WITH_PARENT = (
+    functools.partial(ctypes.CDLL(None).prctl, _PR_SET_PDEATHSIG, signal.SIGKILL) if sys.platform == "linux" else None
+)
+
+
+class BudgetUsedUpError(Exception):
+    """The time that the user gave is over."""
+
+
+def benchmark(sweep: Sweep) -> None:
+    """Runs what is not finished, and writes the tables after every run.
+
+    Args:
+        sweep: the experiments.
+
+    Raises:
+        RunError: experiments failed; the others have been run, as far as the budget went.
+    """
+    sweep.folder.mkdir(parents=True, exist_ok=True)
+    for sentence in sweep.left_out:
+        tqdm.write(f"Left out: {sentence}")
+    deadline = time.monotonic() + sweep.budget
+    failed: list[ExperimentConfig] = []
+    finished = sum(_is_finished(experiment) for experiment in sweep.experiments)
+    with tqdm(total=len(sweep.experiments), initial=finished, desc="benchmark", unit="run") as bar:
+        try:
+            for experiment in _not_yet_taken(sweep):
+                bar.set_postfix_str(experiment.folder.name)
+                if not _run(experiment, deadline):
+                    failed.append(experiment)
+                else:
+                    _write_tables(sweep)
+                bar.update(sum(map(_is_finished, sweep.experiments)) - bar.n)
+        except BudgetUsedUpError:
+            bar.write("The budget is used up; the same command goes on from here.")
+    _report(sweep, failed)
+
+
+def _not_yet_taken(sweep: Sweep) -> Iterator[ExperimentConfig]:
+    """Every experiment that is neither finished nor under way elsewhere by the time its turn comes, locked."""
+    for experiment in sweep.experiments:
+        experiment.folder.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with FileLock(f"{experiment.folder}.lock", timeout=0):
+                if not _is_finished(experiment):
+                    yield experiment
+        except Timeout:
+            continue
+
+
+def _is_finished(experiment: ExperimentConfig) -> bool:
+    return Workdir(experiment.folder).results.exists()
+
+
+def _run(experiment: ExperimentConfig, deadline: float) -> bool:
+    """Runs one experiment; its output goes to a log beside its folder.
+
+    Returns:
+        Whether it finished.
+
+    Raises:
+        BudgetUsedUpError: it was interrupted, or not begun, as there is no time left.
+    """
+    if time.monotonic() > deadline:
+        raise BudgetUsedUpError
+    command = [*COMMAND, *to_flagfile(experiment).splitlines()]
+    with _log(experiment).open("a", encoding="utf-8") as log:
+        process = subprocess.Popen(
+            command,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            preexec_fn=_END_WITH_PARENT,  # noqa: PLW1509 - a single system call
+        )
+        try:
+            while process.poll() is None:
+                if time.monotonic() > deadline:
+                    raise BudgetUsedUpError
+                time.sleep(POLL_SECONDS)
+        finally:
+            # The budget, or Ctrl-C, or anything else: nothing goes on behind the user's back. Training ends between two
+            # steps; of SIGINT a process that is started in the background would know nothing.
+            if process.poll() is None:
+                process.terminate()
+                try:
+                    process.wait(PATIENCE_SECONDS)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.wait()
+    return process.returncode == 0
+
+
+def _write_tables(sweep: Sweep) -> str:
+    """Writes the tables anew from what all finished runs in the folder say of themselves.
+
+    So no run is in them twice, and another sweep in the same folder adds to them.
+    """
+    with FileLock(sweep.folder / "tables.lock"):
+        results = []
+        for path in (Workdir(folder).results for folder in sorted(sweep.experiments[0].folder.parent.iterdir())):
+            try:
+                if path.exists():
+                    results.append(read_results(path, oldest=1))
+            except RunError as error:
+                tqdm.write(f"Left out of the tables: {error}")
+        return write_tables(results, _progress(sweep), sweep.folder) if results else ""
+
+
+def _progress(sweep: Sweep) -> str:
+    return f"{sum(map(_is_finished, sweep.experiments))} of {len(sweep.experiments)} runs are finished."
+
+
+def _report(sweep: Sweep, failed: list[ExperimentConfig]) -> None:
+    if tables := _write_tables(sweep):
+        Console().print(Markdown(tables))
+        print(f"{_progress(sweep)} Look at {sweep.folder / HTML_NAME}.")
+    if failed:
+        names = ", ".join(experiment.folder.name for experiment in failed)
+        raise RunError(
+            f"{len(failed)} of {len(sweep.experiments)} runs failed ({names}); "
+            f"the last lines of {_log(failed[0])} say why. The same command tries them again."
+        )
+
+
+def _log(experiment: ExperimentConfig) -> Path:
+    return experiment.folder.with_name(experiment.folder.name + ".log")

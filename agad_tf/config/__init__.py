@@ -1,0 +1,1 @@
+"""What can be asked for: choices, options, and how flags become an experiment."""

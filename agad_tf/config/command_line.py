@@ -1,0 +1,64 @@
+"""How commands speak to the terminal: exit codes, one sentence on failure, and nothing of TensorFlow's set-up."""
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from typing import NoReturn
+
+from absl import logging
+
+from agad_tf.config.experiment import RunError, UsageError
+
+EXIT_FAILURE = 1
+EXIT_USAGE = 2
+EXIT_INTERRUPTED = 130
+
+
+def stop(reason: object, code: int) -> NoReturn:
+    """Ends the command with one sentence and an exit code."""
+    print(f"agad_tf: {reason}", file=sys.stderr)
+    raise SystemExit(code)
+
+
+@contextlib.contextmanager
+def one_sentence_on_failure(if_interrupted: str) -> Iterator[None]:
+    """Ends the command where what the user asked for cannot be done.
+
+    Args:
+        if_interrupted: what to say on Ctrl-C.
+    """
+    try:
+        yield
+    except UsageError as error:
+        stop(error, EXIT_USAGE)
+    except (RunError, OSError) as error:
+        stop(error, EXIT_FAILURE)
+    except KeyboardInterrupt:
+        stop(if_interrupted, EXIT_INTERRUPTED)
+
+
+@contextlib.contextmanager
+def silenced_start() -> Iterator[None]:
+    """Keeps TensorFlow's tales of its own set-up off the terminal.
+
+    It looks for devices and writes of what it misses before its log level counts; what goes wrong in earnest comes
+    as an exception. Set TF_CPP_MIN_LOG_LEVEL to read it all.
+    """
+    if "TF_CPP_MIN_LOG_LEVEL" in os.environ:
+        yield
+        return
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    sys.stderr.flush()
+    stderr = os.dup(2)
+    try:
+        with open(os.devnull, "w") as nowhere:  # noqa: PTH123
+            os.dup2(nowhere.fileno(), 2)
+        yield
+        import tensorflow as tf  # noqa: PLC0415
+
+        tf.config.list_physical_devices()
+        logging.set_verbosity(logging.WARNING)
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)

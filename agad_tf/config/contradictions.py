@@ -1,0 +1,198 @@
+"""Flags that contradict each other: one table, each row with the sentence that refuses it before any work."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+from agad_tf.config.choices import ANCESTORS, BASELINES, CLASS_COUNTS, OWN_SETS, SIZE_MULTIPLE, SYNTHETIC_ANOMALIES
+
+if TYPE_CHECKING:
+    from agad_tf.config.experiment import ExperimentConfig
+
+LAMBDAS = ("lambda_adv", "lambda_con", "lambda_adcon", "lambda_lat")
+# Each row: what contradicts, and the sentence that says so; {config} and {class_count} stand for what was given.
+CONTRADICTIONS: tuple[tuple[Callable[[ExperimentConfig], bool], str], ...] = (
+    (
+        lambda config: not _are_classes(config, [config.normal_class]),
+        "--normal_class is {config.normal_class}, but {config.dataset} has {class_count} classes; "
+        "choose one from 0 to the number of classes less one.",
+    ),
+    (
+        lambda config: not _are_classes(config, config.anomaly_classes),
+        "--anomaly_classes is {config.anomaly_classes}, but {config.dataset} has {class_count} classes; "
+        "choose from 0 to the number of classes less one.",
+    ),
+    (
+        lambda config: config.dataset in OWN_SETS and not config.data_dir,
+        "--dataset={config.dataset} is your own images; name the folder or file that holds them with --data_dir.",
+    ),
+    (
+        lambda config: config.normal_class in config.anomaly_classes,
+        "--anomaly_classes holds the normal class, {config.normal_class}; leave it out.",
+    ),
+    (
+        lambda config: bool(config.anomaly_classes) and config.gamma == 0,
+        "--anomaly_classes says where labelled anomalies come from, but --gamma=0 asks for none; "
+        "give --gamma above 0 or leave --anomaly_classes out.",
+    ),
+    (
+        lambda config: not set(config.synthetic_anomalies) <= set(SYNTHETIC_ANOMALIES),
+        "--synthetic_anomalies is {config.synthetic_anomalies}; choose from "
+        f"{', '.join(SYNTHETIC_ANOMALIES)}, with commas between.",
+    ),
+    (
+        lambda config: len(set(config.synthetic_anomalies)) < len(config.synthetic_anomalies),
+        "--synthetic_anomalies names a kind twice: {config.synthetic_anomalies}; name each once.",
+    ),
+    (
+        lambda config: bool(config.synthetic_anomalies) and config.method in ANCESTORS,
+        "--method={config.method} does not learn from --synthetic_anomalies; leave them out, or give --method=agad.",
+    ),
+    (
+        lambda config: not _is_default(config, "synthetic_share") and not config.synthetic_anomalies,
+        "--synthetic_share={config.synthetic_share} is a share of none; name --synthetic_anomalies as well.",
+    ),
+    (
+        lambda config: config.residual_norm != "euclidean" and config.method in ANCESTORS,
+        "--method={config.method} has a score of its own; leave out --residual_norm={config.residual_norm}, or give "
+        "--method=agad.",
+    ),
+    (
+        lambda config: config.image_size % SIZE_MULTIPLE != 0,
+        "--image_size is {config.image_size}; the networks halve the image, so choose a multiple of 16, "
+        "such as 32, 64 or 128.",
+    ),
+    (
+        lambda config: config.gamma > 0 and config.min_anomalies >= config.batch_size,
+        "--min_anomalies={config.min_anomalies} leaves no room for normal images in a batch of "
+        "--batch_size={config.batch_size}; lower the one or raise the other.",
+    ),
+    (
+        lambda config: config.threshold == "f1" and config.gamma == 0,
+        "--threshold=f1 needs labelled anomalies, but --gamma=0 has none; give --gamma above 0, or "
+        "--threshold=fpr=0.01.",
+    ),
+    (
+        lambda config: config.anomaly_normalization != "joint" and not _trains_with_anomalies(config),
+        "--anomaly_normalization={config.anomaly_normalization} treats anomalies apart, but --gamma=0 has none; give "
+        "--gamma above 0, name --synthetic_anomalies, or leave it at joint.",
+    ),
+    (
+        lambda config: config.anomaly_normalization != "joint" and config.normalization != "batch",
+        "--anomaly_normalization={config.anomaly_normalization} concerns batch statistics, which "
+        "--normalization={config.normalization} does not use; leave one of the two at its default.",
+    ),
+    (
+        lambda config: config.anomaly_distance == "reconstruction" and not config.contextual_adversarial,
+        "--anomaly_distance=reconstruction needs the second reconstruction, which "
+        "--contextual_adversarial=false leaves out; drop one of the two.",
+    ),
+    (
+        lambda config: (
+            config.pseudo_anomaly_normalization == "auxiliary"
+            and not (config.contextual_adversarial and config.normalization == "batch")
+        ),
+        "--pseudo_anomaly_normalization=auxiliary is batch normalisation for pseudo-anomalies; it needs "
+        "--normalization=batch and --contextual_adversarial.",
+    ),
+    (
+        lambda config: (
+            not _is_default(config, "lambda_adcon")
+            and not config.contextual_adversarial
+            and not _trains_with_anomalies(config)
+        ),
+        "--lambda_adcon={config.lambda_adcon} weighs anomalies, of which there are none, and what "
+        "--contextual_adversarial=false leaves out; drop one of the two.",
+    ),
+    (
+        lambda config: config.anomaly_distance == "reconstruction" and not _trains_with_anomalies(config),
+        "--anomaly_distance=reconstruction is a distance of anomalies, but --gamma=0 has none; give --gamma above 0, "
+        "name --synthetic_anomalies, or leave it at input.",
+    ),
+    (
+        lambda config: config.pseudo_anomaly_normalization == "auxiliary" and config.method in ANCESTORS,
+        "--method={config.method} knows no pseudo-anomalies, which --pseudo_anomaly_normalization=auxiliary is for; "
+        "leave it at shared.",
+    ),
+    (
+        lambda config: config.method in BASELINES and config.export_format != "saved_model",
+        "--method={config.method} leaves no detector that --export_format={config.export_format} could hold; leave it "
+        "out, or give --method=agad.",
+    ),
+    (
+        lambda config: config.method in ANCESTORS and config.gamma > 0,
+        "--method={config.method} learns from normal images alone; give --gamma=0, or --method=agad.",
+    ),
+    (
+        lambda config: config.method in ANCESTORS and not all(_is_default(config, name) for name in LAMBDAS),
+        "--method={config.method} is weighted as published; leave out --lambda_adv, --lambda_con, --lambda_adcon and "
+        "--lambda_lat, or give --method=agad.",
+    ),
+    (
+        lambda config: config.method == "ganomaly" and config.generator != "encoder_decoder",
+        "--method=ganomaly compares codes, which --generator={config.generator} does not have; "
+        "give --generator=encoder_decoder.",
+    ),
+    (
+        lambda config: config.method in BASELINES and config.mode in ("predict", "export"),
+        "--method={config.method} leaves no detector; its figures are in results.json.",
+    ),
+    (
+        lambda config: (
+            config.normalization == "instance" and config.image_size == 16 and config.generator != "encoder_decoder"
+        ),
+        "--normalization=instance turns the single pixel that --generator={config.generator} leaves of "
+        "--image_size=16 into 0; use --image_size=32 or more.",
+    ),
+    (
+        lambda config: config.dataset == "digits" and bool(config.data_dir),
+        "--data_dir={config.data_dir} is given, but --dataset=digits comes with scikit-learn; leave --data_dir out.",
+    ),
+    (
+        lambda config: any(not re.fullmatch(r"[CG]PU:\d+", device) for device in config.devices),
+        "--devices is {config.devices}; write devices as CPU:0 or GPU:1, with commas between.",
+    ),
+    (
+        lambda config: len(set(config.devices)) < len(config.devices),
+        "--devices names a device twice: {config.devices}; name each once.",
+    ),
+    (
+        lambda config: len({device[:3] for device in config.devices}) > 1,
+        "--devices mixes processors and GPUs: {config.devices}; name one kind.",
+    ),
+    (
+        lambda config: config.strategy == "none" and len(config.devices) > 1,
+        "--strategy=none trains on one device, and --devices names {config.devices}; name one, or use mirrored.",
+    ),
+    (
+        lambda config: config.strategy == "multi_worker" and bool(config.devices),
+        "--strategy=multi_worker uses all devices of every machine; leave --devices out.",
+    ),
+    (
+        lambda config: config.mode in ("evaluate", "predict", "export") and not config.workdir,
+        "--mode={config.mode} works on a run that exists; name its folder with --workdir.",
+    ),
+)
+# Flags of one mode alone; with any other they would be left unread.
+FLAGS_OF_MODE = {
+    **dict.fromkeys(("input", "output", "save_maps"), "predict"),
+    **dict.fromkeys(("model", "training_mode", "input_range"), "audit"),
+    **dict.fromkeys(("sweep", "seeds", "budget"), "benchmark"),
+}
+
+
+def _is_default(config: ExperimentConfig, name: str) -> bool:
+    return getattr(config, name) == getattr(type(config), name)
+
+
+def _trains_with_anomalies(config: ExperimentConfig) -> bool:
+    return config.gamma > 0 or bool(config.synthetic_anomalies)
+
+
+def _are_classes(config: ExperimentConfig, classes: Iterable[int | str]) -> bool:
+    """Whether the data set can have them; of a user's own set that is known when it is read."""
+    if config.dataset in OWN_SETS:
+        return all(isinstance(name, str) or name >= 0 for name in classes)
+    return all(name in range(CLASS_COUNTS[config.dataset]) for name in classes)

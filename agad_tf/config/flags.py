@@ -1,0 +1,286 @@
+"""Between flags and `ExperimentConfig`: the command line, flagfiles, and the `config.cfg` that a run leaves."""
+
+import dataclasses
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from absl import flags
+
+from agad_tf.benchmark.sweep import ALL, EACH, Sweep, build_sweep
+from agad_tf.config.choices import ADDED_SINCE_0_6, ADDED_UNTIL_0_5, INPUT_RANGES, WHERE_AND_HOW
+from agad_tf.config.contradictions import FLAGS_OF_MODE
+from agad_tf.config.experiment import ExperimentConfig, UsageError
+
+
+class OneOrMore(flags.ArgumentParser):
+    """Parses one value, or several with commas between, or a word that stands for several.
+
+    Args:
+        parser: of a single value.
+        word: that stands for several values.
+    """
+
+    def __init__(self, parser: flags.ArgumentParser, word: str = ""):
+        self.parser = parser
+        self.word = word
+        self.syntactic_help = f"{parser.syntactic_help}; with --mode=benchmark several, with commas between"
+
+    def parse(self, argument: Any) -> Any:
+        """One value; several as a tuple; or the word."""
+        if (self.word and argument == self.word) or not isinstance(argument, str):
+            return argument
+        values = tuple(self.parser.parse(item) for item in argument.split(","))
+        return values if len(values) > 1 else values[0]
+
+    def flag_type(self) -> str:
+        """What --help calls it."""
+        return f"{self.parser.flag_type()} or a list of them"
+
+
+class ClassParser(flags.ArgumentParser):
+    """Parses a class: its number, or its name."""
+
+    syntactic_help = "a number or a name"
+
+    def parse(self, argument: Any) -> Any:
+        """A number, if it is one."""
+        return int(argument) if str(argument).lstrip("-").isdecimal() else argument
+
+    def flag_type(self) -> str:
+        """What --help calls it."""
+        return "class"
+
+
+# Options that --mode=benchmark takes several values of, the slowest first, each with its parser and a word for all
+# values; --sweep gives those of any other, which vary between the first and the second.
+SWEPT = {
+    "seed": (flags.IntegerParser(), ""),
+    "gamma": (flags.FloatParser(), ""),
+    "normal_class": (ClassParser(), ALL),
+}
+
+
+def define_flags(flag_values: flags.FlagValues) -> None:
+    """Defines a flag for every field of `ExperimentConfig`, and those of benchmarks and audits."""
+    define_by_type: dict[Any, Callable[..., Any]] = {
+        int: flags.DEFINE_integer,
+        float: flags.DEFINE_float,
+        bool: flags.DEFINE_bool,
+        str: flags.DEFINE_string,
+        tuple[int | str, ...]: flags.DEFINE_list,
+        tuple[str, ...]: flags.DEFINE_list,
+    }
+    for field in dataclasses.fields(ExperimentConfig):
+        default = [str(item) for item in field.default] if isinstance(field.default, tuple) else field.default
+        text = field.metadata["help"]
+        if field.metadata["choices"]:
+            choices = list(field.metadata["choices"])
+            flags.DEFINE_enum(field.name, default, choices, text, flag_values=flag_values)
+        elif field.name in SWEPT:
+            parser = OneOrMore(*SWEPT[field.name])
+            flags.DEFINE(parser, field.name, default, text, flag_values, flags.ArgumentSerializer())
+        else:
+            define_by_type[field.type](field.name, default, text, flag_values=flag_values)
+    flags.DEFINE_integer(
+        "seeds", None, "benchmark: how many seeds, from --seed on.", lower_bound=1, flag_values=flag_values
+    )
+    flags.DEFINE_multi_string(
+        "sweep",
+        [],
+        "benchmark: values of any other option, such as generator=unet,unet_plus_plus; may be given several times. "
+        "anomaly_classes=each labels anomalies of one class after the other.",
+        flag_values=flag_values,
+    )
+    flags.DEFINE_string(
+        "input",
+        "",
+        "predict: a picture, a folder of them, a pattern, or a CSV with the column path.",
+        flag_values=flag_values,
+    )
+    flags.DEFINE_string(
+        "output", "", "predict: folder to write to; by default predictions/ in --workdir.", flag_values=flag_values
+    )
+    flags.DEFINE_bool(
+        "save_maps", False, "predict: write each picture with its error map laid over it.", flag_values=flag_values
+    )
+    flags.DEFINE_string(
+        "model", "", "audit: folder of a SavedModel or of a run, or a .keras file.", flag_values=flag_values
+    )
+    flags.DEFINE_bool(
+        "training_mode",
+        False,
+        "audit: score with batch statistics, as the GANomaly family's public code does.",
+        flag_values=flag_values,
+    )
+    flags.DEFINE_enum(
+        "input_range",
+        None,
+        list(INPUT_RANGES),
+        "audit: of the values that the model takes; by default 0..255 for a SavedModel, else -1..1.",
+        flag_values=flag_values,
+    )
+    flags.DEFINE_string(
+        "budget", "", "benchmark: time to stop after, such as 90m or 2h; empty means none.", flag_values=flag_values
+    )
+
+
+def sweep_from_flags(flag_values: flags.FlagValues) -> Sweep:
+    """The sweep that the flags of a benchmark give.
+
+    Raises:
+        UsageError: flags that are wrong or contradict each other.
+    """
+    _require_flags_of_mode(flag_values)
+    _require_folder(flag_values.workdir)
+    base = {field.name: flag_values[field.name].value for field in dataclasses.fields(ExperimentConfig)}
+    fields = {field.name: field for field in dataclasses.fields(ExperimentConfig)}
+    axes: dict[str, list[Any]] = {"seed": _as_list(base["seed"])}
+    if flag_values.seeds:
+        if len(axes["seed"]) > 1:
+            raise UsageError("--seeds counts from one --seed; give one of the two.")
+        axes["seed"] = [axes["seed"][0] + number for number in range(flag_values.seeds)]
+    for item in flag_values.sweep:
+        name, _, texts = item.partition("=")
+        if name in SWEPT:
+            raise UsageError(f"--sweep={name}=… is given as --{name}=…, with commas between its values.")
+        if name not in fields or not texts:
+            raise UsageError(f"--sweep={item} is not of the form option=value,value; see --help for the options.")
+        if name in axes:
+            raise UsageError(f"--sweep={name}=… is given twice; give all values in one.")
+        axes[name] = [_parse_swept(fields[name], flag_values[name], text) for text in texts.split(",")]
+    axes |= {name: _as_list(base[name]) for name in SWEPT if name != "seed"}
+    single = {name: _from_flag_value(fields[name], value) for name, value in base.items() if name not in axes}
+    return build_sweep(base["workdir"], {**base, **single}, axes, flag_values.budget)
+
+
+def _as_list(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, tuple) else [value]
+
+
+def _parse_swept(field: dataclasses.Field, flag: flags.Flag, text: str) -> Any:
+    if field.name == "anomaly_classes" and text == EACH:
+        return EACH
+    try:
+        return _from_flag_value(field, flag.parser.parse(text))
+    except ValueError as error:
+        raise UsageError(f"--sweep={field.name}={text}: {error.args[0]}.") from error
+
+
+def config_from_flags(flag_values: flags.FlagValues) -> ExperimentConfig:
+    """The configuration that the flags give; on an existing run, what they leave open is taken from the run.
+
+    Raises:
+        UsageError: flags that are wrong, contradict each other, or name a run that is not there.
+    """
+    if flag_values.mode == "audit" and not flag_values.model:
+        raise UsageError("--mode=audit needs a model; name it with --model.")
+    if flag_values.mode == "predict" and not flag_values.input:
+        raise UsageError("--mode=predict needs pictures; name a file, a folder, a pattern or a CSV with --input.")
+    _require_flags_of_mode(flag_values)
+    _require_folder(flag_values.workdir)
+    several = [name for name in SWEPT if isinstance(flag_values[name].value, tuple) or flag_values[name].value == ALL]
+    if several:
+        raise UsageError(
+            f"--{several[0]} names several values, which are for --mode=benchmark; --mode={flag_values.mode} takes one."
+        )
+    given = {
+        field.name: _from_flag_value(field, flag_values[field.name].value)
+        for field in dataclasses.fields(ExperimentConfig)
+    }
+    if given["mode"] in ("train", "audit") or not given["workdir"]:
+        return ExperimentConfig(**given)
+    stored = dataclasses.asdict(read_config(Path(given["workdir"])))
+    if given["mode"] in ("predict", "export") and given["threshold"] not in ("auto", stored["threshold"]):
+        raise UsageError(
+            "--threshold is kept in the detector; set it with --mode=evaluate, then --mode="
+            f"{given['mode']} without it applies it."
+        )
+    present = {name: value for name, value in given.items() if flag_values[name].present or name in ("mode", "workdir")}
+    config = ExperimentConfig(**{**stored, **present})
+    require_same_settings(ExperimentConfig(**stored), config)
+    return config
+
+
+def _require_flags_of_mode(flag_values: flags.FlagValues) -> None:
+    for name, mode in FLAGS_OF_MODE.items():
+        if flag_values[name].value and flag_values.mode != mode:
+            raise UsageError(
+                f"--{name} is for --mode={mode}; leave it out, or give that in place of --mode={flag_values.mode}."
+            )
+
+
+def _require_folder(workdir: str) -> None:
+    for path in (workdir, *map(str, Path(workdir).parents)):
+        # Unlike Path's, these do not fail on what may not be looked at.
+        if os.path.exists(path) and not os.path.isdir(path):  # noqa: PTH110, PTH112
+            raise UsageError(f"--workdir={workdir} cannot be a folder, as {path} is a file; name another.")
+
+
+def read_config(workdir: Path) -> ExperimentConfig:
+    """Reads the configuration that a run left in its folder.
+
+    Raises:
+        UsageError: there is none, or it is not readable.
+    """
+    path = workdir / "config.cfg"
+    flag_values = flags.FlagValues()
+    define_flags(flag_values)
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+        flag_values(["config.cfg", *lines])
+    except OSError as error:
+        raise UsageError(
+            f"There is no run in {workdir}: {path.name} cannot be read ({error.strerror}). "
+            "Train one with --mode=train, or name another --workdir."
+        ) from error
+    except (flags.Error, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} is damaged ({error}); train the run again in another --workdir.") from error
+    names = {field.name for field in dataclasses.fields(ExperimentConfig)} - {
+        *WHERE_AND_HOW,
+        *ADDED_UNTIL_0_5,
+        *ADDED_SINCE_0_6,
+    }
+    missing = sorted(name for name in names if not flag_values[name].present)
+    if missing:
+        raise UsageError(f"{path} is damaged (no --{missing[0]}); train the run again in another --workdir.")
+    return ExperimentConfig(
+        **{
+            field.name: _from_flag_value(field, flag_values[field.name].value)
+            for field in dataclasses.fields(ExperimentConfig)
+        }
+    )
+
+
+def to_flagfile(config: ExperimentConfig) -> str:
+    """The text of a flagfile that gives every flag its value here."""
+    values = {**dataclasses.asdict(config), "mode": "train", "workdir": str(config.folder)}
+    return "".join(f"--{name}={_to_flag_text(value)}\n" for name, value in values.items())
+
+
+def require_same_settings(stored: ExperimentConfig, asked: ExperimentConfig) -> None:
+    """Refuses to mix two experiments in one folder.
+
+    Raises:
+        UsageError: the two differ in anything that defines the outcome.
+    """
+    before, now = stored.settings(), asked.settings()
+    differences = [f"--{name}={_to_flag_text(before[name])}" for name in before if before[name] != now[name]]
+    if differences:
+        raise UsageError(
+            f"{asked.folder} holds a run with {' '.join(differences)}, which the flags contradict; "
+            "give those values or another --workdir."
+        )
+
+
+def _from_flag_value(field: dataclasses.Field, value: Any) -> Any:
+    if field.name == "anomaly_classes" and value != EACH:
+        return tuple(ClassParser().parse(item) for item in value)
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _to_flag_text(value: Any) -> str:
+    if isinstance(value, tuple):
+        return ",".join(str(item) for item in value)
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,202 @@
+"""Picture files that stand where an array of images would: they are decoded when they are used."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from agad_tf.config.experiment import RunError
+from agad_tf.data.preprocessing import to_network_input
+from agad_tf.data.readers import PICTURE_SUFFIXES, decode_picture, is_grey, require_file_size
+
+# How many files are decoded by one call, and how many pixel values of equal shape are resized together.
+FILES_PER_CALL = 64
+_VALUES_TOGETHER = 2**20
+# Of so many pictures, spread over all, the headers are looked at.
+_HEADERS = 100
+
+
+class Pictures:
+    """Picture files of any size as images of one size.
+
+    Has of an array what the rest of the package asks of one: length, shape, rows by index, and, as
+    `np.asarray(pictures)`, all pixels.
+
+    Args:
+        paths: of the files.
+        channels: 1 turns them grey, 3 into RGB.
+        image_size: side in pixels that they are resized to.
+    """
+
+    dtype = np.dtype(np.uint8)
+
+    def __init__(self, paths: np.ndarray | list[str], channels: int, image_size: int):
+        self.paths = np.asarray(paths, np.str_)
+        self.channels = channels
+        self.image_size = image_size
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """Images, height, width, channels."""
+        return len(self.paths), self.image_size, self.image_size, self.channels
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, rows: np.ndarray | slice) -> Pictures:
+        return Pictures(self.paths[rows], self.channels, self.image_size)
+
+    def __array__(self, dtype: np.dtype | None = None, copy: bool | None = None) -> np.ndarray:
+        """Decodes all: uint8 (images, image_size, image_size, channels)."""
+        inputs = [np.empty((0, *self.shape[1:]), np.float32)]
+        for start in range(0, len(self), FILES_PER_CALL):
+            inputs.append(self.network_inputs(np.arange(start, min(start + FILES_PER_CALL, len(self)))))
+        pixels = np.round((np.concatenate(inputs) + 1.0) * 127.5).astype(np.uint8)
+        return pixels if dtype is None else pixels.astype(dtype)
+
+    def network_inputs(self, rows: np.ndarray) -> np.ndarray:
+        """Decodes and resizes some of the pictures.
+
+        Args:
+            rows: int (n,).
+
+        Returns:
+            float32 (n, image_size, image_size, channels) in [-1, 1].
+
+        Raises:
+            RunError: a file cannot be read as a picture.
+        """
+        decoded = decode_files(self.paths[rows], self.channels, self.image_size)
+        for complaint in decoded.complaints:
+            if complaint:
+                raise RunError(complaint)
+        return decoded.inputs
+
+
+class Decoded(NamedTuple):
+    """What has become of some files.
+
+    Attributes:
+        inputs: float32 (files, image_size, image_size, channels) in [-1, 1]; 0 where a file is unreadable.
+        complaints: for each file what is wrong with it, or nothing.
+    """
+
+    inputs: np.ndarray
+    complaints: list[str]
+
+
+def decode_files(paths: np.ndarray, channels: int, image_size: int) -> Decoded:
+    """Decodes and resizes picture files.
+
+    Args:
+        paths: str (files,).
+        channels: 1 turns them grey, 3 into RGB.
+        image_size: side in pixels.
+
+    Returns:
+        Their pixels, and what is wrong with those that cannot be read.
+    """
+    inputs = np.zeros((len(paths), image_size, image_size, channels), np.float32)
+    complaints = [""] * len(paths)
+    alike: dict[tuple[int, ...], list[tuple[int, np.ndarray]]] = defaultdict(list)
+
+    def resize(shape: tuple[int, ...]) -> None:
+        places, pixels = zip(*alike.pop(shape), strict=True)
+        inputs[list(places)] = to_network_input(np.stack(pixels), image_size)
+
+    for place, path in enumerate(paths):
+        try:
+            pixels = read_picture(path, channels)
+        except RunError as error:
+            complaints[place] = str(error)
+            continue
+        # Small pictures of one size are resized together, for speed; large ones one by one, for memory.
+        alike[pixels.shape].append((place, pixels))
+        if len(alike[pixels.shape]) * pixels.size >= _VALUES_TOGETHER:
+            resize(pixels.shape)
+    for shape in list(alike):
+        resize(shape)
+    return Decoded(inputs, complaints)
+
+
+def read_picture(path: str, channels: int) -> np.ndarray:
+    """Reads a picture at its own size.
+
+    Args:
+        path: of the file.
+        channels: 1 turns it grey, 3 into RGB.
+
+    Returns:
+        uint8 (height, width, channels).
+
+    Raises:
+        RunError: it cannot be read as a picture.
+    """
+    return decode_picture(path, read_file(path), channels)
+
+
+def read_file(path: str) -> bytes:
+    """Reads a picture file, undecoded.
+
+    Raises:
+        RunError: it cannot be read, or is too large to be a picture.
+    """
+    try:
+        file = Path(path)
+        require_file_size(path, file.stat().st_size)
+        return file.read_bytes()
+    except OSError as error:
+        raise RunError(f"{path} cannot be read ({error.strerror}); mend or remove it.") from error
+
+
+def pictures_below(folder: Path) -> list[Path]:
+    """All files below a folder that have the name of a picture, in order; hidden ones are left out, links followed.
+
+    Raises:
+        OSError: a folder cannot be read.
+    """
+    return sorted(file for file in _files_below(folder, ()) if file.suffix.lower() in PICTURE_SUFFIXES)
+
+
+def _files_below(folder: Path, above: tuple[Path, ...]) -> Iterator[Path]:
+    here = folder.resolve()
+    # A link may lead back to where it is.
+    if here in above:
+        return
+    for path in folder.iterdir():
+        if path.name.startswith("."):
+            continue
+        if path.is_dir():
+            yield from _files_below(path, (*above, here))
+        elif path.is_file():
+            yield path
+
+
+def channels_of(paths: list[str]) -> int:
+    """1 if the pictures are grey, 3 if any of those that are looked at has colour; unreadable ones say nothing."""
+    for path in paths[:: max(1, len(paths) // _HEADERS)]:
+        try:
+            with Image.open(path) as picture:
+                if not is_grey(picture):
+                    return 3
+        except Exception:  # As in decode_picture, which will say what is wrong.
+            continue
+    return 1
+
+
+Images = np.ndarray | Pictures
+"""uint8 (images, height, width, channels), in memory or in files."""
+
+
+def joined(parts: Sequence[Images]) -> Images:
+    """One after the other; all of them are in memory, or all in files."""
+    pictures = [part for part in parts if isinstance(part, Pictures)]
+    if pictures:
+        paths = np.concatenate([part.paths for part in pictures])
+        return Pictures(paths, pictures[0].channels, pictures[0].image_size)
+    return np.concatenate(parts)

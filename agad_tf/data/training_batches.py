@@ -1,0 +1,293 @@
+"""tf.data pipelines: from raw pixels to the batches that the networks see."""
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+from tqdm import tqdm
+
+from agad_tf.config.experiment import DEFAULTS, UsageError
+from agad_tf.data.images_in_files import FILES_PER_CALL, Images, Pictures, joined
+from agad_tf.data.preprocessing import to_network_input
+from agad_tf.data.splits import ABNORMAL, NORMAL, Split
+from agad_tf.data.synthetic_anomalies import synthesize
+
+SCORING_BATCH_SIZE = 256
+# Made ready while a step is under way.
+BATCHES_AHEAD = 2
+# tf.data's tuner sleeps, in the end for a minute at a time, and whoever stops using batches waits for it to wake.
+UNTUNED = tf.data.Options()
+UNTUNED.autotune.enabled = False
+
+
+class BatchPlan(NamedTuple):
+    """What a training batch holds, and how many batches an epoch has."""
+
+    normals: int
+    anomalies: int
+    synthetic: int
+    kinds: tuple[str, ...]  # of the synthetic anomalies
+    horizontal_flip: bool  # mirrors each image with a probability of one half
+    steps_per_epoch: int
+
+
+def plan_batches(
+    train: Split,
+    batch_size: int,
+    min_anomalies: int,
+    replicas: int = 1,
+    kinds: tuple[str, ...] = (),
+    synthetic_share: float = DEFAULTS["synthetic_share"],
+    horizontal_flip: bool = DEFAULTS["horizontal_flip"],
+) -> BatchPlan:
+    """Divides a batch between normals and anomalies: their share of the training set, yet never below the least.
+
+    Args:
+        train: the training images.
+        batch_size: images in a batch; at least 2 where the training set has anomalies.
+        min_anomalies: least number of anomalies in a batch, where the training set has any (Section 3.3.2).
+        replicas: how many share a batch evenly.
+        kinds: of synthetic anomalies, of `agad_tf.config.choices.SYNTHETIC_ANOMALIES`; without any there are none.
+        synthetic_share: their share of a batch, in (0, 1).
+        horizontal_flip: whether images are mirrored left to right, each with a probability of one half.
+
+    Returns:
+        The plan; an epoch passes once over the normal images, in whole batches.
+
+    Raises:
+        UsageError: the training set has fewer normal images than one batch needs, or a replica would be left
+            without its share of the batch or of its anomalies.
+    """
+    normal_count = int(np.sum(train.labels == NORMAL))
+    share = 1 - normal_count / len(train.labels)
+    synthetic = max(1, round(batch_size * synthetic_share)) if kinds else 0
+    # However many anomalies there are, a normal image has its place.
+    most = max(batch_size - synthetic - 1, 0)
+    anomalies = min(max(min_anomalies, round(batch_size * share)), most) if share else 0
+    normals = batch_size - anomalies - synthetic
+    if batch_size % replicas:
+        raise UsageError(
+            f"--batch_size={batch_size} cannot be shared evenly by {replicas} replicas; "
+            f"choose a multiple of {replicas}."
+        )
+    if normals < 1 or (share and not anomalies):
+        raise UsageError(
+            f"{synthetic} synthetic anomalies leave no room for all else in a batch of --batch_size={batch_size}; "
+            "raise it, or lower --synthetic_share."
+        )
+    if anomalies + synthetic and min(normals, anomalies + synthetic) < replicas:
+        raise UsageError(
+            f"A batch of {normals} normal images and {anomalies + synthetic} anomalies does not give each of "
+            f"{replicas} replicas its share; raise --batch_size and --min_anomalies or use fewer devices."
+        )
+    if normals > normal_count:
+        raise UsageError(
+            f"A batch of --batch_size={batch_size} needs {normals} normal images, and the training set has "
+            f"{normal_count}; choose a smaller --batch_size."
+        )
+    return BatchPlan(normals, anomalies, synthetic, kinds, horizontal_flip, normal_count // normals)
+
+
+class TrainingInputs(NamedTuple):
+    """The training images as the networks take them.
+
+    Attributes:
+        of_rows: gives of rows, int (n,), the inputs, float32 (n, image_size, image_size, channels) in [-1, 1].
+        normals: how many rows, from 0 on, are normal.
+        anomalies: how many rows, after those, are anomalies.
+    """
+
+    of_rows: Callable[[tf.Tensor], tf.Tensor]
+    normals: int
+    anomalies: int
+
+
+def training_inputs(train: Split, image_size: int, cache_bytes: float = math.inf) -> TrainingInputs:
+    """Makes the training images ready, once for all epochs where memory allows.
+
+    Args:
+        train: the training images.
+        image_size: side in pixels that the networks take.
+        cache_bytes: how much memory the images may take as the networks take them. Where they need more they are
+            made ready anew for every batch, which changes nothing but time.
+    """
+    normals, anomalies = train.of_label(NORMAL).images, train.of_label(ABNORMAL).images
+    of_rows = _inputs_by_row(joined([normals, anomalies]), image_size, cache_bytes)
+    return TrainingInputs(of_rows, len(normals), len(anomalies))
+
+
+def training_batches(
+    inputs: TrainingInputs,
+    plan: BatchPlan,
+    epochs: int,
+    seed: int,
+    first_epoch: int = 0,
+    first_step: int = 0,
+    context: tf.distribute.InputContext | None = None,
+) -> tf.data.Dataset:
+    """All batches of a training run, or of what is left of it, or a worker's part of them.
+
+    The order within an epoch follows from the seed and the epoch's number alone, so that a run that is resumed
+    sees what an unbroken one would have seen, and so does one that is shared by replicas.
+
+    Args:
+        inputs: from `training_inputs`.
+        plan: from `plan_batches`.
+        epochs: number of the epoch to end before.
+        seed: of the order.
+        first_epoch: number of the epoch to begin with.
+        first_step: how many steps of that epoch to leave out.
+        context: which worker's part; by default all is one's own.
+
+    Returns:
+        Dataset of images, float32 (batch, image_size, image_size, channels) in [-1, 1], and labels, float32
+        (batch,): `plan.anomalies` anomalies and `plan.synthetic` made from normal images, spread evenly among
+        normals, and mirrored if the plan says so. With a context the elements are the batches of this worker's
+        replicas one after the other: equal parts of a batch, each with its share of anomalies, be they labelled or
+        made.
+    """
+    context = context or tf.distribute.InputContext()
+    replicas = context.num_replicas_in_sync
+    own_replicas = replicas // context.num_input_pipelines
+    first_replica = context.input_pipeline_id * own_replicas
+    replica_batch = (plan.normals + plan.anomalies + plan.synthetic) // replicas
+    own_places = slice(first_replica * replica_batch, (first_replica + own_replicas) * replica_batch)
+    abnormal = plan.normals + _spread_evenly(plan.anomalies, plan.synthetic)
+    places = np.concatenate([np.arange(plan.normals), abnormal])[_spread_evenly(plan.normals, len(abnormal))]
+    # Rows from here on are of normal images again, for anomalies to be made of.
+    first_synthetic = inputs.normals + inputs.anomalies
+
+    def one_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
+        epoch_seed = tf.random.fold_in(tf.constant([seed, 0], tf.int64), epoch)
+        synthetic_seed = tf.random.fold_in(epoch_seed, -1)
+        rows = tf.concat(
+            [
+                _order(inputs.normals, plan.steps_per_epoch, plan.normals, epoch_seed),
+                _order(inputs.anomalies, plan.steps_per_epoch, plan.anomalies, epoch_seed) + inputs.normals,
+                _order(inputs.normals, plan.steps_per_epoch, plan.synthetic, synthetic_seed) + first_synthetic,
+            ],
+            axis=1,
+        )
+        # One for each place, so that what is made or mirrored there does not depend on who does it.
+        seeds = tf.random.stateless_uniform(tf.shape(rows), synthetic_seed, None, None, tf.int32)
+        own = (tf.reshape(tf.gather(each, places[own_places], axis=1), (-1, replica_batch)) for each in (rows, seeds))
+        return tf.data.Dataset.from_tensor_slices(tuple(own))
+
+    def batch(rows: tf.Tensor, seeds: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        is_synthetic = rows >= first_synthetic
+        images = inputs.of_rows(tf.where(is_synthetic, rows - first_synthetic, rows))
+        if plan.synthetic:
+            chosen = tf.where(is_synthetic)
+            synthetic_seeds = tf.boolean_mask(seeds, is_synthetic)
+            # Any other normal image; an only one is its own partner.
+            steps = 1 + tf.math.floormod(synthetic_seeds, max(inputs.normals - 1, 1))
+            own = tf.boolean_mask(rows, is_synthetic) - first_synthetic
+            partners = inputs.of_rows(tf.math.floormod(own + steps, inputs.normals))
+            made = synthesize(tf.gather_nd(images, chosen), partners, synthetic_seeds, plan.kinds)
+            images = tf.tensor_scatter_nd_update(images, chosen, made)
+        if plan.horizontal_flip:
+            is_mirrored = (seeds < 0)[:, tf.newaxis, tf.newaxis, tf.newaxis]
+            images = tf.where(is_mirrored, tf.image.flip_left_right(images), images)
+        return images, tf.cast(rows >= inputs.normals, tf.float32)
+
+    return (
+        tf.data.Dataset.range(first_epoch, epochs)
+        .flat_map(one_epoch)
+        .skip(first_step * own_replicas)
+        .map(batch, num_parallel_calls=tf.data.AUTOTUNE)
+        .prefetch(BATCHES_AHEAD)
+        .with_options(UNTUNED)
+    )
+
+
+class _ArrayBatches:
+    """Batches of an array, made ready one by one.
+
+    No pipeline: tf.data keeps some of every one that is built, and scoring would build one after each epoch. Making
+    256 images ready takes no time beside scoring them.
+    """
+
+    def __init__(self, images: np.ndarray, image_size: int, batch_size: int):
+        self.images = images
+        self.image_size = image_size
+        self.batch_size = batch_size
+
+    def __len__(self) -> int:
+        return math.ceil(len(self.images) / self.batch_size)
+
+    def __iter__(self) -> Iterator[tf.Tensor]:
+        for start in range(0, len(self.images), self.batch_size):
+            yield to_network_input(self.images[start : start + self.batch_size], self.image_size)
+
+
+def scoring_batches(images: Images, image_size: int, batch_size: int = SCORING_BATCH_SIZE) -> Iterable[tf.Tensor]:
+    """Images in their order, in batches of which the last may be short.
+
+    Args:
+        images: uint8 (images, height, width, channels), in memory or in files, which are decoded in parallel.
+        image_size: side in pixels that the networks take.
+        batch_size: images in a batch.
+
+    Returns:
+        float32 (batch, image_size, image_size, channels) in [-1, 1], again and again.
+    """
+    if not isinstance(images, Pictures):
+        return _ArrayBatches(images, image_size, batch_size)
+    rows = tf.data.Dataset.range(len(images)).batch(min(batch_size, FILES_PER_CALL))
+    decode = _inputs_anew(images, image_size)
+    inputs = rows.map(decode, num_parallel_calls=tf.data.AUTOTUNE).rebatch(batch_size)
+    return inputs.prefetch(BATCHES_AHEAD).with_options(UNTUNED)
+
+
+def _inputs_by_row(images: Images, image_size: int, cache_bytes: float) -> Callable[[tf.Tensor], tf.Tensor]:
+    """A function from rows to the networks' input, made ready once for all epochs where memory allows."""
+    if not len(images):
+        return lambda rows: tf.zeros((len(rows), image_size, image_size, images.shape[-1]))
+    if len(images) * image_size**2 * images.shape[-1] * tf.float32.size > cache_bytes:
+        return _inputs_anew(images, image_size)
+    bar = tqdm(scoring_batches(images, image_size), "reading", unit="batch", delay=1, leave=False)
+    cache = tf.concat(list(bar), axis=0)
+    return lambda rows: tf.gather(cache, rows)
+
+
+def _inputs_anew(images: Images, image_size: int) -> Callable[[tf.Tensor], tf.Tensor]:
+    """A function from rows to the networks' input that reads their pixels each time."""
+    shape = (None, image_size, image_size, images.shape[-1])
+
+    def read(rows: np.ndarray) -> np.ndarray:
+        if isinstance(images, Pictures):
+            return images.network_inputs(rows)
+        return to_network_input(images[rows], image_size).numpy()
+
+    def inputs_of(rows: tf.Tensor) -> tf.Tensor:
+        return tf.ensure_shape(tf.numpy_function(read, [rows], tf.float32), shape)
+
+    return inputs_of
+
+
+def _spread_evenly(normals: int, anomalies: int) -> np.ndarray:
+    """Where the images of a batch go that lists normals first, so that any equal parts of it hold equal shares.
+
+    Returns:
+        int (normals + anomalies,): for each place in the batch, the number of its image in the list.
+    """
+    places = np.arange(normals + anomalies + 1) * anomalies // max(normals + anomalies, 1)
+    is_anomaly = np.diff(places)
+    return np.where(is_anomaly, normals + places[:-1], np.cumsum(1 - is_anomaly) - 1)
+
+
+def _order(count: int, steps: int, per_step: int, seed: tf.Tensor) -> tf.Tensor:
+    """Which images each batch of an epoch holds: all in random order, and again in another one until there are enough.
+
+    Returns:
+        int (steps, per_step), in [0, count).
+    """
+    rounds = math.ceil(steps * per_step / count) if count else 0
+    shuffled = [
+        tf.random.experimental.stateless_shuffle(tf.range(count), tf.random.fold_in(seed, turn))
+        for turn in range(rounds)
+    ]
+    rows = tf.concat([*shuffled, tf.zeros(0, tf.int32)], axis=0)
+    return tf.reshape(rows[: steps * per_step], (steps, per_step))

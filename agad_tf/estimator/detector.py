@@ -1,0 +1,338 @@
+"""The detector by the conventions of scikit-learn's outlier detectors."""
+
+import math
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator, OutlierMixin
+from sklearn.metrics import roc_auc_score
+from sklearn.utils import ClassifierTags, Tags, check_random_state
+from sklearn.utils.validation import check_array, check_consistent_length, check_is_fitted, validate_data
+
+from agad_tf.config.experiment import DEFAULTS, ExperimentConfig, RunError
+from agad_tf.data.training_batches import plan_batches, training_batches, training_inputs
+from agad_tf.estimator.detector_files import read_detector, write_detector
+from agad_tf.estimator.input_arrays import (
+    as_bytes,
+    divide,
+    is_abnormal,
+    shape_of_image,
+    smallest_square,
+    value_range_of,
+)
+from agad_tf.estimator.random_state import random_state_kept
+from agad_tf.evaluation.scorer import Scorer
+from agad_tf.evaluation.thresholds import Decision, decide
+from agad_tf.models.agad import AGAD
+from agad_tf.training.callbacks import DivergedError, Divergence, LearningRate, NormalResiduals
+from agad_tf.training.run import build_model
+
+
+class AGADDetector(OutlierMixin, BaseEstimator):
+    """AGAD as an outlier detector of scikit-learn.
+
+    `X` is images (n, height, width) or (n, height, width, channels) with 1 or 3 channels, or rows (n, features) as
+    pipelines pass them. Rows become images of `image_shape`, or else the smallest grey square that holds them; what
+    they leave of it is filled with the lowest value. Networks see images resized to `image_size`.
+
+    A share of the training images, `validation_fraction` of either label, is held out for the threshold and the
+    probability. With fewer than 10 normal images none is, and both are chosen on the training images themselves.
+
+    Args:
+        image_shape: (height, width) or (height, width, channels) of the images; None takes it from `X`.
+        value_range: the lowest and the highest value that pixels can have, in `fit` as in all that follows. "auto":
+            (0, 255) for uint8, else minimum and maximum of the training data. Values beyond it are kept as they are.
+        random_state: of weights, of what is held out, and of the order: None, an int or a RandomState. On CPU the
+            same int repeats scores to the bit. None draws a seed from NumPy's random state; else that and Python's
+            stay as they are, while TensorFlow's global seed is set.
+        verbose: as in Keras' `fit`: 0 is silent, 1 a bar, 2 a line an epoch.
+
+    All other arguments have the name, the meaning, the default and the allowed values of an option of
+    `agad_tf.ExperimentConfig`, and are checked by it in `fit`; what messages call --gamma is the share of `X` that is
+    labelled abnormal. A number is taken for `threshold` as well. Where there are fewer training images than
+    `batch_size`, all of them are a batch, and `min_anomalies` is lowered in proportion.
+
+    Attributes:
+        model_: the Keras model, `agad_tf.AGAD`.
+        decision_: the `Decision` that turns scores into verdicts.
+        threshold_: anomaly score at or above which an image is flagged.
+        offset_: -threshold_, but for its last bit: `decision_function` is negative at the threshold itself.
+        image_shape_: (height, width, channels) of the images.
+        value_range_: lowest and highest pixel value.
+        n_features_in_: values an image or a row has.
+
+    Example:
+        >>> detector = AGADDetector(epochs=5, random_state=0).fit(images)
+        >>> detector.predict(images)  # 1 normal, -1 abnormal
+
+    `GridSearchCV` maximises `score`, the AUROC of either labelling. The scorer "roc_auc" asks `decision_function` for
+    the greater label: that is right where normal is +1 and abnormal -1, and the wrong way round for 0 and 1.
+    """
+
+    def __init__(
+        self,
+        *,
+        generator: str = DEFAULTS["generator"],
+        width: float = DEFAULTS["width"],
+        image_size: int = DEFAULTS["image_size"],
+        normalization: str = DEFAULTS["normalization"],
+        anomaly_normalization: str = DEFAULTS["anomaly_normalization"],
+        pseudo_anomaly_normalization: str = DEFAULTS["pseudo_anomaly_normalization"],
+        contextual_adversarial: bool = DEFAULTS["contextual_adversarial"],
+        synthetic_anomalies: tuple[str, ...] = DEFAULTS["synthetic_anomalies"],
+        synthetic_share: float = DEFAULTS["synthetic_share"],
+        horizontal_flip: bool = DEFAULTS["horizontal_flip"],
+        anomaly_distance: str = DEFAULTS["anomaly_distance"],
+        lambda_adv: float = DEFAULTS["lambda_adv"],
+        lambda_con: float = DEFAULTS["lambda_con"],
+        lambda_adcon: float = DEFAULTS["lambda_adcon"],
+        lambda_lat: float = DEFAULTS["lambda_lat"],
+        reinit_threshold: float = DEFAULTS["reinit_threshold"],
+        residual_norm: str = DEFAULTS["residual_norm"],
+        epochs: int = DEFAULTS["epochs"],
+        batch_size: int = DEFAULTS["batch_size"],
+        min_anomalies: int = DEFAULTS["min_anomalies"],
+        learning_rate: float = DEFAULTS["learning_rate"],
+        learning_rate_schedule: str = DEFAULTS["learning_rate_schedule"],
+        ema_momentum: float = DEFAULTS["ema_momentum"],
+        mixed_precision: str = DEFAULTS["mixed_precision"],
+        validation_fraction: float = DEFAULTS["validation_fraction"],
+        threshold: str | float = DEFAULTS["threshold"],
+        image_shape: tuple[int, ...] | None = None,
+        value_range: str | tuple[float, float] = "auto",
+        random_state: int | np.random.RandomState | None = None,
+        verbose: int = 0,
+    ):
+        self.generator = generator
+        self.width = width
+        self.image_size = image_size
+        self.normalization = normalization
+        self.anomaly_normalization = anomaly_normalization
+        self.pseudo_anomaly_normalization = pseudo_anomaly_normalization
+        self.contextual_adversarial = contextual_adversarial
+        self.synthetic_anomalies = synthetic_anomalies
+        self.synthetic_share = synthetic_share
+        self.horizontal_flip = horizontal_flip
+        self.anomaly_distance = anomaly_distance
+        self.lambda_adv = lambda_adv
+        self.lambda_con = lambda_con
+        self.lambda_adcon = lambda_adcon
+        self.lambda_lat = lambda_lat
+        self.reinit_threshold = reinit_threshold
+        self.residual_norm = residual_norm
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.min_anomalies = min_anomalies
+        self.learning_rate = learning_rate
+        self.learning_rate_schedule = learning_rate_schedule
+        self.ema_momentum = ema_momentum
+        self.mixed_precision = mixed_precision
+        self.validation_fraction = validation_fraction
+        self.threshold = threshold
+        self.image_shape = image_shape
+        self.value_range = value_range
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def fit(self, X: Any, y: Any = None) -> "AGADDetector":  # noqa: N803
+        """Trains the networks and chooses threshold and probability.
+
+        Args:
+            X: at least two images or rows, real numbers.
+            y: (n,) labels: 0 normal and 1 abnormal, or 1 normal and -1 abnormal. None: all are normal.
+
+        Returns:
+            The detector itself.
+
+        Raises:
+            ValueError: `X`, `y` or a parameter is not what it has to be; the message says which.
+            RunError: the losses have diverged.
+        """
+        images = self._images(X, fitting=True)
+        labels = np.zeros(len(images), np.int32) if y is None else is_abnormal(y)
+        check_consistent_length(images, labels)
+        if labels.all():
+            raise ValueError("y has no normal image to learn from; label some 0, or +1 beside -1 for abnormal ones.")
+        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        config = self._config(float(labels.mean()), seed)
+        train, validation = divide(images, labels, config.validation_fraction, seed)
+        batch_size = min(config.batch_size, len(train.labels))
+        min_anomalies = max(1, config.min_anomalies * batch_size // config.batch_size)
+        plan = plan_batches(
+            train,
+            batch_size,
+            min_anomalies,
+            kinds=config.synthetic_anomalies,
+            synthetic_share=config.synthetic_share,
+            horizontal_flip=config.horizontal_flip,
+        )
+        with random_state_kept():
+            model = build_model(config, images.shape[-1], plan.steps_per_epoch)
+            inputs = training_inputs(train, config.image_size)
+            try:
+                model.fit(
+                    training_batches(inputs, plan, config.epochs, seed),
+                    steps_per_epoch=plan.steps_per_epoch,
+                    epochs=config.epochs,
+                    shuffle=False,
+                    verbose=self.verbose,
+                    callbacks=[
+                        LearningRate(config.learning_rate, config.learning_rate_schedule, config.epochs),
+                        Divergence(plan.steps_per_epoch),
+                        NormalResiduals(model, inputs),
+                    ],
+                )
+            except DivergedError as error:
+                raise RunError(f"Training has diverged: {error}. Fit with a lower learning_rate.") from error
+        self._take(model)
+        scores = self._scorer.per_image(validation.images)
+        if not np.isfinite(scores).all():
+            raise RunError("The scores are not finite: the losses have diverged. Fit with a lower learning_rate.")
+        self.decision_ = decide(validation.labels, scores, config.threshold)
+        return self
+
+    def fit_predict(self, X: Any, y: Any = None) -> np.ndarray:  # noqa: N803
+        """`fit` with the labels, then `predict` of the same images."""
+        return self.fit(X, y).predict(X)
+
+    def score_samples(self, X: Any) -> np.ndarray:  # noqa: N803
+        """The anomaly score with its sign turned.
+
+        Args:
+            X: images or rows of the shape that the detector was fitted on.
+
+        Returns:
+            float64 (n,), -A(x), at most 0: higher is more normal.
+
+        Raises:
+            NotFittedError: there is no model yet.
+            ValueError: `X` is not what it has to be.
+        """
+        check_is_fitted(self, "decision_")
+        return -self._scorer.per_image(self._images(X, fitting=False)).astype(np.float64)
+
+    def decision_function(self, X: Any) -> np.ndarray:  # noqa: N803
+        """`score_samples` less `offset_`, float64 (n,): negative is an outlier."""
+        return self.score_samples(X) - self.offset_
+
+    def predict(self, X: Any) -> np.ndarray:  # noqa: N803
+        """Verdicts, int (n,): 1 normal, -1 abnormal."""
+        return np.where(self.decision_function(X) < 0, -1, 1)
+
+    def predict_proba(self, X: Any) -> np.ndarray:  # noqa: N803
+        """Probabilities, float64 (n, 2) in [0, 1]: normal, abnormal; of what, `decision_.probability_source` says."""
+        abnormal = -self.score_samples(X)
+        probability = self.decision_.probability(abnormal)
+        return np.column_stack([1 - probability, probability])
+
+    def score(self, X: Any, y: Any) -> float:  # noqa: N803
+        """AUROC of the anomaly scores, in [0, 1]; labels in `y` are as in `fit`, and both kinds are needed."""
+        return float(roc_auc_score(is_abnormal(y), -self.score_samples(X)))
+
+    @property
+    def threshold_(self) -> float:
+        """Anomaly score at or above which an image is flagged."""
+        return self.decision_.threshold
+
+    @property
+    def offset_(self) -> float:
+        """What `decision_function` subtracts."""
+        # scikit-learn counts 0 as normal, while a score at the threshold is flagged.
+        return float(np.nextafter(-self.threshold_, np.inf))
+
+    def save(self, path: str | Path) -> None:
+        """Writes the fitted detector: model.keras, which Keras opens by itself, and detector.json.
+
+        Args:
+            path: folder, made if need be. A `random_state` that is neither None nor an int is left out.
+        """
+        check_is_fitted(self, "decision_")
+        parameters = self.get_params(deep=False)
+        if isinstance(self.random_state, np.random.RandomState):
+            parameters["random_state"] = None
+        names = getattr(self, "feature_names_in_", None)
+        facts = {
+            "parameters": parameters,
+            "fitted": {name: getattr(self, name) for name in ("image_shape_", "value_range_", "n_features_in_")},
+            "feature_names": None if names is None else list(names),
+            "decision": self.decision_._asdict(),
+        }
+        write_detector(Path(path), self.model_, facts)
+
+    @classmethod
+    def load(cls, path: str | Path) -> "AGADDetector":
+        """Reads what `save` wrote.
+
+        Args:
+            path: the folder.
+
+        Returns:
+            A fitted detector that gives the same scores.
+        """
+        model, facts = read_detector(Path(path))
+        detector = cls(**facts["parameters"])
+        for name, value in facts["fitted"].items():
+            setattr(detector, name, value)
+        if facts["feature_names"]:
+            detector.feature_names_in_ = np.array(facts["feature_names"], object)
+        detector.decision_ = Decision(**facts["decision"])
+        detector._take(model)
+        return detector
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = {name: value for name, value in super().__getstate__().items() if name != "_scorer"}
+        if "model_" in state:
+            # In a pickle of its own, for Keras to read it while the random state is kept.
+            state["model_"] = pickle.dumps(self.model_)
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        if "model_" in state:
+            with random_state_kept():
+                self._take(pickle.loads(state["model_"]))
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        tags.classifier_tags = ClassifierTags(multi_class=False)  # y has two labels
+        return tags
+
+    def _take(self, model: AGAD) -> None:
+        self.model_ = model
+        self._scorer = Scorer(model, self.batch_size)
+
+    def _config(self, gamma: float, seed: int) -> ExperimentConfig:
+        options = {name: value for name, value in self.get_params(deep=False).items() if name in DEFAULTS}
+        kinds = options["synthetic_anomalies"]
+        options["synthetic_anomalies"] = (kinds,) if isinstance(kinds, str) else tuple(kinds or ())
+        return ExperimentConfig(**{**options, "threshold": str(self.threshold)}, gamma=gamma, seed=seed)
+
+    def _images(self, X: Any, fitting: bool) -> np.ndarray:  # noqa: N803
+        """Checks `X`, and in `fit` takes shape and range from it.
+
+        Returns:
+            uint8 or float32 (n, height, width, channels); [0, 255] is the value range.
+        """
+        array = check_array(X, allow_nd=True, ensure_min_samples=2 if fitting else 1, estimator=self, input_name="X")
+        shape = shape_of_image(array.shape[1:]) if array.ndim > 2 else None
+        if fitting:
+            given = shape_of_image(self.image_shape) if self.image_shape is not None else None
+            self.image_shape_ = given or shape or smallest_square(array.shape[1])
+            self.value_range_ = value_range_of(self.value_range, array)
+        if shape and shape != self.image_shape_:
+            raise ValueError(
+                f"X has images of height, width and channels {shape}; they must be {self.image_shape_}, "
+                f"as {'image_shape says' if fitting else 'in fit'}."
+            )
+        rows = array.reshape(len(array), -1)
+        validate_data(self, X if array.ndim == 2 else rows, reset=fitting, skip_check_array=True)
+        missing = math.prod(self.image_shape_) - rows.shape[1]
+        if missing and self.image_shape is not None:
+            raise ValueError(
+                f"X has {rows.shape[1]} features, and images of image_shape={self.image_shape} have "
+                f"{math.prod(self.image_shape_)}; give the shape that the rows were made from."
+            )
+        return np.pad(as_bytes(rows, self.value_range_), ((0, 0), (0, missing))).reshape(-1, *self.image_shape_)

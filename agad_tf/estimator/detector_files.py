@@ -1,0 +1,36 @@
+"""What a fitted `AGADDetector` leaves on disk: model.keras, which Keras opens by itself, and detector.json."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from agad_tf.estimator.random_state import random_state_kept
+from agad_tf.models.agad import AGAD
+
+
+def write_detector(folder: Path, model: AGAD, facts: dict[str, Any]) -> None:
+    """Writes both files.
+
+    Args:
+        folder: made if need be.
+        model: the fitted model.
+        facts: all else; numbers, texts, lists and dictionaries of them.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    model.save(folder / "model.keras")
+    # What is not JSON are NumPy's numbers, as a grid search sets them.
+    text = json.dumps(facts, indent=1, default=lambda number: number.item())
+    (folder / "detector.json").write_text(text, encoding="utf-8")
+
+
+def read_detector(folder: Path) -> tuple[AGAD, dict[str, Any]]:
+    """Reads what `write_detector` wrote; lists of the facts' inner dictionaries come back as tuples."""
+    facts = json.loads((folder / "detector.json").read_text(encoding="utf-8"))
+    for name, inner in facts.items():
+        if isinstance(inner, dict):
+            # JSON has lists alone.
+            facts[name] = {key: tuple(value) if isinstance(value, list) else value for key, value in inner.items()}
+    with random_state_kept():
+        return keras.saving.load_model(folder / "model.keras", safe_mode=True), facts

@@ -1,0 +1,127 @@
+"""Arrays as users of scikit-learn have them: of which shape, in which range, labelled how, divided for validation."""
+
+import math
+from typing import Any
+
+import numpy as np
+from sklearn.utils import column_or_1d
+
+from agad_tf.data.splits import ABNORMAL, NORMAL, Split, held_out_count
+
+# With fewer normal images than this none can be spared for validation.
+LEAST_TO_DIVIDE = 10
+BYTE_RANGE = (0.0, 255.0)
+
+
+def shape_of_image(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Height, width and channels of one image; without channels it is grey.
+
+    Raises:
+        ValueError: it is none of (height, width) and (height, width, channels).
+    """
+    if len(shape) not in (2, 3) or min(shape) < 1:
+        raise ValueError(
+            f"Images of shape {tuple(shape)} are none; give (height, width) or (height, width, channels) each."
+        )
+    return (*shape, 1) if len(shape) == 2 else tuple(shape)
+
+
+def smallest_square(features: int) -> tuple[int, int, int]:
+    """Height, width and channels of the smallest grey square that holds so many values."""
+    side = math.isqrt(features - 1) + 1
+    return side, side, 1
+
+
+def value_range_of(value_range: Any, array: np.ndarray) -> tuple[float, float]:
+    """The lowest and the highest value that pixels can have.
+
+    Args:
+        value_range: the two, or "auto": (0, 255) for uint8, else minimum and maximum of the array.
+        array: numbers of any shape.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    if isinstance(value_range, str) and value_range == "auto":
+        return BYTE_RANGE if array.dtype == np.uint8 else (float(array.min()), float(array.max()))
+    try:
+        low, high = map(float, value_range)
+    except (TypeError, ValueError):
+        low, high = math.nan, math.nan
+    if not (low < high and math.isfinite(high - low)):
+        raise ValueError(f"value_range is {value_range!r}; give 'auto' or two numbers, the lower first: (0, 1).")
+    return low, high
+
+
+def as_bytes(array: np.ndarray, value_range: tuple[float, float]) -> np.ndarray:
+    """Takes the value range to [0, 255]; what lies beyond it stays beyond, and floats stay floats.
+
+    Args:
+        array: numbers of any shape.
+        value_range: (low, high); where the two are equal, 1 counts as their distance.
+
+    Returns:
+        Like `array`, float32, or uint8 as it was.
+    """
+    if array.dtype == np.uint8 and value_range == BYTE_RANGE:
+        return array
+    low, high = value_range
+    # float16 would not tell all of 255 values apart, and large integers need float64 before they are scaled.
+    values = array.astype(np.result_type(array.dtype, np.float32))
+    return ((values - low) * (BYTE_RANGE[1] / ((high - low) or 1.0))).astype(np.float32)
+
+
+def is_abnormal(y: Any) -> np.ndarray:
+    """Labels of either convention as this package has them.
+
+    Args:
+        y: (n,): 0 normal and 1 abnormal, or 1 normal and -1 abnormal.
+
+    Returns:
+        int32 (n,): 0 normal, 1 abnormal.
+
+    Raises:
+        ValueError: other labels, or 1 alone, which has either meaning.
+    """
+    labels = column_or_1d(y)
+    found = set(np.unique(labels).tolist())
+    if found == {1}:
+        raise ValueError(
+            "y is 1 throughout, which is abnormal beside 0 and normal beside -1; leave y out if all are normal."
+        )
+    if found <= {NORMAL, ABNORMAL}:
+        return labels.astype(np.int32)
+    if found <= {-1, 1}:
+        return (labels == -1).astype(np.int32)
+    raise ValueError(
+        f"y has the labels {sorted(found, key=str)[:5]}; Unknown label type: give 0 for normal and 1 for abnormal, "
+        "or 1 for normal and -1 for abnormal."
+    )
+
+
+def divide(images: np.ndarray, labels: np.ndarray, validation_fraction: float, seed: int) -> tuple[Split, Split]:
+    """Holds out images for validation, of either label in the same share.
+
+    Args:
+        images: (n, height, width, channels).
+        labels: int32 (n,): 0 normal, 1 abnormal.
+        validation_fraction: share that is held out, in (0, 1).
+        seed: of what is held out.
+
+    Returns:
+        Training and validation images: no image is in both, unless there are fewer than `LEAST_TO_DIVIDE` normal
+        ones. Then either is all of them.
+    """
+    ids = np.arange(len(images))
+    if np.sum(labels == NORMAL) < LEAST_TO_DIVIDE:
+        everything = Split(images, labels, ids)
+        return everything, everything
+    rng = np.random.default_rng(seed)
+    held_out = np.zeros(len(images), bool)
+    for label in (NORMAL, ABNORMAL):
+        indices = rng.permutation(np.flatnonzero(labels == label))
+        held_out[indices[: held_out_count(len(indices), validation_fraction)]] = True
+    return (
+        Split(images[~held_out], labels[~held_out], ids[~held_out]),
+        Split(images[held_out], labels[held_out], ids[held_out]),
+    )

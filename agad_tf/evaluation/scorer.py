@@ -1,0 +1,96 @@
+"""The ways to score a test set.
+
+`per_image` is what a user gets, and the only one that is called a result. `family` is how the GANomaly family's
+public code scores: with the networks left in training mode, so that an image's score depends on the batch it is
+in. As its batches are ordered by label, the label leaks into the score. `family_shuffled` scores in the same mode but
+mixed batches, in which no label can leak: what `family` has beyond it is the leak. Both are kept for comparison with
+published tables alone.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+from tqdm import tqdm
+
+from agad_tf.data.images_in_files import Images, joined
+from agad_tf.data.splits import ABNORMAL, NORMAL, Split
+from agad_tf.data.training_batches import scoring_batches
+from agad_tf.models.agad import AGAD
+
+PROTOCOLS = {"per_image": False, "family_shuffled": False, "family": True}
+"""By name: whether the labels of the test set leak into its figures."""
+
+
+class Scorer:
+    """Scores images with a model under each protocol; compiles each kind of pass once.
+
+    Args:
+        model: the detector.
+        batch_size: images at a time; under the other two also how many images share their statistics.
+        progress: whether to show a progress bar on what takes long.
+        before_batch: called before each batch; what it raises ends scoring.
+    """
+
+    def __init__(
+        self, model: AGAD, batch_size: int, progress: bool = False, before_batch: Callable[[], None] = lambda: None
+    ):
+        self.image_size = model.generator.input_shape[1]
+        self.batch_size = batch_size
+        self.progress = progress
+        self.before_batch = before_batch
+        # One graph for batches of any size, the last and shorter one included.
+        signature = [tf.TensorSpec((None, *model.generator.input_shape[1:]), tf.float32)]
+        self._per_image = tf.function(model.anomaly_score, input_signature=signature)
+        self._by_batch_statistics = tf.function(
+            lambda images: model.reconstruct_and_score(images, batch_statistics=True)[1], input_signature=signature
+        )
+
+    def per_image(self, images: Images) -> np.ndarray:
+        """A(x) by the moving statistics.
+
+        Args:
+            images: uint8 (images, height, width, channels), in memory or in files.
+
+        Returns:
+            float32 (images,).
+        """
+        return self._run(self._per_image, images, "scoring")
+
+    def family(self, test: Split) -> tuple[np.ndarray, np.ndarray]:
+        """A(x) by the statistics of each batch, all normals first; the moving statistics stay as they are.
+
+        Args:
+            test: the test set, in any order.
+
+        Returns:
+            The labels, int32 (images,), and float32 (images,) scores, both in the order they were scored in.
+        """
+        ordered = [test.of_label(NORMAL), test.of_label(ABNORMAL)]
+        images = joined([split.images for split in ordered])
+        labels = np.concatenate([split.labels for split in ordered])
+        return labels, self._run(self._by_batch_statistics, images, "scoring (family)")
+
+    def family_shuffled(self, test: Split, seed: int) -> np.ndarray:
+        """A(x) by the statistics of each batch, normals and anomalies mixed; the moving statistics stay as they are.
+
+        Args:
+            test: the test set.
+            seed: of the order that images are scored in.
+
+        Returns:
+            float32 (images,), in the order of the test set.
+        """
+        order = np.random.default_rng(seed).permutation(len(test.images))
+        scores = np.empty(len(order), np.float32)
+        scores[order] = self._run(self._by_batch_statistics, test.images[order], "scoring (family_shuffled)")
+        return scores
+
+    def _run(self, function: tf.types.experimental.PolymorphicFunction, images: Images, name: str) -> np.ndarray:
+        batches = scoring_batches(images, self.image_size, self.batch_size)
+        bar = tqdm(batches, name, unit="batch", disable=not self.progress, delay=1, leave=False)
+        scores = []
+        for batch in bar:
+            self.before_batch()
+            scores.append(function(batch).numpy())
+        return np.concatenate(scores)

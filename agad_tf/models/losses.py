@@ -1,0 +1,226 @@
+"""Equations (5) to (11) of the paper and lines 7 and 10 of its Algorithm 1.
+
+Pure functions of tensors that return one value per image; `loss_terms` has them all. Norms are taken per element
+(‖v‖₁/n and ‖v‖₂/√n for a v of n elements), so that the weights λ mean the same for images and feature maps of any size.
+"""
+
+from typing import Any, NamedTuple
+
+from keras import ops
+
+from agad_tf.models.forward_passes import Passes
+
+Tensor = Any
+
+# The loss terms by name; each is averaged over the images that it is a loss of.
+BATCH_TERMS = ("generator_loss", "discriminator_loss")
+NORMAL_TERMS = (
+    "adversarial_loss",
+    "contextual_loss",
+    "contextual_adversarial_distance",
+    "latent_loss",
+    "discriminator_real_loss",
+    "discriminator_fake_loss",
+)
+ANOMALY_TERMS = (
+    "anomaly_adversarial_loss",
+    "anomaly_distance",
+    "anomaly_latent_loss",
+    "discriminator_anomaly_loss",
+)
+
+# Below this mean square a root's slope is not followed: it would be infinite at 0.
+_SMALLEST_MEAN_SQUARE = 1e-12
+
+
+class LossWeights(NamedTuple):
+    """The weights λ of equations (9) and (10), and the epsilon of its reciprocals."""
+
+    adversarial: float = 1.0
+    contextual: float = 50.0
+    contextual_adversarial: float = 15.0
+    latent: float = 5.0
+    # Equation (10) divides by losses that may reach 0. Below a hundredth, of a nat or of half the pixel range,
+    # an anomaly counts as fully reconstructed, and its loss stops growing: λ / (loss + epsilon).
+    epsilon: float = 1e-2
+
+
+def loss_terms(
+    images: Tensor, labels: Tensor, passes: Passes, anomaly_distance: str, weights: LossWeights
+) -> dict[str, Tensor]:
+    """Every loss of a batch and every term of it, lines 6 to 10 of Algorithm 1.
+
+    Args:
+        images: x, float (batch, height, width, channels) in [-1, 1].
+        labels: float (batch,): 0 normal, 1 abnormal.
+        passes: what the networks said of the images.
+        anomaly_distance: d_a, "input" or "reconstruction".
+        weights: the λ and the epsilon.
+
+    Returns:
+        float (batch,) for each name in `BATCH_TERMS`, `NORMAL_TERMS` and `ANOMALY_TERMS`.
+    """
+    contextual = contextual_loss(images, passes.reconstruction)
+    contextual_adversarial = contextual_adversarial_distance(passes.reconstruction, passes.re_reconstruction)
+    latent = latent_loss(passes.latent, passes.reconstruction_latent)
+    adversarial = adversarial_loss(passes.reconstruction_logits, 1)
+    real = adversarial_loss(passes.logits, 1)
+    fake = adversarial_loss(passes.reconstruction_logits, 0)
+    anomaly = adversarial_loss(passes.logits, 0)
+    distance = contextual if anomaly_distance == "input" else contextual_adversarial
+    normality_losses = normality_loss(adversarial, contextual, contextual_adversarial, latent, weights)
+    anomaly_losses = anomaly_loss(fake, distance, latent, weights)
+    return {
+        "generator_loss": total_loss(labels, anomaly_losses, normality_losses),
+        "adversarial_loss": adversarial,
+        "contextual_loss": contextual,
+        "contextual_adversarial_distance": contextual_adversarial,
+        "latent_loss": latent,
+        "anomaly_adversarial_loss": fake,
+        "anomaly_distance": distance,
+        "anomaly_latent_loss": latent,
+        "discriminator_loss": discriminator_loss(labels, real, fake, anomaly),
+        "discriminator_real_loss": real,
+        "discriminator_fake_loss": fake,
+        "discriminator_anomaly_loss": anomaly,
+    }
+
+
+def adversarial_loss(logits: Tensor, target: int) -> Tensor:
+    """Binary cross-entropy l_adv of D's verdict, equation (5), from logits.
+
+    Args:
+        logits: D's output, float (batch, ...); verdicts on parts of an image are averaged over the image.
+        target: 1 for "real", 0 for "fake".
+
+    Returns:
+        float (batch,), in nats, not negative.
+    """
+    # -log σ(l) = softplus(-l) and -log(1 - σ(l)) = softplus(l): no σ that could round to 0 or 1.
+    losses = ops.softplus(-logits if target else logits)
+    return ops.mean(losses, axis=_all_but_the_first(losses))
+
+
+def contextual_loss(images: Tensor, reconstruction: Tensor) -> Tensor:
+    """l_con = ‖x − x̂‖₁, equation (6).
+
+    Args:
+        images: x, float (batch, height, width, channels) in [-1, 1].
+        reconstruction: x̂ = G(x), same shape and range.
+
+    Returns:
+        float (batch,), mean absolute difference, in [0, 2].
+    """
+    return _mean_absolute_difference(images, reconstruction)
+
+
+def latent_loss(latent: Tensor, reconstruction_latent: Tensor) -> Tensor:
+    """l_lat = ‖D_z(x) − D_z(x̂)‖₂, equation (7).
+
+    Args:
+        latent: D_z(x), float (batch, ...).
+        reconstruction_latent: D_z(x̂), same shape.
+
+    Returns:
+        float (batch,), root mean square difference, not negative.
+    """
+    difference = latent - reconstruction_latent
+    mean_square = ops.mean(ops.square(difference), axis=_all_but_the_first(difference))
+    return ops.sqrt(ops.maximum(mean_square, _SMALLEST_MEAN_SQUARE))
+
+
+def contextual_adversarial_distance(reconstruction: Tensor, re_reconstruction: Tensor) -> Tensor:
+    """Distance d of a pseudo-anomaly from its reconstruction, equation (8) without its sign.
+
+    Args:
+        reconstruction: x̂ = G(x), float (batch, height, width, channels) in [-1, 1].
+        re_reconstruction: G(x̂), same shape and range.
+
+    Returns:
+        float (batch,), mean absolute difference, in [0, 2].
+    """
+    return _mean_absolute_difference(reconstruction, re_reconstruction)
+
+
+def normality_loss(
+    adversarial: Tensor,
+    contextual: Tensor,
+    contextual_adversarial: Tensor,
+    latent: Tensor,
+    weights: LossWeights,
+) -> Tensor:
+    """L_n of a normal image, equation (9): λ_adv·l_adv(ŷ,1) + λ_con·l_con − λ_adcon·d + λ_lat·l_lat.
+
+    Args:
+        adversarial: l_adv(ŷ, 1), float (batch,).
+        contextual: l_con, float (batch,).
+        contextual_adversarial: the distance d of equation (8), float (batch,); zeros train without C.A.
+        latent: l_lat, float (batch,).
+        weights: the λ.
+
+    Returns:
+        float (batch,).
+    """
+    return (
+        weights.adversarial * adversarial
+        + weights.contextual * contextual
+        - weights.contextual_adversarial * contextual_adversarial
+        + weights.latent * latent
+    )
+
+
+def anomaly_loss(adversarial: Tensor, distance: Tensor, latent: Tensor, weights: LossWeights) -> Tensor:
+    """L_a of an anomaly, equation (10): λ_adv / l_adv(ŷ,0) + λ_adcon / d_a + λ_lat·l_lat.
+
+    Args:
+        adversarial: l_adv(ŷ, 0), float (batch,).
+        distance: d_a, float (batch,): ‖x − x̂‖₁ by equation (3), or ‖x̂ − G(x̂)‖₁ by line 9.
+        latent: l_lat, float (batch,).
+        weights: the λ, and the epsilon that keeps both reciprocals finite.
+
+    Returns:
+        float (batch,), not negative.
+    """
+    return (
+        weights.adversarial / (adversarial + weights.epsilon)
+        + weights.contextual_adversarial / (distance + weights.epsilon)
+        + weights.latent * latent
+    )
+
+
+def total_loss(labels: Tensor, anomaly: Tensor, normality: Tensor) -> Tensor:
+    """y·L_a + (1 − y)·L_n, equation (11).
+
+    Args:
+        labels: y, float (batch,): 0 normal, 1 abnormal.
+        anomaly: L_a, float (batch,).
+        normality: L_n, float (batch,).
+
+    Returns:
+        float (batch,).
+    """
+    return labels * anomaly + (1 - labels) * normality
+
+
+def discriminator_loss(labels: Tensor, real: Tensor, fake: Tensor, anomaly: Tensor) -> Tensor:
+    """L_d: l_adv(ŷ,0) + l_adv(y,1) for a normal image (line 7), l_adv(y,0) for an anomaly (line 10).
+
+    Args:
+        labels: float (batch,): 0 normal, 1 abnormal.
+        real: l_adv(y, 1) of the image, float (batch,).
+        fake: l_adv(ŷ, 0) of its reconstruction, float (batch,).
+        anomaly: l_adv(y, 0) of the image, float (batch,): a true anomaly counts as fake.
+
+    Returns:
+        float (batch,), not negative.
+    """
+    return labels * anomaly + (1 - labels) * (fake + real)
+
+
+def _mean_absolute_difference(a: Tensor, b: Tensor) -> Tensor:
+    difference = ops.abs(a - b)
+    return ops.mean(difference, axis=_all_but_the_first(difference))
+
+
+def _all_but_the_first(tensor: Tensor) -> tuple[int, ...]:
+    return tuple(range(1, len(tensor.shape)))

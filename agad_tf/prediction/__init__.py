@@ -1,0 +1,1 @@
+"""Scores of new images, written as they come."""

@@ -1,0 +1,185 @@
+"""What TensorBoard shows of a run: scalars, score histograms, weights, and images beside their reconstructions."""
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from scipy.stats import rankdata
+from tensorboard.plugins.hparams import api as hp
+from tensorboard.plugins.pr_curve import summary as pr_curve
+
+from agad_tf.data.preprocessing import to_network_input
+from agad_tf.data.splits import ABNORMAL, NORMAL, OneClassTask, Split
+from agad_tf.models.agad import AGAD
+from agad_tf.models.losses import ANOMALY_TERMS
+from agad_tf.training.callbacks import EpochScores
+
+LABEL_NAMES = {NORMAL: "normal", ABNORMAL: "abnormal"}
+COMPARED = {
+    "auroc": "AUROC per image",
+    "average_precision": "average precision",
+    "fpr_at_95_tpr": "false positives at 95 % true",
+}
+THRESHOLDS = 200
+GRID_IMAGES = 8
+GRID_SCALE = 3
+GRID_ROWS = (
+    "From the top: input x, reconstruction G(x) (of a normal image: the pseudo-anomaly), "
+    "its reconstruction G(G(x)), and the error |x − G(x)|."
+)
+
+
+@contextlib.contextmanager
+def event_file(directory: Path, name: str, step: int) -> Iterator[None]:
+    """Lets summaries go to an event file of their own, in place of an earlier one of that name and step.
+
+    An epoch that is trained again after an interruption, or a test set that is measured again, is shown once.
+
+    Args:
+        directory: of the event files; made if it is not there.
+        name: what is written to this file, such as "epoch".
+        step: of the summaries.
+    """
+    suffix = f".{name}-{step}"
+    for earlier in directory.glob(f"*{suffix}"):
+        earlier.unlink()
+    writer = tf.summary.create_file_writer(str(directory), filename_suffix=suffix)
+    # As an array: TensorFlow keeps every Python number that it has made a tensor of.
+    with writer.as_default(step=np.array(step)):
+        yield
+    writer.close()
+    # TensorBoard reads files in the order of their names; TensorFlow's own begin with the second and go on with a count
+    # of writers, 10 before 9.
+    (written,) = directory.glob(f"*{suffix}")
+    written.rename(directory / f"events.out.tfevents.{step:010d}{suffix}")
+
+
+def read_curves(directory: Path) -> dict[str, dict[int, float]]:
+    """Reads the scalars of every epoch from TensorBoard's event files.
+
+    Args:
+        directory: of the event files; it may be missing, and they may be cut short.
+
+    Returns:
+        By name of the scalar and by epoch, from 1.
+    """
+    curves: dict[str, dict[int, float]] = {}
+    for path in sorted(directory.glob("*.epoch-*")):
+        try:
+            for record in tf.data.TFRecordDataset(str(path)):
+                event = tf.compat.v1.Event.FromString(record.numpy())
+                for value in event.summary.value:
+                    # Learning rates of each optimizer have a slash in their names, and are no outcome.
+                    if value.metadata.plugin_data.plugin_name == "scalars" and "/" not in value.tag:
+                        curves.setdefault(value.tag, {})[event.step] = float(tf.make_ndarray(value.tensor))
+        except tf.errors.DataLossError:
+            continue
+    return curves
+
+
+class Summaries(keras.callbacks.Callback):
+    """Writes TensorBoard's scalars, images and histograms.
+
+    Args:
+        directory: of the event files.
+        task: the images.
+        epoch_scores: has scored the validation images by the time this callback is called.
+    """
+
+    def __init__(self, directory: Path, task: OneClassTask, epoch_scores: EpochScores):
+        super().__init__()
+        self.directory = directory
+        self.task = task
+        self.epoch_scores = epoch_scores
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
+        """Writes what the epoch has brought; a run's steps in TensorBoard are its epochs, from 1."""
+        without_anomalies = not self.task.train.labels.any()
+        with event_file(self.directory, "epoch", epoch + 1):
+            for name, value in logs.items():
+                # The mean of no anomaly's loss is 0 and would look like a perfect one.
+                if not (without_anomalies and name in ANOMALY_TERMS):
+                    tf.summary.scalar(name, np.array(value))  # an array, as above
+            for name in ("generator_optimizer", "discriminator_optimizer"):
+                tf.summary.scalar(f"learning_rate/{name}", getattr(self.model, name).learning_rate)
+            for network in (self.model.generator, self.model.discriminator):
+                for variable in network.variables:
+                    tf.summary.histogram(f"{network.name}/{variable.path}", variable.value)
+            validation, scores = self.task.validation, self.epoch_scores.validation_scores
+            write_scores_and_images(self.model, validation, scores, "validation")
+            if validation.labels.any():
+                write_precision_recall("validation", validation.labels, scores)
+
+
+def write_scores_and_images(model: AGAD, split: Split, scores: np.ndarray, name: str) -> None:
+    """Writes score histograms and image grids of a split, by label, to the current summary writer."""
+    for label, label_name in LABEL_NAMES.items():
+        chosen = split.labels == label
+        if chosen.any():
+            tf.summary.histogram(f"scores/{name}/{label_name}", scores[chosen])
+            grid = image_grid(model, np.asarray(split.images[chosen][:GRID_IMAGES]))
+            tf.summary.image(f"{name}/{label_name}", grid, description=GRID_ROWS)
+
+
+def write_figures(
+    run: str, settings: Mapping[str, Any], figures: Mapping[str, float], test: Split, scores: np.ndarray
+) -> None:
+    """Writes what runs are compared by in TensorBoard's HParams table, and the test set's precision–recall curve.
+
+    Args:
+        run: its name in the table.
+        settings: of the experiment.
+        figures: per image, of results.json.
+        test: the test set.
+        scores: float (images,).
+    """
+    columns = {name: value if isinstance(value, (bool, int, float)) else str(value) for name, value in settings.items()}
+    metrics = [hp.Metric(f"per_image/{name}", display_name=title) for name, title in COMPARED.items()]
+    hp.hparams_config([hp.HParam(name) for name in columns], metrics)
+    hp.hparams(columns, trial_id=run)
+    for name in COMPARED:
+        tf.summary.scalar(f"per_image/{name}", figures[name])
+    write_precision_recall("test", test.labels, scores)
+
+
+def write_precision_recall(name: str, labels: np.ndarray, scores: np.ndarray) -> None:
+    """Writes a precision–recall curve; its thresholds are shares of images that score lower.
+
+    Args:
+        name: of the images.
+        labels: int (images,): 0 normal, 1 abnormal, both there.
+        scores: float (images,).
+    """
+    shares = rankdata(scores, "max") / len(scores)
+    curve = pr_curve.pb(name, labels.astype(bool), shares, num_thresholds=THRESHOLDS)
+    step = tf.summary.experimental.get_step()
+    tf.summary.experimental.write_raw_pb(curve.SerializeToString(), step)
+
+
+def write_graph(model: AGAD) -> None:
+    """Writes the graph of what happens to one image when it is scored."""
+    image = tf.TensorSpec((1, *model.generator.input_shape[1:]), tf.float32)
+    tf.summary.graph(tf.function(model.reconstruct_and_score).get_concrete_function(image).graph)
+
+
+def image_grid(model: AGAD, images: np.ndarray) -> tf.Tensor:
+    """One picture with a column an image: x, G(x), G(G(x)) and |x − G(x)|.
+
+    Args:
+        model: the detector.
+        images: uint8 (images, height, width, channels).
+
+    Returns:
+        float (1, height, width, channels) in [0, 1].
+    """
+    inputs = to_network_input(images, model.generator.input_shape[1])
+    reconstruction = model(inputs, training=False)
+    re_reconstruction = model(reconstruction, training=False)
+    error = tf.abs(inputs - reconstruction) - 1.0
+    rows = [tf.concat(tf.unstack(row), axis=1) for row in (inputs, reconstruction, re_reconstruction, error)]
+    grid = (tf.concat(rows, axis=0)[tf.newaxis] + 1.0) / 2.0
+    return tf.repeat(tf.repeat(grid, GRID_SCALE, axis=1), GRID_SCALE, axis=2)

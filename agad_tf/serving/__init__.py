@@ -1,0 +1,1 @@
+"""The detector outside this package: SavedModel, ONNX, LiteRT and Apache Beam."""

@@ -1,0 +1,215 @@
+"""The Apache Beam pipeline of `agad_tf.beam`: read, decode, score, write.
+
+Everything here is found by its name on a worker, which needs `agad_tf[beam]` installed and sees the same files.
+"""
+
+import argparse
+import csv
+import hashlib
+import io
+import logging
+import os
+import textwrap
+import zlib
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+import pyarrow as pa
+import tensorflow as tf
+from apache_beam.io import fileio
+from apache_beam.io.filesystems import FileSystems
+from apache_beam.metrics import Metrics, MetricsFilter
+from apache_beam.ml.inference.base import KeyedModelHandler, ModelHandler, RunInference
+from apache_beam.options.pipeline_options import PipelineOptions
+from google.protobuf.message import DecodeError
+
+from agad_tf.config.experiment import RunError, UsageError
+from agad_tf.data.readers import decode_picture
+
+MAX_BATCH_SIZE = 256
+UNREADABLE = "unreadable"
+SCHEMA = pa.schema([("id", pa.string()), ("score", pa.float32()), ("is_anomaly", pa.bool_())])
+
+
+def run(options: argparse.Namespace, beam_arguments: Sequence[str]) -> dict[str, int]:
+    """Runs the pipeline and waits for its end.
+
+    Args:
+        options: of `agad_tf.beam`.
+        beam_arguments: Beam's own, `--runner` among them.
+
+    Returns:
+        How many images were "scored" and how many files or records were "unreadable".
+
+    Raises:
+        UsageError: no file fits the pattern, the model is not a detector, or Beam does not take its arguments.
+        RunError: the pipeline failed.
+    """
+    _require_match(options.input)
+    channels = _channels(options.model)
+    try:
+        pipeline = beam.Pipeline(options=PipelineOptions(beam_arguments))
+    except ValueError as error:
+        raise UsageError(f"Beam does not take its arguments: {_sentence(error)}") from error
+    if options.input_format == "images":
+        files = pipeline | "match" >> fileio.MatchFiles(options.input)
+        # Without it, runners keep all that follows from the one pattern on the one worker that looked it up.
+        spread = files | "spread over workers" >> beam.Reshuffle()
+        encoded = spread | "open" >> fileio.ReadMatches() | "read" >> beam.Map(read_file)
+    else:
+        records = pipeline | "read" >> beam.io.ReadFromTFRecord(options.input)
+        encoded = records | "parse" >> beam.Map(parse_example, options.image_feature, options.id_feature)
+    images = encoded | "decode" >> beam.ParDo(Decode(channels)).with_outputs(UNREADABLE, main="images")
+    rows = (
+        images.images
+        | "score" >> RunInference(KeyedModelHandler(DetectorHandler(options.model)))
+        | "count" >> beam.ParDo(ToRow())
+    )
+    if options.output_format == "csv":
+        header = to_csv_line({name: name for name in SCHEMA.names})
+        lines = rows | "to csv" >> beam.Map(to_csv_line)
+        _ = lines | "write" >> beam.io.WriteToText(options.output, ".csv", header=header)
+    else:
+        _ = rows | "write" >> beam.io.WriteToParquet(options.output, SCHEMA, file_name_suffix=".parquet")
+    _ = images[UNREADABLE] | "list unreadable" >> beam.io.WriteToText(f"{options.output}-unreadable", ".txt")
+    # Beam logs a traceback of what it raises as well.
+    logging.getLogger("apache_beam.runners.common").setLevel(logging.CRITICAL)
+    try:
+        result = pipeline.run()
+        result.wait_until_finish()
+    except Exception as error:  # every runner raises what its own libraries do
+        raise RunError(f"The pipeline failed: {_sentence(error)}") from error
+    counters = result.metrics().query(MetricsFilter().with_namespace(__name__))["counters"]
+    committed: dict[str, int] = defaultdict(int)
+    for counter in counters:
+        committed[counter.key.metric.name] += counter.result  # what was attempted, where a runner knows no more
+    return {name: committed[name] for name in ("scored", UNREADABLE)}
+
+
+class Decode(beam.DoFn):
+    """Pairs of id and file content to pairs of id and pixels; the ids of what cannot be read go to an output apart.
+
+    Args:
+        channels: of the detector, 1 or 3.
+    """
+
+    def __init__(self, channels: int):
+        self.channels = channels
+        self.unreadable = Metrics.counter(__name__, UNREADABLE)
+
+    def process(self, element: tuple[str, bytes]) -> Iterator[Any]:
+        """Decodes one image."""
+        name, data = element
+        try:
+            yield name, decode_picture(name, data, self.channels)
+        except RunError:
+            self.unreadable.inc()
+            yield beam.pvalue.TaggedOutput(UNREADABLE, name)
+
+
+class DetectorHandler(ModelHandler[np.ndarray, tuple[float, bool], Any]):
+    """Tells RunInference how to load and call the SavedModel.
+
+    Beam's own handler for TensorFlow loads through Keras, and Keras 3 reads no SavedModel.
+
+    Args:
+        path: of the SavedModel.
+    """
+
+    def __init__(self, path: str):
+        super().__init__(max_batch_size=MAX_BATCH_SIZE)
+        self.path = path
+
+    def load_model(self) -> Any:
+        """Loads the detector, once a process."""
+        return tf.saved_model.load(self.path)
+
+    def run_inference(
+        self, batch: Sequence[np.ndarray], model: Any, inference_args: Mapping[str, Any] | None = None
+    ) -> Iterable[tuple[float, bool]]:
+        """Scores uint8 images (height, width, channels); those of one size go together."""
+        places = defaultdict(list)
+        for place, image in enumerate(batch):
+            places[image.shape].append(place)
+        results: dict[int, tuple[float, bool]] = {}
+        for alike in places.values():
+            found = model.serve(tf.constant(np.stack([batch[place] for place in alike])))
+            pairs = zip(found["score"].numpy().tolist(), found["is_anomaly"].numpy().tolist(), strict=True)
+            results.update(zip(alike, pairs, strict=True))
+        return [results[place] for place in range(len(batch))]
+
+
+class ToRow(beam.DoFn):
+    """Pairs of id and prediction to rows of `SCHEMA`."""
+
+    def __init__(self) -> None:
+        self.scored = Metrics.counter(__name__, "scored")
+
+    def process(self, element: tuple[str, tuple[float, bool]]) -> Iterator[dict[str, Any]]:
+        """Makes one row."""
+        self.scored.inc()
+        name, (score, is_anomaly) = element
+        yield {"id": name, "score": score, "is_anomaly": is_anomaly}
+
+
+def read_file(file: fileio.ReadableFile) -> tuple[str, bytes]:
+    """The path of a file and what it holds; nothing where it cannot be read.
+
+    A name that is not UTF-8, which Beam could not pass on, has its odd bytes spelled out.
+    """
+    name = os.fsencode(file.metadata.path).decode(errors="backslashreplace")
+    try:
+        return name, file.read()
+    except (OSError, EOFError, zlib.error):
+        return name, b""
+
+
+def parse_example(record: bytes, image_feature: str, id_feature: str) -> tuple[str, bytes]:
+    """The id and the encoded image of a serialised `tf.train.Example`; both empty where they are not to be had.
+
+    An example without an id goes by the SHA-1 digest of its record.
+    """
+    try:
+        features = tf.train.Example.FromString(record).features.feature
+    except DecodeError:
+        features = {}
+    names = features[id_feature].bytes_list.value if id_feature in features else []
+    images = features[image_feature].bytes_list.value if image_feature in features else []
+    name = names[0].decode(errors="replace") if names else hashlib.sha1(record, usedforsecurity=False).hexdigest()
+    return name, images[0] if images else b""
+
+
+def to_csv_line(row: Mapping[str, Any]) -> str:
+    """One line of CSV, without its end."""
+    line = io.StringIO()
+    csv.writer(line, lineterminator="").writerow([row[name] for name in SCHEMA.names])
+    return line.getvalue()
+
+
+def _require_match(pattern: str) -> None:
+    try:
+        found = FileSystems.match([pattern], limits=[1])[0].metadata_list
+    except ValueError as error:
+        # A file system that Beam does not know, or that it needs another package for.
+        raise UsageError(f"--input={pattern} cannot be looked up: {_sentence(error)}") from error
+    if not found:
+        raise UsageError(f"No file fits --input={pattern}; in a shell, put the pattern in quotes.")
+
+
+def _channels(model: str) -> int:
+    try:
+        signature = tf.saved_model.load(model).signatures["serve"].structured_input_signature
+        return signature[1]["images"].shape[-1]
+    except (OSError, KeyError, tf.errors.OpError) as error:
+        raise UsageError(f"--model={model} is no detector; name the saved_model folder of a finished run.") from error
+
+
+def _sentence(error: Exception) -> str:
+    """What an exception says, in one line; those from a worker end with it, after a traceback."""
+    lines = str(error).strip().splitlines()
+    if not lines:
+        return type(error).__name__
+    return textwrap.shorten(lines[-1] if lines[0].startswith("Traceback") else " ".join(lines), 400)

@@ -1,0 +1,103 @@
+"""The detector as ONNX or LiteRT, for where TensorFlow is not; each file is checked against the Keras model."""
+
+from importlib.util import find_spec
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from agad_tf.config.experiment import RunError, UsageError
+from agad_tf.data.preprocessing import to_network_input
+from agad_tf.evaluation.thresholds import Decision
+from agad_tf.models.agad import AGAD
+
+# By format: the packages it needs, which are the extra of its name.
+PACKAGES = {"onnx": ("tf2onnx", "onnxruntime"), "litert": ("ai_edge_litert",)}
+# Largest difference of a score from that of the Keras model, as a share of it.
+TOLERANCE = 1e-3
+CHECKED_IMAGES = 5
+
+
+class PortableDetector(keras.Model):
+    """Images of the networks' own size in, scores and probabilities out.
+
+    Args:
+        model: the trained model, in float32.
+        decision: how scores are judged.
+    """
+
+    def __init__(self, model: AGAD, decision: Decision):
+        super().__init__()
+        self.model = model
+        self.decision = decision
+
+    def call(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Scores float32 (batch, image_size, image_size, channels) in [0, 255].
+
+        Returns:
+            "score", "probability" and "is_anomaly", each float32 (batch,), the last 0 or 1; "reconstruction" as
+            `images`.
+        """
+        inputs = to_network_input(images, images.shape[1])
+        reconstruction, score = self.model.reconstruct_and_score(inputs)
+        return {
+            "score": score,
+            "probability": tf.sigmoid(self.decision.slope * (score - self.decision.center)),
+            "is_anomaly": tf.cast(score >= self.decision.threshold, tf.float32),
+            "reconstruction": (reconstruction + 1.0) * 127.5,
+        }
+
+
+def require_packages(form: str) -> None:
+    """Raises UsageError where what a format needs is not installed."""
+    missing = [package for package in PACKAGES.get(form, ()) if find_spec(package) is None]
+    if missing:
+        raise UsageError(f'--export_format={form} needs {" and ".join(missing)}; run: pip install "agad_tf[{form}]".')
+
+
+def export_portable(model: AGAD, decision: Decision, path: Path, form: str) -> None:
+    """Writes the detector through Keras' exporter and checks it; an earlier file stays until the new one is right.
+
+    Args:
+        model: the trained model, in float32.
+        decision: how scores are judged.
+        path: file to write, `.onnx` or `.tflite`.
+        form: "onnx" or "litert".
+
+    Raises:
+        UsageError: a package is missing.
+        RunError: the file scores images differently from the Keras model.
+    """
+    require_packages(form)
+    shape = model.generator.input_shape
+    detector = PortableDetector(model, decision)
+    images = np.random.default_rng(0).integers(0, 256, (CHECKED_IMAGES, *shape[1:])).astype(np.float32)
+    # Smooth images are what detectors see in use.
+    images[1:] = np.linspace(0, 255, shape[1], dtype=np.float32)[:, np.newaxis, np.newaxis]
+    expected = detector(images)["score"].numpy()
+    beside = path.with_name(f"partial-{path.name}")
+    signature = [keras.InputSpec(shape=shape, dtype="float32", name="images")]
+    detector.export(str(beside), format=form, input_signature=signature, verbose=False)
+    found = (_scores_by_onnx if form == "onnx" else _scores_by_litert)(beside, images)
+    difference = float(np.max(np.abs(found - expected) / np.abs(expected)))
+    # Written so that NaN fails.
+    if not difference <= TOLERANCE:
+        beside.unlink()
+        raise RunError(
+            f"The {form} model scores images differently from the Keras model, by up to {difference:.1g} of a score; "
+            "export a SavedModel."
+        )
+    beside.replace(path)
+
+
+def _scores_by_onnx(path: Path, images: np.ndarray) -> np.ndarray:
+    import onnxruntime  # noqa: PLC0415
+
+    return onnxruntime.InferenceSession(str(path)).run(["score"], {"images": images})[0]
+
+
+def _scores_by_litert(path: Path, images: np.ndarray) -> np.ndarray:
+    from ai_edge_litert.interpreter import Interpreter  # noqa: PLC0415
+
+    return Interpreter(str(path)).get_signature_runner()(images=images)["score"]

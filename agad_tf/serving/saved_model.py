@@ -1,0 +1,142 @@
+"""The detector as a SavedModel: raw images in, scores and verdicts out, without this package."""
+
+import shutil
+from pathlib import Path
+
+import tensorflow as tf
+
+from agad_tf.data.preprocessing import to_network_input
+from agad_tf.evaluation.thresholds import Decision
+from agad_tf.files.workdir import replace_folder
+from agad_tf.models.agad import AGAD
+from agad_tf.serving.warm_up import write_warm_up_requests
+
+# Weights of red, green and blue in a grey picture, in 1/65536, as Pillow has them.
+LUMA = (19595, 38470, 7471)
+
+
+class Detector(tf.Module):
+    """What is served.
+
+    Args:
+        model: the trained model.
+        decision: how scores are judged.
+    """
+
+    def __init__(self, model: AGAD, decision: Decision):
+        super().__init__()
+        # As TensorFlow's variables: Keras' own would be saved a second time, and TensorFlow Serving would restore the
+        # copies that nothing reads.
+        self.weights = [variable.value for variable in model.scoring_variables]
+        # The model itself would bring its optimizers into the file.
+        self._reconstruct_and_score = model.reconstruct_and_score
+        self.threshold, self.center, self.slope = (
+            tf.Variable(getattr(decision, name), trainable=False, dtype=tf.float32, name=name)
+            for name in ("threshold", "center", "slope")
+        )
+        _, self.image_size, _, self.channels = model.generator.input_shape
+
+    @tf.function
+    def serve(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Scores images as the user has them.
+
+        Args:
+            images: uint8, float32 or float64 (batch, height, width, channels) in [0, 255], of any size.
+
+        Returns:
+            "score", float (batch,): A(x), higher is more abnormal; "probability", float (batch,) in [0, 1], rising
+            with the score; "is_anomaly", bool (batch,);
+            "reconstruction", float (batch, image_size, image_size, channels) in [0, 255]; "error_map", float
+            (batch, image_size, image_size): absolute error of each pixel, mean over channels, in [0, 255].
+        """
+        return self._judge(to_network_input(images, self.image_size))
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "encoded")])
+    def serve_bytes(self, encoded: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Scores encoded pictures, which may differ in size.
+
+        Args:
+            encoded: string (batch,), the content of JPEG, PNG, BMP, WebP or GIF files, of which the first frame counts.
+                They are not turned as EXIF data says.
+
+        Returns:
+            As `serve`.
+        """
+        return self._judge(self._decode_all(encoded))
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "inputs")])
+    def classify(self, inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Scores examples as TensorFlow Serving's Classify sends them.
+
+        Args:
+            inputs: string (batch,), serialised `tf.train.Example`s with an encoded picture as feature "image".
+
+        Returns:
+            "classes", string (batch, 2): "normal" and "abnormal"; "scores", float (batch, 2): their probabilities.
+        """
+        features = tf.io.parse_example(inputs, {"image": tf.io.FixedLenFeature([], tf.string)})
+        probability = self._judge(self._decode_all(features["image"]))["probability"]
+        return {
+            "classes": tf.tile([["normal", "abnormal"]], [tf.size(probability), 1]),
+            "scores": tf.stack([1 - probability, probability], axis=1),
+        }
+
+    def _judge(self, inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+        reconstruction, score = self._reconstruct_and_score(inputs)
+        return {
+            "score": score,
+            "probability": tf.sigmoid(self.slope * (score - self.center)),
+            "is_anomaly": score >= self.threshold,
+            "reconstruction": (reconstruction + 1.0) * 127.5,
+            "error_map": tf.reduce_mean(tf.abs(inputs - reconstruction), axis=-1) * 127.5,
+        }
+
+    def _decode_all(self, encoded: tf.Tensor) -> tf.Tensor:
+        shape = (self.image_size, self.image_size, self.channels)
+        return tf.map_fn(self._decode, encoded, fn_output_signature=tf.TensorSpec(shape, tf.float32))
+
+    def _decode(self, encoded: tf.Tensor) -> tf.Tensor:
+        """To float32 (image_size, image_size, channels) in [-1, 1], by way of the colours that Pillow would see."""
+        pixels = tf.ensure_shape(tf.io.decode_image(encoded, expand_animations=False), (None, None, None))
+        has_colour = tf.shape(pixels)[-1] >= 3
+        pixels = tf.cond(has_colour, lambda: pixels[..., :3], lambda: tf.repeat(pixels[..., :1], 3, axis=-1))
+        if self.channels == 1:
+            luma = tf.tensordot(tf.cast(pixels, tf.int32), LUMA, axes=1)
+            pixels = tf.bitwise.right_shift(luma + 2**15, 16)[..., tf.newaxis]
+        return to_network_input(pixels[tf.newaxis], self.image_size)[0]
+
+
+def export_saved_model(model: AGAD, decision: Decision, path: Path) -> None:
+    """Writes the SavedModel, beside an earlier one and then in its place, with requests that warm it up.
+
+    `tf.saved_model.load(path).serve(images)` takes uint8, float32 and float64; of the signatures "serve" and
+    "serving_default" take float32, "serve_uint8" takes uint8, "serve_bytes" encoded pictures, and "classify" examples.
+
+    Args:
+        model: the trained model.
+        decision: how scores are judged.
+        path: folder to write.
+    """
+    detector = Detector(model, decision)
+    shape = (None, None, None, detector.channels)
+    # Each type traced here is one that `serve` takes; float64 is what NumPy makes of most arithmetic.
+    as_float, as_uint8, _ = (
+        detector.serve.get_concrete_function(tf.TensorSpec(shape, dtype, "images"))
+        for dtype in (tf.float32, tf.uint8, tf.float64)
+    )
+    signatures = {
+        "serving_default": as_float,
+        "serve": as_float,
+        "serve_uint8": as_uint8,
+        "serve_bytes": detector.serve_bytes,
+        "classify": detector.classify,
+    }
+    beside = path.with_name(f"partial-{path.name}")
+    shutil.rmtree(beside, ignore_errors=True)
+    tf.saved_model.save(detector, str(beside), signatures=signatures)
+    # It is saved as a signature for Predict, like all others.
+    updater = tf.compat.v1.saved_model.signature_def_utils.MethodNameUpdater(str(beside))
+    updater.replace_method_name("classify", tf.saved_model.CLASSIFY_METHOD_NAME, tags="serve")
+    updater.save()
+    write_warm_up_requests(detector.image_size, detector.channels, beside)
+    replace_folder(path, beside)

@@ -1,0 +1,1 @@
+"""A run from its flags to its detector: fitting, checkpoints and devices."""

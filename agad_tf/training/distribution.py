@@ -1,0 +1,133 @@
+"""One machine to many: the devices that train, and what a worker may write."""
+
+import contextlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import tensorflow as tf
+
+from agad_tf.config.experiment import ExperimentConfig, RunError, UsageError
+from agad_tf.models.agad import AGAD
+
+
+def build_strategy(config: ExperimentConfig) -> tf.distribute.Strategy:
+    """Finds the devices that the flags ask for, and gives TensorFlow's way of training on them.
+
+    Must come before TensorFlow touches a device: `--devices=CPU:0,CPU:1` divides the processor in two.
+
+    Args:
+        config: the experiment.
+
+    Returns:
+        MultiWorkerMirroredStrategy, MirroredStrategy, OneDeviceStrategy, or the default without any.
+
+    Raises:
+        UsageError: there is no such device, or no cluster to be part of.
+    """
+    if _in_cluster(config):
+        return tf.distribute.MultiWorkerMirroredStrategy()
+    devices = _logical_devices(config.devices)
+    if config.strategy == "mirrored" or (config.strategy == "auto" and len(devices) > 1):
+        return mirrored(devices)
+    return tf.distribute.OneDeviceStrategy(devices[0]) if config.devices else tf.distribute.get_strategy()
+
+
+def mirrored(devices: list[str]) -> tf.distribute.MirroredStrategy:
+    """MirroredStrategy on devices of one machine, such as "GPU:0"."""
+    if devices[0].startswith("CPU"):
+        # Parts of one processor: plain sums do what messages between devices would.
+        return tf.distribute.MirroredStrategy(devices, tf.distribute.ReductionToOneDevice())
+    return tf.distribute.MirroredStrategy(devices)
+
+
+def is_chief(config: ExperimentConfig) -> bool:
+    """Whether this process is the one that writes: the only one, or the chief of its cluster.
+
+    Raises:
+        UsageError: there is no cluster to be part of.
+    """
+    if not _in_cluster(config):
+        return True
+    resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver()
+    first = "chief" if "chief" in resolver.cluster_spec().jobs else "worker"
+    return (resolver.task_type, resolver.task_id) == (first, 0)
+
+
+def require_same_epoch(strategy: tf.distribute.Strategy, epoch: int) -> None:
+    """Ends a run whose workers would go on from different epochs: each would wait for what no other sends.
+
+    Raises:
+        RunError: this worker's epoch differs from the mean of all.
+    """
+    mean = strategy.reduce("MEAN", strategy.run(lambda: tf.constant(epoch, tf.float32)), axis=None)
+    if float(mean) != epoch:
+        raise RunError(
+            f"This worker would go on after epoch {epoch}, others after another one; put --workdir on a folder that "
+            "all workers see, and start all of them again."
+        )
+
+
+@contextlib.contextmanager
+def folder_to_write(config: ExperimentConfig) -> Iterator[Path]:
+    """The folder of the run for the chief; one that is gone afterwards for all others.
+
+    All workers carry out the same calls, as saving what they share takes all of them, and one set of files is kept.
+    """
+    if is_chief(config):
+        yield config.folder
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        yield Path(scratch)
+
+
+def describe(model: AGAD) -> str:
+    """One line on what trains, and whether XLA compiles it."""
+    replicas = model.distribute_strategy.num_replicas_in_sync
+    return ", ".join(
+        [
+            f"Training on {'GPU' if model.trains_on_gpu else 'CPU'}",
+            f"{replicas} replica{'s' if replicas > 1 else ''}",
+            "compiled by XLA" if model.compiles_gradients else "TensorFlow's own kernels without XLA",
+            f"{model.steps_per_execution} steps at a time" if model.steps_per_execution > 1 else "step by step",
+        ]
+    )
+
+
+def _in_cluster(config: ExperimentConfig) -> bool:
+    description = os.environ.get("TF_CONFIG", "")
+    if config.strategy != "multi_worker" and not (config.strategy == "auto" and description):
+        return False
+    if config.devices:
+        raise UsageError(
+            "The environment variable TF_CONFIG makes this process part of a cluster, which trains on all devices of "
+            "every machine; leave --devices out, or give --strategy=mirrored or none to train here alone."
+        )
+    try:
+        content = json.loads(description)
+        address = content["cluster"][content["task"]["type"]][int(content["task"]["index"])]
+    except (ValueError, KeyError, TypeError, IndexError):
+        address = None
+    if not isinstance(address, str):
+        raise UsageError(
+            "To train on several machines each process needs the environment variable TF_CONFIG, such as "
+            '{"cluster": {"worker": ["host1:12345", "host2:12345"]}, "task": {"type": "worker", "index": 0}}; '
+            f"it is {description or 'not set'}. README says how to start a cluster."
+        )
+    return True
+
+
+def _logical_devices(names: tuple[str, ...]) -> list[str]:
+    processors = [int(name.removeprefix("CPU:")) for name in names if name.startswith("CPU:")]
+    if processors and max(processors) > 0:
+        tf.config.set_logical_device_configuration(
+            tf.config.list_physical_devices("CPU")[0],
+            [tf.config.LogicalDeviceConfiguration() for _ in range(max(processors) + 1)],
+        )
+    available = [device.name.removeprefix("/device:") for device in tf.config.list_logical_devices()]
+    missing = [name for name in names if name not in available]
+    if missing:
+        raise UsageError(f"There is no device {missing[0]}; this machine has {', '.join(available)}.")
+    return list(names) or [name for name in available if name.startswith("GPU")] or ["CPU:0"]

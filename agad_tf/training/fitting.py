@@ -1,0 +1,157 @@
+"""The epochs of a run: from where it stopped, past interruptions and divergence, to the last one."""
+
+import sys
+
+import keras
+import tensorflow as tf
+from tqdm import tqdm
+
+from agad_tf.config.experiment import ExperimentConfig, RunError
+from agad_tf.data.splits import NORMAL, OneClassTask
+from agad_tf.data.synthetic_anomalies import synthetic_images
+from agad_tf.data.training_batches import BatchPlan, training_batches, training_inputs
+from agad_tf.evaluation.collapse import IMAGES, CollapseWatch
+from agad_tf.evaluation.scorer import Scorer
+from agad_tf.files.workdir import Workdir
+from agad_tf.models.agad import AGAD
+from agad_tf.reporting.tensorboard import Summaries
+from agad_tf.training.callbacks import (
+    DivergedError,
+    Divergence,
+    EpochScores,
+    Interruption,
+    LearningRate,
+    NormalResiduals,
+    Progress,
+)
+from agad_tf.training.checkpoints import Checkpoints, Position
+
+# What a run that has diverged goes back with, and how often.
+SETBACK = 0.1
+SETBACKS = 3
+
+
+class Fitting:
+    """Trains from where the checkpoints are to the last epoch.
+
+    Where losses stop being numbers, training goes back to the last checkpoint with a tenth of the learning rate.
+
+    Args:
+        config: the experiment.
+        workdir: of the run.
+        task: the images, which are read now.
+        plan: of the batches.
+        model: compiled, and restored.
+        checkpoints: of the model.
+    """
+
+    def __init__(
+        self,
+        config: ExperimentConfig,
+        workdir: Workdir,
+        task: OneClassTask,
+        plan: BatchPlan,
+        model: AGAD,
+        checkpoints: Checkpoints,
+    ):
+        self.config = config
+        self.workdir = workdir
+        self.task = task
+        self.plan = plan
+        self.model = model
+        self.checkpoints = checkpoints
+        # As many as are looked at for signs of collapse: enough to tell by.
+        watched = task.validation.of_label(NORMAL).images[:IMAGES]
+        kinds = config.synthetic_anomalies
+        self.synthetic = synthetic_images(watched, config.image_size, kinds) if kinds else None
+        self.inputs = training_inputs(task.train, config.image_size, config.cache_gib * 2**30)
+
+    def run(self) -> None:
+        """Trains.
+
+        Raises:
+            KeyboardInterrupt: the user wants to stop; what is done is saved.
+            RunError: training has diverged again and again.
+        """
+        if self.checkpoints.position == Position(0):
+            # There is always something to go back to.
+            self.checkpoints.save()
+        while self.checkpoints.position.epoch < self.config.epochs:
+            began = self.checkpoints.position
+            try:
+                self._go_on()
+            except KeyboardInterrupt:
+                if self.checkpoints.saves_within_epochs:
+                    self.checkpoints.save()
+                raise
+            except DivergedError as error:
+                self._go_back(began, error)
+
+    def _go_on(self) -> None:
+        (epoch, step), epochs = self.checkpoints.position, self.config.epochs
+        steps_done = epoch * self.plan.steps_per_epoch + step
+        with Progress(self.plan.steps_per_epoch, epochs, steps_done) as progress, Interruption() as interruption:
+            callbacks = self._callbacks(progress, interruption)
+            if step == self.plan.steps_per_epoch:
+                # All steps of an epoch had been taken, and its scoring was interrupted.
+                self.checkpoints.on_epoch_begin(epoch)
+                ending = keras.callbacks.CallbackList(callbacks, model=self.model)
+                ending.on_epoch_end(epoch, self.model.get_metrics_result())
+            elif step:
+                self._fit_until(epoch + 1, callbacks)
+            if self.checkpoints.position.epoch < epochs:
+                self._fit_until(epochs, callbacks)
+
+    def _callbacks(self, progress: Progress, interruption: Interruption) -> list[keras.callbacks.Callback]:
+        config, task = self.config, self.task
+        learning_rate = config.learning_rate * float(self.checkpoints.learning_rate_scale)
+        scorer = Scorer(self.model, config.batch_size, before_batch=interruption.poll)
+        epoch_scores = EpochScores(task, scorer, self.workdir.family_scores, self.synthetic)
+        return [
+            LearningRate(learning_rate, config.learning_rate_schedule, config.epochs),
+            NormalResiduals(self.model, self.inputs),
+            epoch_scores,
+            CollapseWatch(self.model, task, config.epochs),
+            Summaries(self.workdir.tensorboard, task, epoch_scores),
+            progress,
+            self.checkpoints,
+            Divergence(self.plan.steps_per_epoch),
+            interruption,
+        ]
+
+    def _fit_until(self, end: int, callbacks: list[keras.callbacks.Callback]) -> None:
+        """Trains to the beginning of an epoch, which from the middle of one is the next."""
+        epoch, step = self.checkpoints.position
+
+        def batches(context: tf.distribute.InputContext) -> tf.data.Dataset:
+            return training_batches(self.inputs, self.plan, end, self.config.seed, epoch, step, context)
+
+        self.model.fit(
+            self.model.distribute_strategy.distribute_datasets_from_function(batches),
+            steps_per_epoch=self.plan.steps_per_epoch - step,
+            initial_epoch=epoch,
+            epochs=end,
+            shuffle=False,
+            verbose=0,
+            callbacks=callbacks,
+        )
+
+    def _go_back(self, began: Position, error: DivergedError) -> None:
+        learning_rate, scale = self.config.learning_rate, float(self.checkpoints.learning_rate_scale)
+        if scale < 2 * SETBACK**SETBACKS:
+            raise RunError(
+                f"Training has diverged: {error}, even at a learning rate of {learning_rate * scale:.2g}. Train with a "
+                "lower --learning_rate, or with smaller weights --lambda_…, in another --workdir."
+            )
+        reached = self.checkpoints.position
+        if reached.epoch == began.epoch and reached.step - began.step <= Divergence.LIMIT:
+            # It has not come anywhere from there: the checkpoint holds the trouble itself.
+            self.checkpoints.drop_newest()
+        epoch, step = self.checkpoints.restore(self.checkpoints.directory)
+        self.checkpoints.learning_rate_scale.assign(SETBACK * scale)
+        where = f"epoch {epoch}" + (f" and {step} steps" if step else "")
+        tqdm.write(
+            f"agad_tf: training has diverged: {error}. Going back to after {where}, with a learning rate of "
+            f"{learning_rate * SETBACK * scale:.2g}.",
+            file=sys.stderr,
+        )

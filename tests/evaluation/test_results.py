@@ -1,0 +1,106 @@
+import csv
+import json
+
+import numpy as np
+import pytest
+
+from agad_tf.config.experiment import RunError
+from agad_tf.data.splits import Split
+from agad_tf.evaluation.results import print_table, read_results, write_results, write_scores, write_whole
+
+FIGURES = {
+    "auroc": 0.9123,
+    "auroc_low": 0.9,
+    "auroc_high": 0.92,
+    "average_precision": 0.8,
+    "fpr_at_95_tpr": 0.3,
+    "f1": 0.7,
+    "threshold": 3.0,
+    "epoch": 7,
+}
+RESULTS = {
+    "dataset": "digits",
+    "normal_class": 0,
+    "gamma": 0.05,
+    "generator": "unet",
+    "seed": 1,
+    "method": "agad",
+    "channels": 1,
+    "detector": {
+        "threshold": 3.25,
+        "threshold_source": "best F1 on validation images",
+        "false_positive_rate": 0.01,
+        "true_positive_rate": 0.6,
+    },
+    "protocols": {"per_image": FIGURES, "family": {**FIGURES, "auroc": 0.999}},
+}
+
+
+def test_a_baseline_has_no_epoch(capsys):
+    print_table({**RESULTS, "method": "knn", "protocols": {"per_image": {**FIGURES, "epoch": None}}})
+    printed = capsys.readouterr().out
+    assert "the result" in printed
+    assert "epoch" not in printed
+
+
+def test_results_are_read_back_as_written(tmp_path):
+    write_results(tmp_path / "results.json", RESULTS)
+    assert read_results(tmp_path / "results.json").items() >= RESULTS.items()
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"schema_version": null}', '{"schema_version": 2}'])
+def test_damaged_results_are_refused(tmp_path, text):
+    (tmp_path / "results.json").write_text(text)
+    with pytest.raises(RunError, match="is damaged"):
+        read_results(tmp_path / "results.json")
+
+
+def test_missing_results_are_refused(tmp_path):
+    with pytest.raises(RunError, match="finish the run"):
+        read_results(tmp_path / "results.json")
+
+
+def test_results_of_a_newer_version_are_refused_by_name(tmp_path):
+    (tmp_path / "results.json").write_text(json.dumps({"schema_version": 99}))
+    with pytest.raises(RunError, match="schema version 99"):
+        read_results(tmp_path / "results.json")
+
+
+def test_results_of_an_earlier_version_say_how_to_renew_them_but_keep_their_figures(tmp_path):
+    (tmp_path / "results.json").write_text(json.dumps({**RESULTS, "schema_version": 1}))
+    with pytest.raises(RunError, match="--mode=evaluate"):
+        read_results(tmp_path / "results.json")
+    assert read_results(tmp_path / "results.json", oldest=1)["protocols"] == RESULTS["protocols"]
+
+
+def test_scores_are_written_exactly(tmp_path):
+    scores = np.random.default_rng(0).normal(size=3).astype(np.float32)
+    split = Split(np.zeros((3, 1, 1, 1), np.uint8), np.array([0, 1, 1], np.int32), np.array([7, 8, 2]))
+    write_scores(tmp_path / "scores.csv", split, scores)
+    rows = list(csv.DictReader((tmp_path / "scores.csv").open()))
+    assert [(int(row["image_id"]), int(row["label"])) for row in rows] == [(7, 0), (8, 1), (2, 1)]
+    assert np.array_equal([np.float32(row["anomaly_score"]) for row in rows], scores)
+
+
+def test_a_write_that_fails_leaves_what_was_there(tmp_path):
+    path = tmp_path / "file"
+    path.write_text("before")
+
+    def fail(file):
+        file.write("half")
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        write_whole(path, fail)
+    assert path.read_text() == "before"
+
+
+def test_table_gives_percentages_and_marks_the_leaking_protocol(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "100")
+    print_table(RESULTS)
+    printed = capsys.readouterr().out
+    assert "91.2" in printed
+    assert "99.9" in printed
+    assert "90.0 – 92.0" in printed
+    assert "labels leak" in printed
+    assert "3.25" in printed

@@ -1,0 +1,310 @@
+import base64
+import io
+import re
+import shutil
+from html.parser import HTMLParser
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from agad_tf.config.experiment import ExperimentConfig
+from agad_tf.data.sources import Source
+from agad_tf.evaluation import metrics
+from agad_tf.evaluation.measurement import measure_baseline
+from agad_tf.files.workdir import Workdir
+from agad_tf.reporting.plots import tukey_boxes
+from agad_tf.reporting.report import write_report
+from agad_tf.reporting.tensorboard import event_file, read_curves
+
+FIGURES = ("auroc", "auroc_low", "auroc_high", "average_precision", "fpr_at_95_tpr", "f1", "threshold")
+
+
+class Page(HTMLParser):
+    """What of a page the tests look at.
+
+    Attributes:
+        tags: every element, by name and attributes.
+        rows: the texts of each table row's cells.
+        text: all of it that a reader sees.
+    """
+
+    def __init__(self, html):
+        super().__init__()
+        self.tags, self.rows, self.text = [], [], ""
+        self.within = []
+        self.feed(html)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+        if tag == "br" and self.within:
+            self.rows[-1][-1] += "\n"
+        if tag == "tr":
+            self.rows.append([])
+        elif tag in ("td", "th"):
+            self.rows[-1].append("")
+        if tag in ("td", "th", "style"):
+            self.within.append(tag)
+
+    def handle_endtag(self, tag):
+        if tag in self.within:
+            self.within.remove(tag)
+
+    def handle_data(self, data):
+        if "style" in self.within:
+            return
+        self.text += data
+        if self.within:
+            self.rows[-1][-1] += data
+
+    def row(self, title):
+        """The cells beside the one that begins so."""
+        (cells,) = [cells for cells in self.rows if cells[0].strip() == title]
+        return [cell.strip() for cell in cells[1:]]
+
+
+@pytest.fixture
+def config(tmp_path):
+    return ExperimentConfig(dataset="digits", image_size=16, gamma=0.1, epochs=2, workdir=str(tmp_path))
+
+
+@pytest.fixture
+def source(task):
+    """The task's test set: six images of class 0, which is normal, and two each of classes 1, 2 and 3."""
+    images, classes = task.test.images, np.repeat([0, 1, 2, 3], [6, 2, 2, 2])
+    return Source("digits", images, classes, images, classes, "nowhere")
+
+
+@pytest.fixture
+def measure(config, source, task, monkeypatch):
+    """A function from test scores to results; validation scores rise from 0 to 1, those of anomalies from 0.6."""
+
+    # The width of intervals is not looked at here.
+    monkeypatch.setattr(metrics, "BOOTSTRAP_RESAMPLES", 20)
+
+    def results(scores):
+        validation_scores = np.linspace(0, 1, len(task.validation.labels))
+        scores = (validation_scores, np.asarray(scores))
+        return measure_baseline(config, Workdir(config.folder), source, task, scores, 1.0)
+
+    return results
+
+
+@pytest.fixture
+def run(config, source, task, measure, build_model):
+    """A function that writes the report of a model that is not trained, but has all that a run leaves."""
+    workdir = Workdir(config.folder)
+    for epoch in (1, 2):
+        with event_file(workdir.tensorboard, "epoch", epoch):
+            tf.summary.scalar("generator_loss", 1 / epoch)
+    results = measure(np.linspace(0, 1, 12))
+    # No two figures are equal, so that none can stand in the place of another.
+    for place, (name, leaks) in enumerate((("per_image", False), ("family_shuffled", False), ("family", True))):
+        figures = {key: 0.9 - 0.1 * number - 0.01 * place for number, key in enumerate(FIGURES)}
+        results["protocols"][name] = {**figures, "epoch": 2 + place, "labels_leak": leaks}
+    results["protocols"]["family"]["last_epoch_auroc"] = 0.314
+    model = build_model(compiled=False)
+
+    def write(source=source):
+        write_report(config, workdir, source, task, results, model)
+        return workdir.report.read_text()
+
+    write.results = results
+    return write
+
+
+@pytest.fixture
+def baseline(config, source, task, measure):
+    """A function that writes the report of given test scores, and reads it."""
+
+    def write(scores):
+        write_report(config, Workdir(config.folder), source, task, measure(scores))
+        return Workdir(config.folder).report.read_text()
+
+    return write
+
+
+def test_the_page_needs_nothing_else(run):
+    page = Page(run())
+    addresses = [
+        address
+        for _, attributes in page.tags
+        for name, address in attributes.items()
+        if name in ("src", "href", "xlink:href", "srcset", "data")
+    ]
+    assert len(addresses) > 20
+    assert all(address.startswith(("data:", "#")) for address in addresses)
+    assert {"script", "link", "iframe", "object"}.isdisjoint(tag for tag, _ in page.tags)
+    assert set(re.findall(r"url\((.)", run())) <= {"#"}
+
+
+def test_every_picture_and_plot_is_described(run):
+    page = Page(run())
+    described = [attributes.get("alt") for tag, attributes in page.tags if tag == "img"]
+    described += [attributes.get("aria-label") for tag, attributes in page.tags if tag == "svg"]
+    assert len(described) > 40
+    assert all(described)
+
+
+def test_no_name_is_given_twice(run):
+    names = [attributes["id"] for _, attributes in Page(run()).tags if "id" in attributes]
+    assert names
+    assert len(names) == len(set(names))
+
+
+def test_every_figure_of_every_protocol_is_there(run):
+    page, protocols = Page(run()), run.results["protocols"]
+    for title, key in (
+        ("AUROC", "auroc"),
+        ("95 % interval, from", "auroc_low"),
+        ("to", "auroc_high"),
+        ("average precision", "average_precision"),
+        ("false positives at 95 % true", "fpr_at_95_tpr"),
+        ("best F1", "f1"),
+    ):
+        assert page.row(title) == [f"{100 * figures[key]:.1f}" for figures in protocols.values()]
+    assert page.row("score of best F1 (not in %)") == [f"{figures['threshold']:.4g}" for figures in protocols.values()]
+    assert page.row("epoch") == [str(figures["epoch"]) for figures in protocols.values()]
+    assert page.row("AUROC of the last epoch")[2] == "31.4"
+
+
+def test_only_the_protocol_per_image_is_called_a_result(run):
+    marks = [" ".join(cell.split()) for cell in Page(run()).row("in %")]
+    assert marks == [
+        "per_image the result",
+        "family_shuffled no result: the batch decides",
+        "family no result: labels leak",
+    ]
+
+
+def test_the_verdict_says_how_good_the_detector_is_and_by_which_threshold(baseline):
+    # The threshold is the lowest score of a validation anomaly, 0.6.
+    text = " ".join(Page(baseline([0, 0.1, 0.2, 0.3, 0.9, 0.2, 0.8, 0.7, 0.9, 1, 0.5, 0.4])).text.split())
+    assert "higher score in 87.5 % of all pairs" in text
+    assert "finds 66.7 % of the anomalies, and wrongly flags 16.7 % of the normal images" in text
+    assert "4 of 6 abnormal test images" in text
+    assert "1 of 6 normal test images" in text
+    assert "flags scores from 0.6 on (best F1 on validation images)" in text
+    assert "chosen on 11 validation images (6 normal, 5 abnormal)" in text
+
+
+def test_the_strongest_errors_are_listed_with_the_worst_first(baseline):
+    page = Page(baseline([0, 0.1, 0.7, 0.3, 0.9, 0.2, 0.8, 0.75, 0.9, 1, 0.5, 0.4]))
+    examples = [re.search(r"no\. (\d+)\n([\d.]+)\s*(flagged)?", cells[0]) for cells in page.rows if "no. " in cells[0]]
+    found = [(int(match[1]), float(match[2]), bool(match[3])) for match in examples]
+    assert found[:6] == [
+        (4, 0.9, True),
+        (2, 0.7, True),
+        (3, 0.3, False),
+        (5, 0.2, False),
+        (1, 0.1, False),
+        (0, 0.0, False),
+    ]
+    assert found[6:12] == [
+        (11, 0.4, False),
+        (10, 0.5, False),
+        (7, 0.75, True),
+        (6, 0.8, True),
+        (8, 0.9, True),
+        (9, 1.0, True),
+    ]
+
+
+def test_whiskers_end_at_the_outermost_scores_within_tukeys_fences():
+    # Quartiles 2.25 and 6.75: the fences are at -4.5 and 13.5.
+    scores = np.array([-4.6, 0, 2, 3, 4, 5, 6, 7, 13.4, 13.6])
+    box, _ = tukey_boxes([scores, scores[::-1] + 1])
+    assert (box["q1"], box["med"], box["q3"]) == (2.25, 4.5, 6.75)
+    assert (box["whislo"], box["whishi"]) == (0, 13.4)
+    np.testing.assert_array_equal(box["fliers"], [-4.6, 13.6])
+
+
+def test_classes_of_equal_size_have_a_box_each():
+    boxes = tukey_boxes([np.arange(3.0), np.arange(3.0) + 10])
+    assert [box["med"] for box in boxes] == [1, 11]
+
+
+def test_images_are_shown_beside_what_the_model_makes_of_them(run, baseline):
+    def shown(html):
+        return [attributes["alt"].split(" test image ")[0] for tag, attributes in Page(html).tags if tag == "img"]
+
+    faces = ("input", "reconstruction", "reconstruction of the reconstruction", "error map")
+    kinds = ("class 0", "class 1", "class 2", "class 3")
+    scale = {"Colours of the error maps, from 0 to the largest error."}
+    assert set(shown(run())) == {f"{face} of {kind}" for face in faces for kind in kinds} | scale
+    assert set(shown(baseline(np.linspace(0, 1, 12)))) == {f"input of {kind}" for kind in kinds}
+
+
+def test_pictures_hold_the_pixels_and_error_maps_share_a_scale(run, task, build_model):
+    def pixels(face, number):
+        (address, *_) = [
+            attributes["src"]
+            for tag, attributes in page.tags
+            if tag == "img" and re.fullmatch(f"{face} of class . test image {number}", attributes["alt"])
+        ]
+        return np.asarray(Image.open(io.BytesIO(base64.b64decode(address.partition(",")[2]))))
+
+    # A dull image, whose errors are small.
+    task.test.images[0] = 96 + task.test.images[0] // 4
+    page = Page(run())
+    inputs = task.test.images / 127.5 - 1
+    reconstruction = build_model(compiled=False)(inputs.astype(np.float32), training=False).numpy()
+    error = np.abs(inputs - reconstruction)[..., 0] / 2
+    assert f"{100 * error.max():.1f}" in page.text
+    for number in (0, 7):
+        np.testing.assert_array_equal(pixels("input", number), task.test.images[number, ..., 0])
+        expected = (reconstruction[number, ..., 0] + 1) * 127.5
+        np.testing.assert_allclose(pixels("reconstruction", number), expected, atol=0.51)
+        colors = mpl.colormaps["magma"](error[number] / error.max(), bytes=True)[..., :3]
+        # Rounding may choose the neighbouring one of 256 colours.
+        np.testing.assert_allclose(pixels("error map", number), colors, atol=6)
+
+
+def test_names_of_classes_are_text_whatever_is_in_them(run, source):
+    names = ("<script>alert(1)</script>", "a & b", "$\\frac$", '"')
+    html = run(Source(**{**vars(source), "class_names": names}))
+    page = Page(html)
+    assert "script" not in [tag for tag, _ in page.tags]
+    for name in names:
+        # In the table of classes, in the captions of pictures, and on the axis of the box plots.
+        assert page.text.count(name) >= 3
+
+
+def test_equal_runs_have_equal_pages(run):
+    assert run() == run()
+
+
+def test_a_baseline_has_a_page_without_training_and_reconstructions(baseline):
+    text = Page(baseline(np.linspace(0, 1, 12))).text
+    assert "Strongest false positives" in text
+    assert "Loss of" not in text
+    assert "family" not in text
+    assert "G(x)" not in text
+
+
+@pytest.mark.parametrize("left", ["nothing", "half"])
+def test_event_files_that_are_lost_or_cut_short_cost_their_curves_alone(run, tmp_path, left):
+    assert "Loss of the generator" in run()
+    if left == "half":
+        for path in (tmp_path / "tensorboard").iterdir():
+            path.write_bytes(path.read_bytes()[:40])
+    else:
+        shutil.rmtree(tmp_path / "tensorboard")
+    html = run()
+    assert "Loss of the generator" not in html
+    assert "Precision and recall" in html
+
+
+def test_curves_are_those_of_the_epochs_in_their_order(tmp_path):
+    for epoch in (1, 2, 10):
+        with event_file(tmp_path, "epoch", epoch):
+            tf.summary.scalar("generator_loss", epoch / 4)
+            tf.summary.scalar("learning_rate/generator_optimizer", 1.0)
+            tf.summary.histogram("scores", [1.0, 2.0])
+    with event_file(tmp_path, "test", 10):
+        tf.summary.scalar("test_loss", 7.0)
+    curves = read_curves(tmp_path)
+    assert curves == {"generator_loss": {1: 0.25, 2: 0.5, 10: 2.5}}
+    assert list(curves["generator_loss"]) == [1, 2, 10]
