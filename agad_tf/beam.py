@@ -10,7 +10,7 @@ import sys
 from types import ModuleType
 
 from agad_tf.config.command_line import one_sentence_on_failure, silenced_start
-from agad_tf.config.experiment import UsageError
+from agad_tf.config.errors import UsageError
 
 INPUT_FORMATS = ("images", "tfrecord")
 OUTPUT_FORMATS = ("csv", "parquet")

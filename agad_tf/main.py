@@ -12,10 +12,11 @@ from typing import cast
 
 from absl import app, flags
 
+from agad_tf.benchmark.sweep_flags import sweep_from_flags
 from agad_tf.config import flags as flagfile
 from agad_tf.config.command_line import EXIT_USAGE, one_sentence_on_failure, silenced_start, stop
-from agad_tf.config.experiment import RunError, UsageError
-from agad_tf.config.flags import config_from_flags, define_flags, sweep_from_flags
+from agad_tf.config.errors import RunError, UsageError
+from agad_tf.config.flags import config_from_flags, define_flags
 
 define_flags(flags.FLAGS)
 

@@ -12,7 +12,7 @@ from agad_tf.evaluation.scorer import Scorer
 from agad_tf.models.agad import AGAD
 from agad_tf.networks import build_discriminator, build_generator
 from agad_tf.reporting.tensorboard import Summaries
-from agad_tf.training.callbacks import EpochScores
+from agad_tf.training.epoch_scores import EpochScores
 
 SIZE = 16
 

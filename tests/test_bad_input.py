@@ -6,7 +6,8 @@ import json
 import numpy as np
 import pytest
 
-from agad_tf.config.experiment import ExperimentConfig, RunError, UsageError
+from agad_tf.config.errors import RunError, UsageError
+from agad_tf.config.experiment import ExperimentConfig
 from agad_tf.files.workdir import Workdir
 from agad_tf.prediction import predict
 from agad_tf.training import run as training

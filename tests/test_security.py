@@ -13,7 +13,8 @@ import pytest
 
 from agad_tf.audit import scoring_models
 from agad_tf.benchmark.tables import HTML_NAME, write_tables
-from agad_tf.config.experiment import ExperimentConfig, RunError
+from agad_tf.config.errors import RunError
+from agad_tf.config.experiment import ExperimentConfig
 from agad_tf.evaluation.results import read_results
 from agad_tf.files.workdir import Workdir
 from agad_tf.training import run as training

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from agad_tf.config.experiment import RunError, UsageError
+from agad_tf.config.errors import RunError, UsageError
 from agad_tf.config.flags import read_config
 from agad_tf.data.sources import load_source
 from agad_tf.evaluation.results import SCHEMA_VERSION, read_results

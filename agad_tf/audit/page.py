@@ -13,7 +13,7 @@ from agad_tf import __version__
 from agad_tf.reporting.pages import STYLE, inline_svg, render
 
 if TYPE_CHECKING:
-    from agad_tf.audit.command import Audit
+    from agad_tf.audit.findings import Audit
 
 
 def audit_page(found: Audit, setting: Mapping[str, Any]) -> str:

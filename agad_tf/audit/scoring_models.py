@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from agad_tf.config.choices import BASELINES
-from agad_tf.config.experiment import RunError, UsageError
+from agad_tf.config.errors import RunError, UsageError
 from agad_tf.config.flags import read_config
 from agad_tf.data.preprocessing import resized
 from agad_tf.models.agad import AGAD

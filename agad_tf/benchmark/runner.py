@@ -20,7 +20,8 @@ from tqdm import tqdm
 
 from agad_tf.benchmark.sweep import Sweep
 from agad_tf.benchmark.tables import HTML_NAME, write_tables
-from agad_tf.config.experiment import ExperimentConfig, RunError
+from agad_tf.config.errors import RunError
+from agad_tf.config.experiment import ExperimentConfig
 from agad_tf.config.flags import to_flagfile
 from agad_tf.evaluation.results import read_results
 from agad_tf.files.workdir import Workdir

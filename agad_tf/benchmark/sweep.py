@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from agad_tf.config.choices import CLASS_COUNTS, OWN_SETS, WHERE_AND_HOW
-from agad_tf.config.experiment import ExperimentConfig, UsageError, unread_options
+from agad_tf.config.errors import UsageError
+from agad_tf.config.experiment import ExperimentConfig, unread_options
 
 ALL = "all"
 EACH = "each"

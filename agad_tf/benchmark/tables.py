@@ -11,7 +11,7 @@ import pandas as pd
 from agad_tf.benchmark.published import published_auroc
 from agad_tf.config.choices import ADDED_SINCE_0_6, ADDED_UNTIL_0_5, WHERE_AND_HOW
 from agad_tf.config.experiment import DEFAULTS, unread_options
-from agad_tf.evaluation.results import write_whole
+from agad_tf.files.whole_files import write_whole
 from agad_tf.reporting.pages import render
 
 CSV_NAME, MARKDOWN_NAME, HTML_NAME = "benchmark.csv", "benchmark.md", "benchmark.html"

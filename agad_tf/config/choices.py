@@ -29,10 +29,10 @@ GENERATORS = ("encoder_decoder", "unet", "unet_plus_plus")
 NORMALIZATIONS = ("batch", "group", "instance", "none")
 ANOMALY_DISTANCES = ("input", "reconstruction")
 ANOMALY_NORMALIZATIONS = ("joint", "separate", "frozen")
-# Each is a function of its own name in agad_tf/data/synthesis.py.
+# Each is a function of its own name in agad_tf/data/synthetic_anomalies.py.
 SYNTHETIC_ANOMALIES = ("rotation", "warp", "cut_paste", "shuffle", "overlay", "erasure")
 PSEUDO_ANOMALY_NORMALIZATIONS = ("shared", "auxiliary")
-# The functions of these names are in agad_tf/callbacks.py.
+# The functions of these names are in agad_tf/training/learning_rate.py.
 LEARNING_RATE_SCHEDULES = ("constant", "cosine", "cubic", "sextic")
 RESIDUAL_NORMS = ("euclidean", "smoothed", "mahalanobis", "combined")
 # Of the values that an audited model takes.

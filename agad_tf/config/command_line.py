@@ -8,7 +8,7 @@ from typing import NoReturn
 
 from absl import logging
 
-from agad_tf.config.experiment import RunError, UsageError
+from agad_tf.config.errors import RunError, UsageError
 
 EXIT_FAILURE = 1
 EXIT_USAGE = 2

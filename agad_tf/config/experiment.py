@@ -34,15 +34,8 @@ from agad_tf.config.choices import (
     WHERE_AND_HOW,
 )
 from agad_tf.config.contradictions import CONTRADICTIONS
+from agad_tf.config.errors import UsageError
 from agad_tf.config.options import COUNT, NOT_NEGATIVE, POSITIVE, Interval, option, parse_threshold
-
-
-class UsageError(ValueError):
-    """What the user asked for cannot be done; the message says what is wrong and what to do. Exit code 2."""
-
-
-class RunError(Exception):
-    """The run cannot go on with what it was given; the message says what is wrong and what to do. Exit code 1."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from agad_tf.config.experiment import RunError
+from agad_tf.config.errors import RunError
 from agad_tf.data.preprocessing import to_network_input
 from agad_tf.data.readers import PICTURE_SUFFIXES, decode_picture, is_grey, require_file_size
 

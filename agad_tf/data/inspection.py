@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, TextIO
 import numpy as np
 from tqdm import tqdm
 
-from agad_tf.config.experiment import RunError
+from agad_tf.config.errors import RunError
 from agad_tf.data.images_in_files import Pictures, read_file
 from agad_tf.data.readers import decode_picture
 from agad_tf.data.sources import Source

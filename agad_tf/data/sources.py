@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from agad_tf.config.choices import CLASS_COUNTS, OWN_SETS
-from agad_tf.config.experiment import RunError, UsageError
+from agad_tf.config.errors import RunError, UsageError
 from agad_tf.data.cifar100_classes import COARSE_NAMES, COARSE_OF_FINE
 from agad_tf.data.images_in_files import Images
 from agad_tf.data.readers import Arrays, read_idx_folder, read_npz, read_pictures

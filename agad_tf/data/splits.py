@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 
-from agad_tf.config.experiment import UsageError
+from agad_tf.config.errors import UsageError
 from agad_tf.data.images_in_files import Images
 from agad_tf.data.sources import Source
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from agad_tf.config.experiment import RunError, UsageError
+from agad_tf.config.errors import RunError, UsageError
 from agad_tf.data.images_in_files import Pictures, channels_of, pictures_below
 from agad_tf.data.readers import read_npz
 

@@ -11,7 +11,8 @@ from sklearn.metrics import roc_auc_score
 from sklearn.utils import ClassifierTags, Tags, check_random_state
 from sklearn.utils.validation import check_array, check_consistent_length, check_is_fitted, validate_data
 
-from agad_tf.config.experiment import DEFAULTS, ExperimentConfig, RunError
+from agad_tf.config.errors import RunError
+from agad_tf.config.experiment import DEFAULTS, ExperimentConfig
 from agad_tf.data.training_batches import plan_batches, training_batches, training_inputs
 from agad_tf.estimator.detector_files import read_detector, write_detector
 from agad_tf.estimator.input_arrays import (
@@ -26,8 +27,10 @@ from agad_tf.estimator.random_state import random_state_kept
 from agad_tf.evaluation.scorer import Scorer
 from agad_tf.evaluation.thresholds import Decision, decide
 from agad_tf.models.agad import AGAD
-from agad_tf.training.callbacks import DivergedError, Divergence, LearningRate, NormalResiduals
-from agad_tf.training.run import build_model
+from agad_tf.models.build import build_model
+from agad_tf.training.divergence import DivergedError, Divergence
+from agad_tf.training.learning_rate import LearningRate
+from agad_tf.training.normal_residuals import NormalResiduals
 
 
 class AGADDetector(OutlierMixin, BaseEstimator):

@@ -9,10 +9,11 @@ from tqdm import tqdm
 
 from agad_tf.config.experiment import ExperimentConfig
 from agad_tf.data.images_in_files import Images, Pictures, read_picture
+from agad_tf.data.scoring_batches import scoring_batches
 from agad_tf.data.sources import Source
 from agad_tf.data.splits import ABNORMAL, NORMAL, OneClassTask, Split
-from agad_tf.data.training_batches import scoring_batches
 from agad_tf.evaluation.collapse import collapse_signs
+from agad_tf.evaluation.family_scores import read_family_scores
 from agad_tf.evaluation.localization import PixelMetrics, at_size, smoothed_error_maps
 from agad_tf.evaluation.metrics import detection_metrics
 from agad_tf.evaluation.results import versions, write_scores
@@ -20,8 +21,8 @@ from agad_tf.evaluation.scorer import PROTOCOLS, Scorer
 from agad_tf.evaluation.thresholds import Decision, decide
 from agad_tf.files.workdir import Workdir
 from agad_tf.models.agad import AGAD
-from agad_tf.reporting.tensorboard import event_file, read_curves, write_figures, write_graph, write_scores_and_images
-from agad_tf.training.callbacks import read_family_scores
+from agad_tf.reporting.event_files import event_file, read_curves
+from agad_tf.reporting.tensorboard import write_figures, write_graph, write_scores_and_images
 
 # So many validation images say what errors are usual.
 SCALE_IMAGES = 256

@@ -14,8 +14,8 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from agad_tf.data.images_in_files import Images, joined
+from agad_tf.data.scoring_batches import scoring_batches
 from agad_tf.data.splits import ABNORMAL, NORMAL, Split
-from agad_tf.data.training_batches import scoring_batches
 from agad_tf.models.agad import AGAD
 
 PROTOCOLS = {"per_image": False, "family_shuffled": False, "family": True}

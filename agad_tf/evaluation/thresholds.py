@@ -9,7 +9,7 @@ import numpy as np
 from scipy.special import expit, logit
 from sklearn.linear_model import LogisticRegression
 
-from agad_tf.config.experiment import UsageError
+from agad_tf.config.errors import UsageError
 from agad_tf.config.options import parse_threshold
 from agad_tf.evaluation.metrics import detection_metrics
 

@@ -1,7 +1,6 @@
 """Where the files of a run are."""
 
 import dataclasses
-import shutil
 from pathlib import Path
 
 
@@ -64,24 +63,3 @@ class Workdir:
     def portable(self, export_format: str) -> Path:
         """The detector in a format that needs no TensorFlow, "onnx" or "litert"."""
         return self.root / ("model.onnx" if export_format == "onnx" else "model.tflite")
-
-
-def replace_folder(folder: Path, by: Path) -> None:
-    """Puts a folder in the place of another; at every moment one of the two is there, whole."""
-    settle_folder(folder)
-    if folder.exists():
-        folder.rename(_earlier(folder))
-    by.rename(folder)
-    shutil.rmtree(_earlier(folder), ignore_errors=True)
-
-
-def settle_folder(folder: Path) -> None:
-    """Puts back what a replacement that was cut short had taken away, or removes what it had left."""
-    if folder.exists():
-        shutil.rmtree(_earlier(folder), ignore_errors=True)
-    elif _earlier(folder).exists():
-        _earlier(folder).rename(folder)
-
-
-def _earlier(folder: Path) -> Path:
-    return folder.with_name(f"earlier-{folder.name}")

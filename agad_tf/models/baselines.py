@@ -17,11 +17,11 @@ from sklearn.ensemble import IsolationForest
 from sklearn.neighbors import NearestNeighbors
 from sklearn.svm import OneClassSVM
 
-from agad_tf.config.experiment import UsageError
+from agad_tf.config.errors import UsageError
 from agad_tf.data.images_in_files import Images
+from agad_tf.data.scoring_batches import scoring_batches
 from agad_tf.data.sources import Source
 from agad_tf.data.splits import ABNORMAL, NORMAL, OneClassTask
-from agad_tf.data.training_batches import scoring_batches
 from agad_tf.networks.encoder_decoder import encode
 
 Score = Callable[[Images], np.ndarray]

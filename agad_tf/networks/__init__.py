@@ -1,4 +1,4 @@
-"""Generators and discriminator. To add a generator: one file here and its name in `agad_tf.config.choices.GENERATORS`."""
+"""Generators and discriminator. To add a generator: one file here and its name in `config.choices.GENERATORS`."""
 
 import math
 import random

@@ -12,12 +12,13 @@ from agad_tf.config.experiment import DEFAULTS, ExperimentConfig
 from agad_tf.data.preprocessing import to_network_input
 from agad_tf.data.sources import Source
 from agad_tf.data.splits import ABNORMAL, NORMAL, OneClassTask
-from agad_tf.evaluation.results import FIGURES, write_whole
+from agad_tf.evaluation.results import FIGURES
+from agad_tf.files.whole_files import write_whole
 from agad_tf.files.workdir import Workdir
 from agad_tf.models.agad import AGAD
+from agad_tf.reporting.event_files import read_curves
 from agad_tf.reporting.pages import png_uri, render
 from agad_tf.reporting.plots import class_boxes, precision_recall_plot, roc_plot, score_histogram, training_plots
-from agad_tf.reporting.tensorboard import read_curves
 
 ERRORS_SHOWN = 8  # of each kind
 NORMALS_SHOWN = 9

@@ -26,7 +26,7 @@ from apache_beam.ml.inference.base import KeyedModelHandler, ModelHandler, RunIn
 from apache_beam.options.pipeline_options import PipelineOptions
 from google.protobuf.message import DecodeError
 
-from agad_tf.config.experiment import RunError, UsageError
+from agad_tf.config.errors import RunError, UsageError
 from agad_tf.data.readers import decode_picture
 
 MAX_BATCH_SIZE = 256

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from agad_tf.config.experiment import RunError, UsageError
+from agad_tf.config.errors import RunError, UsageError
 from agad_tf.data.preprocessing import to_network_input
 from agad_tf.evaluation.thresholds import Decision
 from agad_tf.models.agad import AGAD

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from agad_tf.data.preprocessing import to_network_input
 from agad_tf.evaluation.thresholds import Decision
-from agad_tf.files.workdir import replace_folder
+from agad_tf.files.whole_files import replace_folder
 from agad_tf.models.agad import AGAD
 from agad_tf.serving.warm_up import write_warm_up_requests
 

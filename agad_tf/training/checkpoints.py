@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from agad_tf.config.experiment import RunError
+from agad_tf.config.errors import RunError
 from agad_tf.models.agad import AGAD
 
 KEPT = 2

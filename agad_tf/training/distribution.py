@@ -9,7 +9,8 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from agad_tf.config.experiment import ExperimentConfig, RunError, UsageError
+from agad_tf.config.errors import RunError, UsageError
+from agad_tf.config.experiment import ExperimentConfig
 from agad_tf.models.agad import AGAD
 
 

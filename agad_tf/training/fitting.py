@@ -6,25 +6,23 @@ import keras
 import tensorflow as tf
 from tqdm import tqdm
 
-from agad_tf.config.experiment import ExperimentConfig, RunError
+from agad_tf.config.errors import RunError
+from agad_tf.config.experiment import ExperimentConfig
 from agad_tf.data.splits import NORMAL, OneClassTask
 from agad_tf.data.synthetic_anomalies import synthetic_images
 from agad_tf.data.training_batches import BatchPlan, training_batches, training_inputs
-from agad_tf.evaluation.collapse import IMAGES, CollapseWatch
 from agad_tf.evaluation.scorer import Scorer
 from agad_tf.files.workdir import Workdir
 from agad_tf.models.agad import AGAD
 from agad_tf.reporting.tensorboard import Summaries
-from agad_tf.training.callbacks import (
-    DivergedError,
-    Divergence,
-    EpochScores,
-    Interruption,
-    LearningRate,
-    NormalResiduals,
-    Progress,
-)
 from agad_tf.training.checkpoints import Checkpoints, Position
+from agad_tf.training.collapse_watch import IMAGES, CollapseWatch
+from agad_tf.training.divergence import DivergedError, Divergence
+from agad_tf.training.epoch_scores import EpochScores
+from agad_tf.training.interruption import Interruption
+from agad_tf.training.learning_rate import LearningRate
+from agad_tf.training.normal_residuals import NormalResiduals
+from agad_tf.training.progress import Progress
 
 # What a run that has diverged goes back with, and how often.
 SETBACK = 0.1

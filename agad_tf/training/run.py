@@ -6,36 +6,34 @@ import math
 import time
 from collections.abc import Iterator
 
-import keras
 import tensorflow as tf
 from filelock import FileLock, Timeout
 
 from agad_tf.config.choices import BASELINES
-from agad_tf.config.experiment import ExperimentConfig, RunError
+from agad_tf.config.errors import RunError
+from agad_tf.config.experiment import ExperimentConfig
 from agad_tf.config.flags import read_config, require_same_settings, to_flagfile
 from agad_tf.data.images_in_files import Pictures
-from agad_tf.data.inspection import leave_out_unreadable, write_left_out
-from agad_tf.data.readers import limit_pixels
-from agad_tf.data.sources import Source, load_source
-from agad_tf.data.splits import OneClassTask, one_class_task
+from agad_tf.data.inspection import write_left_out
+from agad_tf.data.sources import Source
+from agad_tf.data.splits import OneClassTask
+from agad_tf.data.task import load_task
 from agad_tf.data.training_batches import plan_batches
 from agad_tf.evaluation.measurement import decision_of, measure_baseline, measure_model
-from agad_tf.evaluation.results import print_table, read_results, write_results, write_whole
+from agad_tf.evaluation.results import read_results, write_results
 from agad_tf.evaluation.thresholds import Decision
-from agad_tf.files.workdir import Workdir, settle_folder
+from agad_tf.files.whole_files import settle_folder, write_whole
+from agad_tf.files.workdir import Workdir
 from agad_tf.models.agad import AGAD
 from agad_tf.models.baselines import baseline_scores
-from agad_tf.models.ganomaly import PUBLISHED_WEIGHTS, GANomaly, SkipGANomaly
-from agad_tf.models.losses import LossWeights
-from agad_tf.networks import build_code_comparing_generator, build_discriminator, build_generator
+from agad_tf.models.build import build_model
 from agad_tf.reporting.report import write_report
+from agad_tf.reporting.terminal_table import print_table
 from agad_tf.serving.onnx_litert import export_portable, require_packages
 from agad_tf.serving.saved_model import export_saved_model
 from agad_tf.training.checkpoints import Checkpoints, saved_positions
 from agad_tf.training.distribution import build_strategy, describe, folder_to_write, is_chief, require_same_epoch
 from agad_tf.training.fitting import Fitting
-
-METHODS = {"agad": AGAD, "ganomaly": GANomaly, "skip_ganomaly": SkipGANomaly}
 
 
 def train(config: ExperimentConfig) -> None:
@@ -176,72 +174,6 @@ def _export_portable(config: ExperimentConfig, workdir: Workdir, model: AGAD, de
     in_float32.set_weights(model.get_weights())
     export_portable(in_float32, decision, path, config.export_format)
     print(f"The detector is in {path}.")
-
-
-def build_model(config: ExperimentConfig, channels: int, steps_per_epoch: int = 1) -> AGAD:
-    """Builds and compiles the model of an experiment, with its initial weights.
-
-    Args:
-        config: the experiment.
-        channels: of the images, 1 or 3.
-        steps_per_epoch: of the training; steps are executed in equal parts of it.
-
-    Returns:
-        The compiled model.
-    """
-    keras.utils.set_random_seed(config.seed)
-    image_shape = (config.image_size, config.image_size, channels)
-    policy = "float32" if config.mixed_precision == "none" else f"mixed_{config.mixed_precision}"
-    own_weights = LossWeights(
-        config.lambda_adv, config.lambda_con, config.lambda_adcon, config.lambda_lat, config.reciprocal_epsilon
-    )
-    network = (image_shape, config.width, config.normalization, config.seed, policy)
-    model = METHODS[config.method](
-        build_code_comparing_generator(*network)
-        if config.method == "ganomaly"
-        else build_generator(config.generator, *network),
-        build_discriminator(*network),
-        contextual_adversarial=config.contextual_adversarial,
-        anomaly_distance=config.anomaly_distance,
-        anomaly_normalization=config.anomaly_normalization,
-        pseudo_anomaly_normalization=config.pseudo_anomaly_normalization,
-        loss_weights=PUBLISHED_WEIGHTS.get(config.method, own_weights),
-        reinit_threshold=config.reinit_threshold,
-        residual_norm=config.residual_norm,
-        ema_momentum=config.ema_momentum,
-        seed=config.seed,
-    )
-    jit_compile: dict[str, bool | str] = {"auto": "auto", "true": True, "false": False}
-    equal_parts = (n for n in range(config.steps_per_execution, 0, -1) if steps_per_epoch % n == 0)
-    model.compile(
-        _optimizer(config),
-        _optimizer(config),
-        jit_compile[config.jit_compile],
-        steps_per_execution=next(equal_parts),
-    )
-    return model
-
-
-def _optimizer(config: ExperimentConfig) -> keras.optimizers.Optimizer:
-    adam = keras.optimizers.Adam(config.learning_rate, config.beta_1, config.beta_2)
-    # Small gradients would be 0 in float16; bfloat16 has the range of float32.
-    return keras.optimizers.LossScaleOptimizer(adam) if config.mixed_precision == "float16" else adam
-
-
-def load_task(config: ExperimentConfig) -> tuple[Source, OneClassTask]:
-    """Reads the data set of an experiment and divides it."""
-    limit_pixels(config.max_megapixels)
-    source = load_source(config.dataset, config.data_dir, config.image_size)
-    source = leave_out_unreadable(source, Workdir(config.folder).left_out)
-    task = one_class_task(
-        source,
-        source.class_number(config.normal_class),
-        config.gamma,
-        tuple(source.class_number(name) for name in config.anomaly_classes),
-        config.validation_fraction,
-        config.seed,
-    )
-    return source, task
 
 
 def _keep_left_out(workdir: Workdir, source: Source) -> None:

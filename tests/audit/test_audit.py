@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from agad_tf.audit.command import LEAST_CHANGE, audit, measure_batch_dependence
+from agad_tf.audit.command import audit
+from agad_tf.audit.measure import LEAST_CHANGE, measure_batch_dependence
 from agad_tf.audit.scoring_models import load_scoring_model
-from agad_tf.config.experiment import ExperimentConfig, RunError, UsageError
+from agad_tf.config.errors import RunError, UsageError
+from agad_tf.config.experiment import ExperimentConfig
 from agad_tf.config.flags import to_flagfile
 from agad_tf.data.preprocessing import to_network_input
 from agad_tf.data.splits import OneClassTask, Split

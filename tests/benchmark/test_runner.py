@@ -12,7 +12,8 @@ from filelock import FileLock
 
 from agad_tf.benchmark import runner as benchmark
 from agad_tf.benchmark.sweep import build_sweep
-from agad_tf.config.experiment import ExperimentConfig, RunError
+from agad_tf.config.errors import RunError
+from agad_tf.config.experiment import ExperimentConfig
 
 # Fails for class 3, takes long for class 4, and else leaves results and a line in a diary.
 STAND_IN = """

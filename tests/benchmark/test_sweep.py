@@ -4,7 +4,8 @@ import math
 import pytest
 
 from agad_tf.benchmark.sweep import DEFAULT_FOLDER, build_sweep
-from agad_tf.config.experiment import ExperimentConfig, UsageError
+from agad_tf.config.errors import UsageError
+from agad_tf.config.experiment import ExperimentConfig
 
 BASE = {**dataclasses.asdict(ExperimentConfig()), "mode": "benchmark"}
 

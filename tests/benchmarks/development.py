@@ -23,7 +23,7 @@ from agad_tf.config.flags import config_from_flags, define_flags
 from agad_tf.data.sources import Source, load_source
 from agad_tf.data.splits import one_class_task
 from agad_tf.evaluation.scorer import Scorer
-from agad_tf.training.run import build_model
+from agad_tf.models.build import build_model
 from tests.benchmarks.bare_training import train_bare
 
 NORMALS, ANOMALIES_OF_A_CLASS = 600, 200

@@ -19,6 +19,7 @@ from agad_tf.config.choices import CLASS_COUNTS
 from agad_tf.config.experiment import ExperimentConfig
 from agad_tf.config.flags import config_from_flags, define_flags
 from agad_tf.data.preprocessing import to_network_input
+from agad_tf.data.task import load_task
 from agad_tf.data.training_batches import training_inputs
 from agad_tf.models.scores import (
     combined_norm,
@@ -28,8 +29,7 @@ from agad_tf.models.scores import (
     residual_features,
     smoothed_norm,
 )
-from agad_tf.training.callbacks import NormalResiduals
-from agad_tf.training.run import load_task
+from agad_tf.training.normal_residuals import NormalResiduals
 
 
 def auroc_by_norm(config: ExperimentConfig) -> dict[str, float]:

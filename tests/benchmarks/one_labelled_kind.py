@@ -19,8 +19,9 @@ from sklearn.metrics import roc_auc_score
 from agad_tf.config.choices import CLASS_COUNTS
 from agad_tf.config.experiment import ExperimentConfig
 from agad_tf.config.flags import config_from_flags, define_flags
+from agad_tf.data.task import load_task
 from agad_tf.evaluation.scorer import Scorer
-from agad_tf.training.run import build_model, load_task
+from agad_tf.models.build import build_model
 from tests.benchmarks.bare_training import train_bare
 
 

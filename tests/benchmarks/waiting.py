@@ -13,7 +13,7 @@ from agad_tf.config.experiment import ExperimentConfig
 from agad_tf.data.sources import load_source
 from agad_tf.data.splits import one_class_task
 from agad_tf.data.training_batches import plan_batches, training_batches, training_inputs
-from agad_tf.training.run import build_model
+from agad_tf.models.build import build_model
 
 WARM_UP, STEPS = 3, 20
 

@@ -6,7 +6,8 @@ import pytest
 
 from agad_tf.config import experiment as config
 from agad_tf.config.contradictions import CONTRADICTIONS
-from agad_tf.config.experiment import ExperimentConfig, UsageError
+from agad_tf.config.errors import UsageError
+from agad_tf.config.experiment import ExperimentConfig
 
 # For each row of CONTRADICTIONS, in its order: flags that it refuses, and a word of its sentence.
 CONTRADICTING = [

@@ -4,16 +4,11 @@ import dataclasses
 import pytest
 from absl import flags
 
+from agad_tf.benchmark.sweep_flags import sweep_from_flags
 from agad_tf.config.contradictions import FLAGS_OF_MODE
-from agad_tf.config.experiment import ExperimentConfig, UsageError
-from agad_tf.config.flags import (
-    config_from_flags,
-    define_flags,
-    read_config,
-    require_same_settings,
-    sweep_from_flags,
-    to_flagfile,
-)
+from agad_tf.config.errors import UsageError
+from agad_tf.config.experiment import ExperimentConfig
+from agad_tf.config.flags import config_from_flags, define_flags, read_config, require_same_settings, to_flagfile
 
 
 def flags_of(*arguments):

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
 from PIL import Image
 
-from agad_tf.config.experiment import RunError, UsageError
+from agad_tf.config.errors import RunError, UsageError
 from agad_tf.data.readers import decode_picture, read_idx, read_npz
 from agad_tf.data.user_sets import read_own_npz, read_own_pictures
 

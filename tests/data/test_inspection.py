@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from agad_tf.config.experiment import RunError
+from agad_tf.config.errors import RunError
 from agad_tf.data.inspection import leave_out_unreadable, write_left_out
 from agad_tf.data.readers import limit_pixels
 from agad_tf.data.sources import load_source

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from agad_tf.config.experiment import RunError
+from agad_tf.config.errors import RunError
 from agad_tf.data.readers import decode_picture, limit_pixels, read_idx, read_idx_folder, read_npz, read_pictures
 
 IMAGES = np.arange(2 * 3 * 4, dtype=np.uint8).reshape(2, 3, 4)

@@ -11,7 +11,7 @@ import tensorflow_datasets as tfds
 from tensorflow_datasets.core.download import resource
 
 from agad_tf.config.choices import CLASS_COUNTS, OWN_SETS
-from agad_tf.config.experiment import RunError, UsageError
+from agad_tf.config.errors import RunError, UsageError
 from agad_tf.data import sources
 from agad_tf.data.cifar100_classes import COARSE_NAMES, COARSE_OF_FINE
 from agad_tf.data.sources import BENCHMARKS, SOURCES, load_source

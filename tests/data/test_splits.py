@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from agad_tf.config.experiment import UsageError
+from agad_tf.config.errors import UsageError
 from agad_tf.data.sources import Source
 from agad_tf.data.splits import one_class_task
 

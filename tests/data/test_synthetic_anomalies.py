@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 
 from agad_tf.config.choices import SYNTHETIC_ANOMALIES
-from agad_tf.config.experiment import UsageError
+from agad_tf.config.errors import UsageError
 from agad_tf.data import synthetic_anomalies as synthesis
 from agad_tf.data.splits import Split
 from agad_tf.data.synthetic_anomalies import synthesize

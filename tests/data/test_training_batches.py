@@ -2,11 +2,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from agad_tf.config.experiment import UsageError
+from agad_tf.config.errors import UsageError
 from agad_tf.data.images_in_files import Pictures
 from agad_tf.data.preprocessing import to_network_input
+from agad_tf.data.scoring_batches import scoring_batches
 from agad_tf.data.splits import Split
-from agad_tf.data.training_batches import plan_batches, scoring_batches, training_batches, training_inputs
+from agad_tf.data.training_batches import plan_batches, training_batches, training_inputs
 
 
 def split_of(normals, anomalies=0):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from agad_tf.config.experiment import RunError, UsageError
+from agad_tf.config.errors import RunError, UsageError
 from agad_tf.data.sources import load_source
 from agad_tf.data.splits import one_class_task
 

@@ -16,7 +16,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import agad_tf
 from agad_tf import AGADDetector, ExperimentConfig
-from agad_tf.config.experiment import RunError, UsageError
+from agad_tf.config.errors import RunError, UsageError
 from agad_tf.data.preprocessing import to_network_input
 from agad_tf.data.training_batches import plan_batches
 from agad_tf.estimator import detector as estimator

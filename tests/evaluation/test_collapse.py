@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 
-from agad_tf.evaluation.collapse import CollapseWatch, collapse_figures, collapse_signs
+from agad_tf.evaluation.collapse import collapse_figures, collapse_signs
 from agad_tf.evaluation.scorer import Scorer
-from agad_tf.training.callbacks import EpochScores
+from agad_tf.training.collapse_watch import CollapseWatch
+from agad_tf.training.epoch_scores import EpochScores
 
 HEALTHY = {
     "validation_reconstruction_spread": 0.8,

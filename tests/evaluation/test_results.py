@@ -4,9 +4,11 @@ import json
 import numpy as np
 import pytest
 
-from agad_tf.config.experiment import RunError
+from agad_tf.config.errors import RunError
 from agad_tf.data.splits import Split
-from agad_tf.evaluation.results import print_table, read_results, write_results, write_scores, write_whole
+from agad_tf.evaluation.results import read_results, write_results, write_scores
+from agad_tf.files.whole_files import write_whole
+from agad_tf.reporting.terminal_table import print_table
 
 FIGURES = {
     "auroc": 0.9123,

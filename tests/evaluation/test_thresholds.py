@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from agad_tf.config.experiment import UsageError
+from agad_tf.config.errors import UsageError
 from agad_tf.evaluation.thresholds import decide
 
 NORMAL_SCORES = np.random.default_rng(0).gamma(9.0, size=10_000).astype(np.float32)

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from agad_tf.files.workdir import replace_folder, settle_folder
+from agad_tf.files.whole_files import replace_folder, settle_folder
 
 
 @pytest.fixture

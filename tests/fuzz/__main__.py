@@ -24,8 +24,9 @@ with atheris.instrument_imports(include=["agad_tf", "PIL", "numpy.lib", "tarfile
     from absl import flags
     from PIL import Image
 
-    from agad_tf.config.experiment import RunError, UsageError
-    from agad_tf.config.flags import config_from_flags, define_flags, sweep_from_flags
+    from agad_tf.benchmark.sweep_flags import sweep_from_flags
+    from agad_tf.config.errors import RunError, UsageError
+    from agad_tf.config.flags import config_from_flags, define_flags
     from agad_tf.data.readers import decode_picture, limit_pixels, read_idx, read_npz, read_pictures
     from agad_tf.data.user_sets import _read_csv, read_own_npz
 

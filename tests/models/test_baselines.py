@@ -6,7 +6,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from agad_tf.config.choices import BASELINES
-from agad_tf.config.experiment import UsageError
+from agad_tf.config.errors import UsageError
 from agad_tf.data.sources import Source
 from agad_tf.data.splits import one_class_task
 from agad_tf.models import baselines

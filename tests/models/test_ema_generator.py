@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from agad_tf.models.agad import AGAD
-from agad_tf.models.ganomaly import GANomaly, SkipGANomaly
+from agad_tf.models.ganomaly import GANomaly
+from agad_tf.models.skip_ganomaly import SkipGANomaly
 from agad_tf.networks import build_code_comparing_generator, build_discriminator, build_generator
 
 

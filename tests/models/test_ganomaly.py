@@ -5,7 +5,8 @@ import tensorflow as tf
 
 from agad_tf.evaluation.thresholds import Decision
 from agad_tf.models.forward_passes import call_keeping_statistics
-from agad_tf.models.ganomaly import PUBLISHED_WEIGHTS, GANomaly, SkipGANomaly
+from agad_tf.models.ganomaly import PUBLISHED_WEIGHTS, GANomaly
+from agad_tf.models.skip_ganomaly import SkipGANomaly
 from agad_tf.networks import build_code_comparing_generator, build_discriminator, build_generator
 from agad_tf.serving.saved_model import export_saved_model
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from agad_tf.config.experiment import ExperimentConfig, RunError, UsageError
+from agad_tf.config.errors import RunError, UsageError
+from agad_tf.config.experiment import ExperimentConfig
 from agad_tf.evaluation.localization import at_size, smoothed_error_maps
 from agad_tf.evaluation.results import read_results
 from agad_tf.prediction import predict

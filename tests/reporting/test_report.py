@@ -15,9 +15,9 @@ from agad_tf.data.sources import Source
 from agad_tf.evaluation import metrics
 from agad_tf.evaluation.measurement import measure_baseline
 from agad_tf.files.workdir import Workdir
+from agad_tf.reporting.event_files import event_file, read_curves
 from agad_tf.reporting.plots import tukey_boxes
 from agad_tf.reporting.report import write_report
-from agad_tf.reporting.tensorboard import event_file, read_curves
 
 FIGURES = ("auroc", "auroc_low", "auroc_high", "average_precision", "fpr_at_95_tpr", "f1", "threshold")
 

@@ -9,8 +9,9 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from agad_tf.evaluation.scorer import Scorer
 from agad_tf.models.losses import ANOMALY_TERMS, NORMAL_TERMS
-from agad_tf.reporting.tensorboard import Summaries, event_file, image_grid, write_figures, write_graph
-from agad_tf.training.callbacks import EpochScores
+from agad_tf.reporting.event_files import event_file
+from agad_tf.reporting.tensorboard import Summaries, image_grid, write_figures, write_graph
+from agad_tf.training.epoch_scores import EpochScores
 
 
 def events_of(directory):

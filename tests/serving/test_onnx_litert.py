@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from agad_tf.config.experiment import ExperimentConfig, RunError, UsageError
+from agad_tf.config.errors import RunError, UsageError
+from agad_tf.config.experiment import ExperimentConfig
 from agad_tf.data.preprocessing import to_network_input
 from agad_tf.evaluation.thresholds import Decision
 from agad_tf.networks import build_discriminator, build_generator

@@ -4,20 +4,17 @@ import numpy as np
 import pytest
 
 from agad_tf.config.choices import LEARNING_RATE_SCHEDULES, RESIDUAL_NORMS
-from agad_tf.config.experiment import RunError
+from agad_tf.config.errors import RunError
 from agad_tf.data.splits import OneClassTask
 from agad_tf.data.training_batches import training_inputs
+from agad_tf.evaluation.family_scores import read_family_scores
 from agad_tf.evaluation.scorer import Scorer
 from agad_tf.models.scores import fit_mahalanobis, residual_features
-from agad_tf.training.callbacks import (
-    DivergedError,
-    Divergence,
-    EpochScores,
-    LearningRate,
-    NormalResiduals,
-    Progress,
-    read_family_scores,
-)
+from agad_tf.training.divergence import DivergedError, Divergence
+from agad_tf.training.epoch_scores import EpochScores
+from agad_tf.training.learning_rate import LearningRate
+from agad_tf.training.normal_residuals import NormalResiduals
+from agad_tf.training.progress import Progress
 
 
 def test_epochs_are_scored_on_validation_images(fitted):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from agad_tf.config.experiment import RunError
+from agad_tf.config.errors import RunError
 from agad_tf.training import checkpoints as module
 from agad_tf.training.checkpoints import Checkpoints, Position, saved_positions
 from tests.training.test_distribution import strategy_of

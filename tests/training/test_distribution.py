@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from agad_tf.config.experiment import ExperimentConfig, UsageError
+from agad_tf.config.errors import UsageError
+from agad_tf.config.experiment import ExperimentConfig
 from agad_tf.data.splits import Split
 from agad_tf.data.training_batches import plan_batches, training_batches, training_inputs
 from agad_tf.models.replicas import overflown_in_all_replicas_or_none

@@ -6,12 +6,14 @@ import json
 import numpy as np
 import pytest
 
-from agad_tf.config.experiment import RunError
+from agad_tf.config.errors import RunError
 from agad_tf.data import training_batches as pipeline
-from agad_tf.reporting.tensorboard import read_curves
-from agad_tf.training import callbacks, fitting
+from agad_tf.reporting.event_files import read_curves
+from agad_tf.training import fitting
 from agad_tf.training import run as training
 from agad_tf.training.checkpoints import Checkpoints, saved_positions
+from agad_tf.training.interruption import Interruption
+from agad_tf.training.learning_rate import LearningRate
 from tests.runs import digits_run
 
 
@@ -45,13 +47,13 @@ def unbroken(tmp_path_factory):
 def interrupt_at(monkeypatch, count):
     """Asks the run to stop when it looks for the so-manieth time whether it should."""
     polls = iter(range(1, 10**6))
-    poll = callbacks.Interruption.poll
+    poll = Interruption.poll
 
     def asked(self):
         self.requested = next(polls) == count
         poll(self)
 
-    monkeypatch.setattr(callbacks.Interruption, "poll", asked)
+    monkeypatch.setattr(Interruption, "poll", asked)
 
 
 # An epoch polls after each of its 5 steps, before each of the batches that it scores, and at its end.
@@ -115,7 +117,7 @@ def test_a_run_interrupted_again_and_again_ends_as_an_unbroken_one(config, unbro
 def test_a_run_that_diverges_goes_back_with_a_lower_learning_rate(config, monkeypatch, capsys):
     config = dataclasses.replace(config, epochs=3)
     left = [1]
-    on_epoch_begin = callbacks.LearningRate.on_epoch_begin
+    on_epoch_begin = LearningRate.on_epoch_begin
 
     def poison(self, epoch, logs=None):
         on_epoch_begin(self, epoch, logs)
@@ -124,7 +126,7 @@ def test_a_run_that_diverges_goes_back_with_a_lower_learning_rate(config, monkey
             for variable in self.model.generator.trainable_variables:
                 variable.assign(np.full(variable.shape, np.nan))
 
-    monkeypatch.setattr(callbacks.LearningRate, "on_epoch_begin", poison)
+    monkeypatch.setattr(LearningRate, "on_epoch_begin", poison)
     training.train(config)
     said = capsys.readouterr()
     assert "Going back to after epoch 2, with a learning rate of 2e-05" in said.err

@@ -9,13 +9,13 @@ import tensorflow as tf
 from filelock import FileLock
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from agad_tf.config.experiment import RunError, UsageError
+from agad_tf.config.errors import RunError, UsageError
 from agad_tf.config.flags import read_config, to_flagfile
 from agad_tf.data.splits import NORMAL
 from agad_tf.evaluation.scorer import Scorer
-from agad_tf.reporting.tensorboard import read_curves
-from agad_tf.training import callbacks
+from agad_tf.reporting.event_files import read_curves
 from agad_tf.training import run as training
+from agad_tf.training.progress import Progress
 from tests.runs import digits_run
 
 
@@ -37,14 +37,14 @@ class Killed(BaseException):
 
 def kill_in_epoch(monkeypatch, epoch):
     """Ends training when all of an epoch is done but its checkpoint."""
-    on_epoch_end = callbacks.Progress.on_epoch_end
+    on_epoch_end = Progress.on_epoch_end
 
     def end(self, number, logs):
         on_epoch_end(self, number, logs)
         if number == epoch:
             raise Killed
 
-    monkeypatch.setattr(callbacks.Progress, "on_epoch_end", end)
+    monkeypatch.setattr(Progress, "on_epoch_end", end)
 
 
 def files_of(config):

@@ -1,0 +1,9 @@
+"""The two ways a command ends where it cannot do what was asked."""
+
+
+class UsageError(ValueError):
+    """What the user asked for cannot be done; the message says what is wrong and what to do. Exit code 2."""
+
+
+class RunError(Exception):
+    """The run cannot go on with what it was given; the message says what is wrong and what to do. Exit code 1."""

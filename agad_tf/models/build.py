@@ -1,0 +1,62 @@
+"""From the values of options to a compiled model."""
+
+import keras
+
+from agad_tf.config.experiment import ExperimentConfig
+from agad_tf.models.agad import AGAD
+from agad_tf.models.ganomaly import PUBLISHED_WEIGHTS, GANomaly
+from agad_tf.models.losses import LossWeights
+from agad_tf.models.skip_ganomaly import SkipGANomaly
+from agad_tf.networks import build_code_comparing_generator, build_discriminator, build_generator
+
+METHODS = {"agad": AGAD, "ganomaly": GANomaly, "skip_ganomaly": SkipGANomaly}
+
+
+def build_model(config: ExperimentConfig, channels: int, steps_per_epoch: int = 1) -> AGAD:
+    """Builds and compiles the model of an experiment, with its initial weights.
+
+    Args:
+        config: the experiment.
+        channels: of the images, 1 or 3.
+        steps_per_epoch: of the training; steps are executed in equal parts of it.
+
+    Returns:
+        The compiled model.
+    """
+    keras.utils.set_random_seed(config.seed)
+    image_shape = (config.image_size, config.image_size, channels)
+    policy = "float32" if config.mixed_precision == "none" else f"mixed_{config.mixed_precision}"
+    own_weights = LossWeights(
+        config.lambda_adv, config.lambda_con, config.lambda_adcon, config.lambda_lat, config.reciprocal_epsilon
+    )
+    network = (image_shape, config.width, config.normalization, config.seed, policy)
+    model = METHODS[config.method](
+        build_code_comparing_generator(*network)
+        if config.method == "ganomaly"
+        else build_generator(config.generator, *network),
+        build_discriminator(*network),
+        contextual_adversarial=config.contextual_adversarial,
+        anomaly_distance=config.anomaly_distance,
+        anomaly_normalization=config.anomaly_normalization,
+        pseudo_anomaly_normalization=config.pseudo_anomaly_normalization,
+        loss_weights=PUBLISHED_WEIGHTS.get(config.method, own_weights),
+        reinit_threshold=config.reinit_threshold,
+        residual_norm=config.residual_norm,
+        ema_momentum=config.ema_momentum,
+        seed=config.seed,
+    )
+    jit_compile: dict[str, bool | str] = {"auto": "auto", "true": True, "false": False}
+    equal_parts = (n for n in range(config.steps_per_execution, 0, -1) if steps_per_epoch % n == 0)
+    model.compile(
+        _optimizer(config),
+        _optimizer(config),
+        jit_compile[config.jit_compile],
+        steps_per_execution=next(equal_parts),
+    )
+    return model
+
+
+def _optimizer(config: ExperimentConfig) -> keras.optimizers.Optimizer:
+    adam = keras.optimizers.Adam(config.learning_rate, config.beta_1, config.beta_2)
+    # Small gradients would be 0 in float16; bfloat16 has the range of float32.
+    return keras.optimizers.LossScaleOptimizer(adam) if config.mixed_precision == "float16" else adam

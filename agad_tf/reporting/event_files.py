@@ -1,0 +1,56 @@
+"""TensorBoard's event files: one for each epoch, and the scalars read from them."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+
+@contextlib.contextmanager
+def event_file(directory: Path, name: str, step: int) -> Iterator[None]:
+    """Lets summaries go to an event file of their own, in place of an earlier one of that name and step.
+
+    An epoch that is trained again after an interruption, or a test set that is measured again, is shown once.
+
+    Args:
+        directory: of the event files; made if it is not there.
+        name: what is written to this file, such as "epoch".
+        step: of the summaries.
+    """
+    suffix = f".{name}-{step}"
+    for earlier in directory.glob(f"*{suffix}"):
+        earlier.unlink()
+    writer = tf.summary.create_file_writer(str(directory), filename_suffix=suffix)
+    # As an array: TensorFlow keeps every Python number that it has made a tensor of.
+    with writer.as_default(step=np.array(step)):
+        yield
+    writer.close()
+    # TensorBoard reads files in the order of their names; TensorFlow's own begin with the second and go on with a count
+    # of writers, 10 before 9.
+    (written,) = directory.glob(f"*{suffix}")
+    written.rename(directory / f"events.out.tfevents.{step:010d}{suffix}")
+
+
+def read_curves(directory: Path) -> dict[str, dict[int, float]]:
+    """Reads the scalars of every epoch from TensorBoard's event files.
+
+    Args:
+        directory: of the event files; it may be missing, and they may be cut short.
+
+    Returns:
+        By name of the scalar and by epoch, from 1.
+    """
+    curves: dict[str, dict[int, float]] = {}
+    for path in sorted(directory.glob("*.epoch-*")):
+        try:
+            for record in tf.data.TFRecordDataset(str(path)):
+                event = tf.compat.v1.Event.FromString(record.numpy())
+                for value in event.summary.value:
+                    # Learning rates of each optimizer have a slash in their names, and are no outcome.
+                    if value.metadata.plugin_data.plugin_name == "scalars" and "/" not in value.tag:
+                        curves.setdefault(value.tag, {})[event.step] = float(tf.make_ndarray(value.tensor))
+        except tf.errors.DataLossError:
+            continue
+    return curves

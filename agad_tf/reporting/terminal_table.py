@@ -1,0 +1,64 @@
+"""The figures of a run on the terminal."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from agad_tf.evaluation.results import FIGURES
+
+_NOTES = {
+    "per_image": "the result\n\nlast epoch, {epoch}",
+    "family_shuffled": "no result:\nthe batch decides\nlast epoch, {epoch}",
+    "family": "no result:\nlabels leak\nepoch best on test, {epoch}",
+}
+
+
+_LOCALIZATION = {"pixel_auroc": "AUROC of pixels", "pro": "per-region overlap"}
+
+
+_PARTS = {"auroc_seen": "  against labelled classes", "auroc_unseen": "  against other classes"}
+
+
+def print_table(results: dict[str, Any]) -> None:
+    """Prints the figures of every protocol, in %, what is no result marked as such, and the detector's threshold."""
+    what = results["generator"] if results["method"] == "agad" else results["method"]
+    table = Table(
+        title=f"{results['dataset']}, normal class {results['normal_class']}, γ = {results['gamma']:g}, "
+        f"{what}, seed {results['seed']}"
+    )
+    table.add_column("in %")
+    for name in results["protocols"]:
+        epoch = results["protocols"][name]["epoch"]
+        note = "the result" if epoch is None else _NOTES[name].format(epoch=epoch)
+        table.add_column(f"{name}\n{note}", justify="right")
+    for title, texts in _table_rows(results["protocols"]):
+        table.add_row(title, *texts)
+    Console().print(table)
+    detector = results["detector"]
+    print(
+        f"The detector flags scores from {detector['threshold']:.4g} on ({detector['threshold_source']}): of the test "
+        f"images {100 * detector['false_positive_rate']:.1f} % of the normal and "
+        f"{100 * detector['true_positive_rate']:.1f} % of the abnormal ones."
+    )
+    for warning in results.get("warnings", []):
+        print(f"Warning: {warning}")
+
+
+def _table_rows(protocols: dict[str, dict[str, float]]) -> Iterator[tuple[str, list[str]]]:
+    for key, title in FIGURES.items():
+        yield title, [f"{100 * figures[key]:.1f}" for figures in protocols.values()]
+        if key == "auroc":
+            intervals = [(figures["auroc_low"], figures["auroc_high"]) for figures in protocols.values()]
+            yield "  95 % interval", [f"{100 * low:.1f} – {100 * high:.1f}" for low, high in intervals]
+            for part, part_title in _PARTS.items():
+                if part in protocols["per_image"]:
+                    yield part_title, _where_given(part, protocols)
+    for key, title in _LOCALIZATION.items():
+        if key in protocols["per_image"]:
+            yield title, _where_given(key, protocols)
+
+
+def _where_given(key: str, protocols: dict[str, dict[str, float]]) -> list[str]:
+    return [f"{100 * figures[key]:.1f}" if key in figures else "" for figures in protocols.values()]

@@ -1,0 +1,63 @@
+"""Scores of the validation images after each epoch."""
+
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from sklearn.metrics import roc_auc_score
+
+from agad_tf.data.splits import ABNORMAL, NORMAL, OneClassTask
+from agad_tf.evaluation.family_scores import read_family_scores
+from agad_tf.evaluation.scorer import Scorer
+from agad_tf.training.divergence import DivergedError
+
+
+class EpochScores(keras.callbacks.Callback):
+    """Scores the validation images, and keeps the epoch that the family protocol would report.
+
+    Adds to the logs "validation_score" (mean of the normal images), where the validation set has anomalies
+    "validation_auroc", and against synthetic ones "validation_synthetic_auroc". The test set is scored under the
+    leaking protocol only, and nothing here depends on it.
+
+    Args:
+        task: the images.
+        scorer: of the model in training.
+        path: `.npz` that the best epoch's labels and scores are kept in.
+        synthetic: anomalies made from normal validation images, uint8 (images, height, width, channels), or none.
+    """
+
+    def __init__(self, task: OneClassTask, scorer: Scorer, path: Path, synthetic: np.ndarray | None = None):
+        super().__init__()
+        self.synthetic = synthetic
+        self.task = task
+        self.scorer = scorer
+        self.path = path
+        self.validation_scores = np.empty(0, np.float32)
+        self.best_auroc = roc_auc_score(*read_family_scores(path)[:2]) if path.exists() else -1.0
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
+        """Scores both sets; `logs` gets the validation figures.
+
+        Raises:
+            DivergedError: the scores are not finite; the epoch is not saved.
+        """
+        validation = self.task.validation
+        scored = [validation.images] if self.synthetic is None else [validation.images, self.synthetic]
+        self.validation_scores, *synthetic_scores = [self.scorer.per_image(images) for images in scored]
+        if not all(np.isfinite(scores).all() for scores in (self.validation_scores, *synthetic_scores)):
+            raise DivergedError(f"the scores after epoch {epoch + 1} were not finite")
+        normal_scores = self.validation_scores[validation.labels == NORMAL]
+        logs["validation_score"] = float(normal_scores.mean())
+        if validation.labels.any():
+            logs["validation_auroc"] = roc_auc_score(validation.labels, self.validation_scores)
+        for scores in synthetic_scores:
+            labels = np.repeat([NORMAL, ABNORMAL], [len(normal_scores), len(scores)])
+            logs["validation_synthetic_auroc"] = roc_auc_score(labels, np.concatenate([normal_scores, scores]))
+        labels, scores = self.scorer.family(self.task.test)
+        auroc = roc_auc_score(labels, scores)
+        if auroc > self.best_auroc:
+            self.best_auroc = auroc
+            beside = self.path.with_suffix(".partial.npz")
+            np.savez(beside, labels=labels, scores=scores, epoch=epoch + 1)
+            beside.replace(self.path)
