@@ -15,7 +15,7 @@ from agad_tf.config.errors import RunError, UsageError
 from agad_tf.config.flags import read_config
 from agad_tf.data.preprocessing import resized
 from agad_tf.models.agad import AGAD
-from agad_tf.models.forward_passes import call_keeping_statistics
+from agad_tf.models.network_copies import call_keeping_statistics
 from agad_tf.models.scores import reconstruction_norm
 from agad_tf.training.run import restore
 

@@ -184,7 +184,7 @@ class AGADDetector(OutlierMixin, BaseEstimator):
                     callbacks=[
                         LearningRate(config.learning_rate, config.learning_rate_schedule, config.epochs),
                         Divergence(plan.steps_per_epoch),
-                        NormalResiduals(model, inputs),
+                        NormalResiduals(inputs),
                     ],
                 )
             except DivergedError as error:

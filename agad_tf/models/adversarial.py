@@ -1,32 +1,42 @@
-"""Two networks that learn against each other: how a generator and a discriminator are trained in one step.
+"""Two networks that learn against each other, as a Keras model: all but what they learn.
 
-What they learn, the losses, is a subclass's own; see `agad_tf.models.agad`.
+A subclass says what a step of training is and what its losses are; see `agad_tf.models.agad`.
 """
 
-import functools
 from typing import Any
 
 import keras
 import tensorflow as tf
 
 from agad_tf.models import losses
-from agad_tf.models.replicas import everywhere, where_all_agree
-from agad_tf.models.step import compute_step, learn
+from agad_tf.models.network_copies import batch_normalizations, copy_of, image_shape_of
+from agad_tf.models.optimizers import BothOptimizers, let_schedule_go_on
+from agad_tf.models.replicas import assign, assign_mean
+from agad_tf.models.reset import not_drawn, reset_discriminator
+from agad_tf.models.step import Step, StepComputer, read_batch, require_labels
+from agad_tf.networks.keras_internals import BuiltByItsConstructor, all_layers, own_strategy
 from agad_tf.networks.normalization import BatchNormalization
 
+# What `compile` of a Keras model takes and this one cannot use, with what to give in its place.
+_NOT_TAKEN = {
+    "loss": "the losses are those of the method; weigh their terms with the constructor's loss_weights",
+    "loss_weights": "weigh the terms of the losses with the constructor's loss_weights",
+    "metrics": "predictions are images; compute metrics of model.anomaly_score(images)",
+    "weighted_metrics": "predictions are images; compute metrics of model.anomaly_score(images)",
+}
 
-class AdversarialModel(keras.Model):
-    """A generator and a discriminator with an optimizer each, both trained by one forward pass.
 
-    A subclass says what its losses are, in `terms`.
+class AdversarialModel(BuiltByItsConstructor):
+    """A generator and a discriminator with an optimizer each.
 
     Args:
         generator: G.
         discriminator: D.
-        reinit_threshold: δ; D is drawn anew when its loss on a batch falls below it. 0 never does.
+        reinit_threshold: δ; D is drawn again when its loss on a batch falls below it. 0 never does.
         ema_momentum: of the exponential moving average of G's weights and statistics over the steps, in [0, 1); 0
             keeps none.
-        seed: of the discriminators drawn anew.
+        seed: of the discriminators that are drawn again.
+        dtype: of the model itself; each network has a policy of its own.
     """
 
     def __init__(
@@ -37,19 +47,20 @@ class AdversarialModel(keras.Model):
         reinit_threshold: float,
         ema_momentum: float,
         seed: int,
+        dtype: Any = "float32",
         **kwargs: Any,
     ):
-        super().__init__(**kwargs)
+        super().__init__(dtype=dtype, **kwargs)
         self.generator = generator
         self.discriminator = discriminator
         self.reinit_threshold = reinit_threshold
         self.ema_momentum = ema_momentum
         self.seed = seed
-        self.averages = [
-            self.add_weight(
-                variable.shape, initializer=copy_of(variable), trainable=False, name=f"average_{variable.name}"
-            )
-            for variable in (generator.variables if ema_momentum else ())
+        self.image_shape = image_shape_of(generator)
+        self.ema_generator = copy_of(generator, "ema_generator") if ema_momentum else None
+        self.initial_values = [
+            self.add_weight(variable.shape, initializer=value_of(variable), trainable=False, name="initial_value")
+            for variable in not_drawn(discriminator)
         ]
         self.loss_means = {
             name: keras.metrics.Mean(name)
@@ -58,7 +69,10 @@ class AdversarialModel(keras.Model):
         self.discriminator_resets = keras.metrics.Sum("discriminator_resets")
         self.skipped_steps = keras.metrics.Sum("skipped_steps")
 
-    def terms(self, images: tf.Tensor, labels: tf.Tensor, training: bool) -> dict[str, tf.Tensor]:
+    def build(self, input_shape: Any) -> None:
+        """Notes the shape of images, for `export`; the networks are built already."""
+
+    def batch_losses(self, images: tf.Tensor, labels: tf.Tensor, training: bool) -> dict[str, tf.Tensor]:
         """Every loss of a batch, by the names of `agad_tf.models.losses`, float (batch,) each.
 
         Args:
@@ -68,95 +82,10 @@ class AdversarialModel(keras.Model):
         """
         raise NotImplementedError
 
-    def compile(
-        self,
-        generator_optimizer: keras.optimizers.Optimizer | None = None,
-        discriminator_optimizer: keras.optimizers.Optimizer | None = None,
-        jit_compile: bool | str = "auto",
-        **kwargs: Any,
-    ) -> None:
-        """Sets the two optimizers; by default Adam with the family's 2e-4 and β₁ 0.5.
-
-        Args:
-            generator_optimizer: of θ_g; also the one that callbacks find as `model.optimizer`.
-            discriminator_optimizer: of θ_d; one whose state begins at 0, as Adam's does, for a discriminator
-                drawn anew sets it back there.
-            jit_compile: whether XLA compiles the passes and gradients of a step, all that costs time; what
-                replicas say to each other stays outside, as it must. Compiled replicas therefore cannot share
-                the statistics of batch normalisation: each normalises by its own images. "auto" compiles on
-                accelerators, unless that would be so.
-            **kwargs: `steps_per_execution`, `run_eagerly` and others of `keras.Model.compile`. Losses are
-                the paper's and cannot be given.
-        """
-        self.generator_optimizer = generator_optimizer or keras.optimizers.Adam(2e-4, beta_1=0.5)
-        self.discriminator_optimizer = discriminator_optimizer or keras.optimizers.Adam(2e-4, beta_1=0.5)
-        self.compiles_gradients = self._xla_pays() if jit_compile == "auto" else bool(jit_compile)
-        super().compile(optimizer=self.generator_optimizer, jit_compile=False, **kwargs)
-        self.generator_optimizer.build(self.generator_weights)
-        self.discriminator_optimizer.build(self.discriminator.trainable_variables)
-        for layer in self._batch_normalizations:
-            layer.synchronized = not self.compiles_gradients
-        compute = functools.partial(compute_step, self)
-        self._compute_step = tf.function(compute, jit_compile=True) if self.compiles_gradients else compute
-
-    def _maybe_symbolic_build(self, *_: Any, **__: Any) -> None:
-        """Nothing is left to build. Keras would average the first batch over workers, which fails for two of them."""
-
     @property
-    def metrics(self) -> list[keras.metrics.Metric]:
-        """The means of an epoch; Keras' own "loss" is left out, as there are two losses here."""
-        return [*self.loss_means.values(), self.discriminator_resets, self.skipped_steps]
-
-    def train_step(self, data: Any) -> dict[str, tf.Tensor]:
-        """One step of Algorithm 1: both networks learn from the same forward pass.
-
-        A loss, gradient or statistic that is not a finite number reaches nothing: the step is left out and counted.
-        Runs once in every replica. A replica's losses are sums over its images divided by the number of all
-        replicas' images, so that the sum of its gradients over replicas is the gradient of the whole batch.
-        """
-        images, labels = _unpack(data)  # line 1
-        replica = tf.distribute.get_replica_context()
-        image_count = replica.all_reduce(tf.distribute.ReduceOp.SUM, tf.cast(tf.shape(images)[0], tf.float32))
-        state = (self.generator_weights, self.discriminator.trainable_variables, self.statistics)
-        values = ([tf.convert_to_tensor(variable) for variable in variables] for variables in state)
-        step = self._compute_step(images, labels, image_count, *values)  # lines 2 to 10
-        finite = everywhere(step.finite)
-        where_all_agree(finite, functools.partial(learn, self), step, labels, image_count)
-        self.skipped_steps.update_state((1 - tf.cast(finite, tf.float32)) / replica.num_replicas_in_sync)
-        return self._results()
-
-    def test_step(self, data: Any) -> dict[str, tf.Tensor]:
-        """The losses of a batch by the moving statistics, nothing learned."""
-        images, labels = _unpack(data)
-        self.update_loss_means(labels, self.terms(images, labels, training=False))
-        results = self._results()
-        for name in ("discriminator_resets", "skipped_steps"):
-            del results[name]
-        return results
-
-    def _results(self) -> dict[str, tf.Tensor]:
-        results = self.get_metrics_result()
-        if isinstance(self.distribute_strategy, tf.distribute.MultiWorkerMirroredStrategy):
-            # Keras takes the mean over workers along the first axis, which a scalar lacks.
-            return {name: result[tf.newaxis] for name, result in results.items()}
-        return results
-
-    @property
-    def trains_on_gpu(self) -> bool:
-        """Whether steps run on GPUs: those of the strategy, or without one those of the machine."""
-        if self._distribute_strategy is None:
-            return bool(tf.config.list_physical_devices("GPU"))
-        return "GPU" in self._distribute_strategy.extended.worker_devices[0]
-
-    def _xla_pays(self) -> bool:
-        """On the CPUs measured so far TensorFlow's own kernels are faster."""
-        shares_statistics = self.distribute_strategy.num_replicas_in_sync > 1 and bool(self._batch_normalizations)
-        return self.trains_on_gpu and not shares_statistics
-
-    @property
-    def _batch_normalizations(self) -> list[BatchNormalization]:
-        layers = [*self.generator.layers, *self.discriminator.layers]
-        return [layer for layer in layers if isinstance(layer, BatchNormalization)]
+    def networks(self) -> list[keras.Model]:
+        """All networks that are trained."""
+        return [self.generator, self.discriminator]
 
     @property
     def generator_weights(self) -> list[keras.Variable]:
@@ -164,39 +93,240 @@ class AdversarialModel(keras.Model):
         return list(self.generator.trainable_variables)
 
     @property
-    def statistics(self) -> list[keras.Variable]:
-        """The moving statistics of both networks' batch normalisation."""
-        return [*self.generator.non_trainable_variables, *self.discriminator.non_trainable_variables]
+    def discriminator_weights(self) -> list[keras.Variable]:
+        """θ_d."""
+        return list(self.discriminator.trainable_variables)
 
-    def update_loss_means(self, labels: tf.Tensor, terms: dict[str, tf.Tensor]) -> None:
-        """Adds a batch to the epoch's means."""
-        for name in losses.BATCH_TERMS:
-            self.loss_means[name].update_state(terms[name])
-        for name in losses.NORMAL_TERMS:
-            self.loss_means[name].update_state(terms[name], sample_weight=1 - labels)
-        for name in losses.ANOMALY_TERMS:
-            self.loss_means[name].update_state(terms[name], sample_weight=labels)
+    @property
+    def scoring_generator(self) -> keras.Model:
+        """The generator that images are scored by: of averaged weights, if they are kept."""
+        return self.ema_generator or self.generator
+
+    # === Compiling ===
+
+    def compile(
+        self,
+        generator_optimizer: Any = None,
+        discriminator_optimizer: Any = None,
+        jit_compile: bool | str = "auto",
+        *,
+        optimizer: Any = None,
+        run_eagerly: bool = False,
+        steps_per_execution: int = 1,
+        auto_scale_loss: bool = True,
+        **not_taken: Any,
+    ) -> None:
+        """Sets the two optimizers; by default Adam with the family's 2e-4 and β₁ 0.5.
+
+        Args:
+            generator_optimizer: of θ_g, an optimizer or its name.
+            discriminator_optimizer: of θ_d, an optimizer or its name; one whose state begins at 0, as Adam's does, for
+                a discriminator that is drawn again sets it back there. A learning rate schedule goes on all the same.
+            jit_compile: whether XLA compiles the passes and gradients of a step, all that costs time; what replicas
+                say to each other stays outside, as it must. Compiled replicas therefore cannot share the statistics
+                of batch normalisation: each normalises by its own images. "auto" compiles on accelerators, unless
+                that would be so.
+            optimizer: in place of the first two, for both networks; each gets an optimizer of its own.
+            run_eagerly: whether steps run line by line, to look at them.
+            steps_per_execution: training steps that TensorFlow takes at a time.
+            auto_scale_loss: whether the losses of a network that computes in float16 are scaled.
+            **not_taken: the other arguments of `keras.Model.compile`, at their default None.
+
+        Raises:
+            ValueError: an argument that this model cannot use, or two that contradict each other.
+        """
+        for name, value in not_taken.items():
+            if name not in _NOT_TAKEN:
+                raise ValueError(f"compile() has no argument {name}.")
+            if value is not None:
+                raise ValueError(f"compile({name}=…) cannot be used here: {_NOT_TAKEN[name]}.")
+        if run_eagerly and jit_compile is True:
+            raise ValueError("jit_compile=True compiles what run_eagerly=True runs line by line; give one of them.")
+        if optimizer is not None:
+            if generator_optimizer is not None or discriminator_optimizer is not None:
+                raise ValueError("optimizer= is for both networks; leave out the optimizers of each, or give those.")
+            generator_optimizer = keras.optimizers.get(optimizer)
+            discriminator_optimizer = type(generator_optimizer).from_config(generator_optimizer.get_config())
+        with self.distribute_strategy.scope():
+            self.generator_optimizer, self.discriminator_optimizer = (
+                _optimizer(given, network, auto_scale_loss)
+                for given, network in (
+                    (generator_optimizer, self.generator),
+                    (discriminator_optimizer, self.discriminator),
+                )
+            )
+            if self.generator_optimizer is self.discriminator_optimizer:
+                raise ValueError("Both networks have the same optimizer; give each one of its own, or use optimizer=.")
+            self.generator_optimizer.build(self.generator_weights)
+            self.discriminator_optimizer.build(self.discriminator_weights)
+        let_schedule_go_on(self.discriminator_optimizer, self.generator_optimizer)
+        super().compile(
+            optimizer=self.generator_optimizer,
+            jit_compile=False,  # of the whole step; the part that pays is compiled below
+            run_eagerly=run_eagerly,
+            steps_per_execution=steps_per_execution,
+            auto_scale_loss=False,
+        )
+        self.optimizer = BothOptimizers(self.generator_optimizer, self.discriminator_optimizer)
+        self.jit_compile_asked = jit_compile
+        self.compiles_gradients = not run_eagerly and (self._xla_pays() if jit_compile == "auto" else bool(jit_compile))
+        for layer in self._batch_normalizations:
+            if isinstance(layer, BatchNormalization):
+                layer.synchronized = not self.compiles_gradients
+        self.compute_step = StepComputer(
+            lambda images, labels: self._regularized(self.batch_losses(images, labels, training=True)),
+            self._step_variables,
+            self.generator_weights,
+            self.discriminator_weights,
+            (self.generator_optimizer, self.discriminator_optimizer),
+            self.compiles_gradients,
+        )
+
+    @property
+    def trains_on_gpu(self) -> bool:
+        """Whether steps run on GPUs: those of the strategy, or without one those of the machine."""
+        strategy = own_strategy(self)
+        if strategy is None:
+            return bool(tf.config.list_physical_devices("GPU"))
+        return "GPU" in strategy.extended.worker_devices[0]
+
+    def _xla_pays(self) -> bool:
+        """On the CPUs measured so far TensorFlow's own kernels are faster."""
+        shares_statistics = self.distribute_strategy.num_replicas_in_sync > 1 and bool(self._batch_normalizations)
+        return self.trains_on_gpu and not shares_statistics
+
+    @property
+    def _batch_normalizations(self) -> list[keras.layers.BatchNormalization]:
+        # In a .keras file these layers lie under the name of this property, the first that Keras finds them by.
+        return [layer for network in self.networks for layer in batch_normalizations(network)]
+
+    @property
+    def _step_variables(self) -> list[keras.Variable]:
+        """All that the losses of a step depend on, each once, though networks share some."""
+        return list({id(v): v for network in self.networks for v in network.variables}.values())
 
     def get_compile_config(self) -> dict[str, Any]:
         """Both optimizers and how steps are run, for `keras.models.load_model` to go on training with."""
         names = ("generator_optimizer", "discriminator_optimizer", "run_eagerly", "steps_per_execution")
         settings = {name: keras.saving.serialize_keras_object(getattr(self, name)) for name in names}
-        return {**settings, "jit_compile": self.compiles_gradients}
+        return {**settings, "jit_compile": self.jit_compile_asked}
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
         """Compiles with what `get_compile_config` describes."""
         self.compile(**{name: keras.saving.deserialize_keras_object(value) for name, value in config.items()})
 
+    # === Fitting ===
 
-def copy_of(variable: keras.Variable) -> Any:
+    def fit(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> keras.callbacks.History:
+        """As `keras.Model.fit`; labels `y` are 0 for normal and 1 for abnormal images, or None if all are normal."""
+        require_labels(y)
+        return super().fit(x, y, *args, **kwargs)
+
+    def evaluate(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """As `keras.Model.evaluate`, with labels as in `fit`."""
+        require_labels(y)
+        return super().evaluate(x, y, *args, **kwargs)
+
+    # === What a step does beside its losses ===
+
+    def update_statistics(self, step: Step) -> None:
+        """Moves what the forward pass moves, such as the moving statistics of batch normalisation."""
+        assign_mean(*self.compute_step.written(step))
+
+    def update_ema_generator(self) -> None:
+        """Moves the averaged generator towards G; the first steps move it further, as it knows less."""
+        if self.ema_generator is None:
+            return
+        steps = tf.cast(self.generator_optimizer.iterations.value, tf.float32)
+        momentum = tf.minimum(self.ema_momentum, (1 + steps) / (10 + steps))
+        averages = self.ema_generator.variables
+        assign(
+            averages,
+            [
+                average + (1 - momentum) * (variable - average)
+                if tf.as_dtype(variable.dtype).is_floating
+                else tf.convert_to_tensor(variable)
+                for average, variable in zip(averages, self.generator.variables, strict=True)
+            ],
+        )
+
+    def reset_discriminator(self) -> None:
+        """Draws D again."""
+        reset_discriminator(
+            self.discriminator,
+            self.discriminator_optimizer,
+            self.initial_values,
+            self.seed,
+            self.generator_optimizer.iterations.value,
+        )
+
+    def _regularized(self, found: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """Adds the regularizers of a network's layers to its loss of each image."""
+        for name, network in zip(losses.BATCH_TERMS, (self.generator, self.discriminator), strict=True):
+            for regularization in network.losses:
+                found[name] += regularization
+        return found
+
+    # === Metrics ===
+
+    @property
+    def metrics(self) -> list[keras.metrics.Metric]:
+        """The means of an epoch; "loss" is the mean of L_g under Keras' own name."""
+        return [*self.loss_means.values(), self.discriminator_resets, self.skipped_steps]
+
+    def update_loss_means(self, labels: tf.Tensor, found: dict[str, tf.Tensor]) -> None:
+        """Adds a batch to the epoch's means."""
+        for name in losses.BATCH_TERMS:
+            self.loss_means[name].update_state(found[name])
+        for name in losses.NORMAL_TERMS:
+            self.loss_means[name].update_state(found[name], sample_weight=1 - labels)
+        for name in losses.ANOMALY_TERMS:
+            self.loss_means[name].update_state(found[name], sample_weight=labels)
+
+    def count_step(self, taken: tf.Tensor, reset: tf.Tensor) -> None:
+        """Counts a step that was left out, and a discriminator that was drawn again; both bool scalars."""
+        replicas = tf.distribute.get_replica_context().num_replicas_in_sync
+        self.skipped_steps.update_state((1 - tf.cast(taken, tf.float32)) / replicas)
+        self.discriminator_resets.update_state(tf.cast(reset, tf.float32) / replicas)
+
+    def epoch_results(self) -> dict[str, tf.Tensor]:
+        """What the epoch's metrics say so far.
+
+        Losses are NaN until a step has been taken: no callback may take an epoch without steps for the best one.
+        """
+        results = self.get_metrics_result()
+        taken = self.loss_means["generator_loss"].count > 0
+        for name in self.loss_means:
+            results[name] = tf.where(taken, results[name], float("nan"))
+        results["loss"] = results["generator_loss"]
+        if isinstance(self.distribute_strategy, tf.distribute.MultiWorkerMirroredStrategy):
+            # Keras takes the mean over workers along the first axis, which a scalar lacks.
+            return {name: result[tf.newaxis] for name, result in results.items()}
+        return results
+
+    def test_step(self, data: Any) -> dict[str, tf.Tensor]:
+        """The losses of a batch by the moving statistics, nothing learned."""
+        images, labels = read_batch(data)
+        values = [(variable, tf.convert_to_tensor(variable)) for variable in self._step_variables]
+        with keras.StatelessScope(values, collect_losses=True):
+            found = self._regularized(self.batch_losses(images, labels, training=False))
+        self.update_loss_means(labels, found)
+        results = self.epoch_results()
+        for name in ("discriminator_resets", "skipped_steps"):
+            del results[name]
+        return results
+
+
+def value_of(variable: keras.Variable) -> Any:
     """An initializer that gives the value that another variable has."""
     return lambda *_, **__: tf.identity(variable.value)
 
 
-def _unpack(data: Any) -> tuple[tf.Tensor, tf.Tensor]:
-    images, labels, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-    if sample_weight is not None:
-        raise ValueError("AGAD's losses are weighted by label alone; leave out sample_weight and class_weight.")
-    if labels is None:
-        return images, tf.zeros(tf.shape(images)[:1])
-    return images, tf.reshape(tf.cast(labels, tf.float32), [-1])
+def _optimizer(given: Any, network: keras.Model, auto_scale_loss: bool) -> keras.optimizers.Optimizer:
+    optimizer = keras.optimizers.Adam(2e-4, beta_1=0.5) if given is None else keras.optimizers.get(given)
+    if getattr(optimizer, "use_ema", False):
+        raise ValueError("An optimizer with use_ema averages weights that are never scored; give AGAD ema_momentum.")
+    in_float16 = any(layer.compute_dtype == "float16" for layer in all_layers(network))
+    if auto_scale_loss and in_float16 and not isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        return keras.optimizers.LossScaleOptimizer(optimizer)
+    return optimizer

@@ -1,9 +1,10 @@
-"""AGAD as a Keras model: its reconstructions, its losses and its scores. `agad_tf.models.adversarial` trains it."""
+"""AGAD as a Keras model: Algorithm 1 of the paper, and the anomaly score."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from agad_tf.config.choices import (
@@ -13,61 +14,76 @@ from agad_tf.config.choices import (
     RESIDUAL_NORMS,
 )
 from agad_tf.models import losses
-from agad_tf.models.adversarial import AdversarialModel, copy_of
-from agad_tf.models.forward_passes import Passes, call_keeping_statistics, passes, training_passes
+from agad_tf.models.adversarial import AdversarialModel
+from agad_tf.models.forward_passes import Passes, passes_by_label
+from agad_tf.models.network_copies import (
+    call_keeping_statistics,
+    own_variables,
+    with_auxiliary_normalization,
+)
+from agad_tf.models.replicas import apply_gradients, where_all_agree
+from agad_tf.models.saved_by_0_6 import VERSION_KEY, let_read_what_0_6_saved
 from agad_tf.models.scores import (
     GRID,
     combined_norm,
+    fit_mahalanobis,
     mahalanobis_norm,
     reconstruction_norm,
     residual_features,
     smoothed_norm,
 )
-from agad_tf.networks.normalization import BatchNormalization
+from agad_tf.models.step import Step, read_batch
 
 DEFAULT_WEIGHTS = losses.LossWeights()
+SCORING_BATCH_SIZE = 256
 
 
 @keras.saving.register_keras_serializable("agad_tf")
 class AGAD(AdversarialModel):
     """Generator and discriminator, trained against each other by the label-conditional losses of AGAD.
 
-    An ordinary Keras model: `compile`, `fit`, `evaluate`, `predict` and `save` work as ever. Images are float
-    (batch, height, width, channels) in [-1, 1], labels (batch,): 0 normal, 1 abnormal; without labels all
-    images count as normal. Calling the model gives reconstructions.
+    An ordinary Keras model: `compile`, `fit`, `evaluate`, `predict`, `save` and `export` work as ever. Images are float
+    (batch, height, width, channels) in [-1, 1], labels (batch,): 0 normal, 1 abnormal; without labels all images count
+    as normal. Calling the model gives reconstructions. What `fit` logs as "loss" is L_g, equation (11).
 
     Args:
-        generator: G, from `build_generator` or of the same form.
-        discriminator: D, from `build_discriminator` or of the same form.
+        generator: G, from `build_generator`, or any Keras model from images to images of the same shape and range.
+        discriminator: D, from `build_discriminator`, or any Keras model from images to two outputs: logits, float
+            (batch, ...), and the latent embedding D_z, float (batch, ...).
         contextual_adversarial: whether pseudo-anomalies x̂ are to be reconstructed badly, equation (8).
         anomaly_distance: d_a of equation (10): "input" is ‖x − x̂‖₁, equation (3); "reconstruction" is
             ‖x̂ − G(x̂)‖₁, line 9, which needs `contextual_adversarial`.
         anomaly_normalization: how labelled anomalies meet batch normalisation in training: "joint", one batch
-            with the normals; "frozen", by the moving statistics; "separate", as in code that feeds G one kind at
-            a time: normals, anomalies and the pseudo-anomalies of either are batches of their own, and all of
+            with the normal images; "frozen", by the moving statistics; "separate", as in code that feeds G one kind at
+            a time: normal images, anomalies and the pseudo-anomalies of either are batches of their own, and all of
             them move the moving statistics. The last two need both labels in every batch.
         pseudo_anomaly_normalization: "shared", x̂ goes through the batch normalisation layers of the images;
-            "auxiliary", as in AdvProp, scale and offset of those layers are its own. As x̂ is never scored, no
-            moving statistics are kept for it.
+            "auxiliary", as in AdvProp, it goes through `pseudo_anomaly_generator`: the same network with batch
+            normalisation layers of its own.
         loss_weights: the λ of equations (9) and (10) and the epsilon of the reciprocals.
-        reinit_threshold: δ; D is drawn anew when its loss on a batch falls below it. 0 never does.
+        reinit_threshold: δ; D is drawn again when its loss on a batch falls below it. 0 never does.
         residual_norm: how what a reconstruction leaves of an image is measured, which is the score: "euclidean" is
             the paper's ‖x − G(x)‖₂; "smoothed" is that of residuals averaged over 3×3 pixels; "mahalanobis" is
             that of residuals averaged over overlapping windows, less their mean over normal images, in which
             directions usual among these count less; "combined" is the geometric mean of these two. Both it and
-            "mahalanobis" need `agad_tf.callbacks.NormalResiduals` in `fit`, which finds what is usual.
-        ema_momentum: in [0, 1); above 0, images are scored by the exponential moving average of G's weights and
-            statistics over the training steps, which moves less from epoch to epoch than G itself.
-        seed: of the discriminators drawn anew.
+            "mahalanobis" need `adapt` after `fit`.
+        ema_momentum: in [0, 1); above 0, images are scored by `ema_generator`, the exponential moving average of G's
+            weights and statistics over the training steps, which moves less from epoch to epoch than G itself.
+        seed: of the discriminators that are drawn again.
 
     Raises:
-        ValueError: an unknown choice, or one that contradicts another.
+        ValueError: an unknown choice, or one that contradicts another; a network of another form.
 
     Example:
-        >>> model = AGAD(build_generator("encoder_decoder"), build_discriminator())
+        >>> import numpy as np
+        >>> from agad_tf import AGAD, build_discriminator, build_generator
+        >>> images = np.random.default_rng(0).uniform(-1, 1, (8, 16, 16, 1)).astype("float32")
+        >>> model = AGAD(*(build((16, 16, 1), width=1 / 8, seed=0) for build in (
+        ...     lambda *shape, **options: build_generator("encoder_decoder", *shape, **options), build_discriminator)))
         >>> model.compile()
-        >>> model.fit(normal_images, epochs=10)
-        >>> scores = model.anomaly_score(images)
+        >>> history = model.fit(images, epochs=1, verbose=0)
+        >>> model.anomaly_score(images).shape
+        TensorShape([8])
     """
 
     def __init__(
@@ -106,70 +122,188 @@ class AGAD(AdversarialModel):
         self.anomaly_distance = anomaly_distance
         self.anomaly_normalization = anomaly_normalization
         self.pseudo_anomaly_normalization = pseudo_anomaly_normalization
-        self._auxiliary_weights = [
-            self.add_weight(variable.shape, initializer=copy_of(variable), name=f"auxiliary_{variable.name}")
-            for variable in self._shared_weights
-        ]
+        self.pseudo_anomaly_generator = (
+            with_auxiliary_normalization(generator, "pseudo_anomaly_generator")
+            if pseudo_anomaly_normalization == "auxiliary"
+            else None
+        )
         self.loss_weights = losses.LossWeights(*loss_weights)
         self.residual_norm = residual_norm
         self.residual_statistics = []
-        if residual_norm in ("mahalanobis", "combined"):
-            if any(side % GRID for side in generator.input_shape[1:3]):
+        if self.needs_adapt:
+            height, width, channels = self.image_shape
+            if height % GRID or width % GRID:
                 raise ValueError(
                     f"residual_norm='{residual_norm}' needs a height and width that are multiples of {GRID}, and the "
-                    f"generator's are {generator.input_shape[1:3]}; choose another norm or size."
+                    f"generator's are {height, width}; choose another norm or size."
                 )
-            count = GRID**2 * generator.input_shape[-1]
+            count = GRID**2 * channels
+            # NaN until `adapt`: no score can be mistaken for one.
+            unknown = keras.initializers.Constant(float("nan"))
             self.residual_statistics = [
-                self.add_weight((count,), initializer="zeros", trainable=False, name="residual_mean"),
-                self.add_weight((count, count), initializer="identity", trainable=False, name="residual_whitening"),
+                self.add_weight(shape, initializer=unknown, trainable=False, name=name)
+                for shape, name in (((count,), "residual_mean"), ((count, count), "residual_whitening"))
             ]
-        self.built = True
+        # One graph for batches of any size.
+        self._score_of_batch, self._features_of_batch = (
+            tf.function(function, reduce_retracing=True)
+            for function in (
+                lambda batch: self.reconstruct_and_score(batch)[1],
+                lambda batch: residual_features(batch, self(batch)),
+            )
+        )
+        self.build((None, *self.image_shape))
 
-    def call(self, images: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """Reconstructs images, x̂ = G(x), same shape and range."""
-        return self.generator(images, training=True) if training else self.generate(images)
+    # === Training ===
 
-    def generate(self, images: tf.Tensor, batch_statistics: bool = False) -> Any:
-        """What G makes of images to score them: by the averages of its weights, if they are kept; nothing moves.
+    def train_step(self, data: Any) -> dict[str, tf.Tensor]:
+        """One step of Algorithm 1: both networks learn from the same forward pass.
+
+        Runs once in every replica. A loss, gradient or statistic that is not a finite number reaches nothing: the step
+        is left out, in all replicas, and counted.
+        """
+        images, labels = read_batch(data)  # lines 1 and 2
+        step = self.compute_step(images, labels)  # lines 3 to 10: `batch_losses` and their gradients; nothing changes
+        where_all_agree(step.finite, self.update_networks, step, labels)  # lines 12 and 13
+        collapsed = step.finite & (step.discriminator_loss < self.reinit_threshold)  # δ
+        where_all_agree(collapsed, self.reset_discriminator)
+        self.count_step(taken=step.finite, reset=collapsed)
+        return self.epoch_results()
+
+    def batch_losses(self, images: tf.Tensor, labels: tf.Tensor, training: bool) -> dict[str, tf.Tensor]:
+        """Lines 3 to 10: the losses L_g and L_d of each image, and all their terms.
 
         Args:
-            images: float (batch, height, width, channels) in [-1, 1].
-            batch_statistics: whether to normalise by the batch.
+            images: x, float (batch, height, width, channels) in [-1, 1].
+            labels: float (batch,): 0 normal, 1 abnormal.
+            training: whether batch normalisation uses the statistics of the batch.
 
         Returns:
-            What the generator gives: reconstructions like `images`, and with a second encoder the codes as well.
+            By the names of `agad_tf.models.losses`, float (batch,) each.
         """
-        averaged = self.generator.variables if self.averages else ()
-        stand_ins = {variable.path: mean for variable, mean in zip(averaged, self.averages, strict=True)}
-        return call_keeping_statistics(self.generator, images, batch_statistics, stand_ins)
+        if training and self.anomaly_normalization != "joint":
+            passes = passes_by_label(self.forward, images, labels, self.anomaly_normalization)
+        else:
+            passes = self.forward(images, training)
+        return self.losses_by_label(images, labels, passes)
+
+    def forward(self, images: tf.Tensor, training: bool) -> Passes:
+        """Lines 3 and 4: sends images through the networks as one batch.
+
+        Args:
+            images: x, float (batch, height, width, channels) in [-1, 1].
+            training: whether batch normalisation uses the statistics of the batch, and moves its own.
+        """
+        reconstruction = self.generator(images, training=training)  # line 3: x̂ = G(x)
+        logits, latent = self.discriminator(images, training=training)  # y, z = D(x)
+        re_reconstruction = self.re_reconstruct(reconstruction, training)  # line 4: x̂' = G(x̂)
+        reconstruction_logits, reconstruction_latent = self.discriminator(reconstruction, training=training)  # ŷ, ẑ
+        return Passes(reconstruction, re_reconstruction, logits, latent, reconstruction_logits, reconstruction_latent)
+
+    def losses_by_label(self, images: tf.Tensor, labels: tf.Tensor, passes: Passes) -> dict[str, tf.Tensor]:
+        """Lines 5 to 10: L_g and L_d of each image, by its label, and all their terms; see `batch_losses`."""
+        contextual = losses.contextual_loss(images, passes.reconstruction)
+        distance = losses.contextual_adversarial_distance(passes.reconstruction, passes.re_reconstruction)
+        latent = losses.latent_loss(passes.latent, passes.reconstruction_latent)
+        adversarial = losses.adversarial_loss(passes.reconstruction_logits, 1)  # l_adv(ŷ, 1)
+        real = losses.adversarial_loss(passes.logits, 1)  # l_adv(y, 1)
+        fake = losses.adversarial_loss(passes.reconstruction_logits, 0)  # l_adv(ŷ, 0)
+        anomaly = losses.adversarial_loss(passes.logits, 0)  # l_adv(y, 0)
+        anomaly_distance = contextual if self.anomaly_distance == "input" else distance  # equation (3), or line 9
+
+        # A normal image, lines 5 to 7; an anomaly, lines 8 to 10.
+        normality_loss = losses.normality_loss(adversarial, contextual, distance, latent, self.loss_weights)
+        anomaly_loss = losses.anomaly_loss(fake, anomaly_distance, latent, self.loss_weights)
+        return {
+            "generator_loss": losses.total_loss(labels, anomaly_loss, normality_loss),
+            "adversarial_loss": adversarial,
+            "contextual_loss": contextual,
+            "contextual_adversarial_distance": distance,
+            "latent_loss": latent,
+            "anomaly_adversarial_loss": fake,
+            "anomaly_distance": anomaly_distance,
+            "anomaly_latent_loss": latent,
+            "discriminator_loss": losses.discriminator_loss(labels, real, fake, anomaly),
+            "discriminator_real_loss": real,
+            "discriminator_fake_loss": fake,
+            "discriminator_anomaly_loss": anomaly,
+        }
+
+    def update_networks(self, step: Step, labels: tf.Tensor) -> None:
+        """Lines 12 and 13: both networks take the step of their optimizers; what follows from it is kept up to date."""
+        apply_gradients(self.generator_optimizer, step.gradients.generator, self.generator_weights)  # line 12
+        apply_gradients(self.discriminator_optimizer, step.gradients.discriminator, self.discriminator_weights)  # 13
+        self.update_statistics(step)
+        self.update_ema_generator()
+        self.update_loss_means(labels, step.gradients.losses)
 
     def re_reconstruct(self, reconstruction: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """Sends pseudo-anomalies x̂ through G: x̂' = G(x̂), same shape and range.
+        """Sends pseudo-anomalies x̂ through G: x̂' = G(x̂), same shape and range; x̂ itself where no loss needs it.
 
-        They move G's statistics in "separate" alone: those are there to score images, and x̂ is none.
+        They move G's statistics in "separate" alone: those are there to score images, and x̂ is never scored.
         """
-        if self._auxiliary_weights:
-            paths = [variable.path for variable in self._shared_weights]
-            stand_ins = dict(zip(paths, self._auxiliary_weights, strict=True))
-            return call_keeping_statistics(self.generator, reconstruction, True, stand_ins)
+        if not self.contextual_adversarial:
+            return reconstruction
+        if self.pseudo_anomaly_generator is not None:
+            return self.pseudo_anomaly_generator(reconstruction, training=training)
         if self.anomaly_normalization == "separate" and training:
             return self.generator(reconstruction, training=True)
         return call_keeping_statistics(self.generator, reconstruction, training)
 
-    def anomaly_score(self, images: tf.Tensor) -> tf.Tensor:
+    @property
+    def networks(self) -> list[keras.Model]:
+        """All networks that are trained."""
+        return [
+            *super().networks,
+            *([self.pseudo_anomaly_generator] if self.pseudo_anomaly_generator is not None else []),
+        ]
+
+    @property
+    def generator_weights(self) -> list[keras.Variable]:
+        """θ_g, with what `pseudo_anomaly_generator` has of its own."""
+        return [*super().generator_weights, *(v for v in self.auxiliary_variables if v.trainable)]
+
+    @property
+    def auxiliary_variables(self) -> list[keras.Variable]:
+        """The variables of `pseudo_anomaly_generator` that G does not have."""
+        return (
+            []
+            if self.pseudo_anomaly_generator is None
+            else list(own_variables(self.pseudo_anomaly_generator, self.generator))
+        )
+
+    # === Scoring ===
+
+    def call(self, images: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """Reconstructs images, x̂ = G(x), same shape and range."""
+        network = self.generator if training else self.scoring_generator
+        return network(images, training=training)
+
+    def anomaly_score(self, images: Any, batch_size: int = SCORING_BATCH_SIZE) -> tf.Tensor:
         """A(x) of each image, by default ‖x − G(x)‖₂, by the moving statistics: it does not depend on the batch.
 
         Args:
-            images: float (batch, height, width, channels) in [-1, 1].
+            images: float (images, height, width, channels) in [-1, 1], an array or tensor; or a `tf.data.Dataset` of
+                batches of them.
+            batch_size: images that are scored at a time.
 
         Returns:
-            float (batch,), higher is more abnormal.
+            float (images,), higher is more abnormal.
+
+        Raises:
+            ValueError: the score needs `adapt`, which has not been called.
         """
-        return self.reconstruct_and_score(images)[1]
+        if not tf.executing_eagerly():
+            return self.reconstruct_and_score(images)[1]
+        if self.needs_adapt and not np.isfinite(keras.ops.convert_to_numpy(self.residual_statistics[0])).all():
+            raise ValueError(
+                f"residual_norm='{self.residual_norm}' compares images with normal ones, and this model has not seen "
+                "any: call model.adapt(normal_images) after fit()."
+            )
+        return tf.concat([self._score_of_batch(batch) for batch in _batches(images, batch_size)], axis=0)
 
     def reconstruct_and_score(self, images: tf.Tensor, batch_statistics: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
-        """Reconstructions and anomaly scores, from one pass; no statistics move.
+        """Reconstructions and anomaly scores, from one pass over one batch; no statistics move.
 
         Args:
             images: float (batch, height, width, channels) in [-1, 1].
@@ -177,10 +311,33 @@ class AGAD(AdversarialModel):
                 the other images.
 
         Returns:
-            Like `images`, and float (batch,), higher is more abnormal.
+            Like `images`, and float (batch,), higher is more abnormal; NaN where `adapt` is missing.
         """
-        reconstruction = self.generate(images, batch_statistics)
+        reconstruction = call_keeping_statistics(self.scoring_generator, images, batch_statistics)
         return reconstruction, self._score(images, reconstruction)
+
+    def adapt(self, images: Any, batch_size: int = SCORING_BATCH_SIZE) -> None:
+        """Learns what residuals of normal images are like, where the score depends on it; else does nothing.
+
+        Call it after training, with images that the model was trained on. The images that a threshold is chosen on
+        must be others: among those that say what is usual, an image is less unusual than a new one.
+
+        Args:
+            images: normal ones, float (images, height, width, channels) in [-1, 1], an array or tensor; or a
+                `tf.data.Dataset` or another iterator of batches of them. Residuals that are not finite change nothing.
+            batch_size: images at a time.
+        """
+        if not self.needs_adapt:
+            return
+        features = np.concatenate([self._features_of_batch(batch) for batch in _batches(images, batch_size)])
+        if np.isfinite(features).all():
+            for variable, value in zip(self.residual_statistics, fit_mahalanobis(features), strict=True):
+                variable.assign(value)
+
+    @property
+    def needs_adapt(self) -> bool:
+        """Whether the score depends on what residuals of normal images are like."""
+        return self.residual_norm in ("mahalanobis", "combined")
 
     def _score(self, images: tf.Tensor, reconstruction: tf.Tensor) -> tf.Tensor:
         if self.residual_norm == "combined":
@@ -191,55 +348,11 @@ class AGAD(AdversarialModel):
         return norm(images, reconstruction)
 
     @property
-    def scoring_state(self) -> list[keras.Variable]:
-        """What is found in training for the sake of scores alone; it belongs to neither network."""
-        return [*self.averages, *self.residual_statistics]
-
-    @property
     def scoring_variables(self) -> list[keras.Variable]:
         """What scores depend on."""
-        return [*(self.averages or self.generator.variables), *self.residual_statistics]
+        return [*self.scoring_generator.variables, *self.residual_statistics]
 
-    def terms(self, images: tf.Tensor, labels: tf.Tensor, training: bool) -> dict[str, tf.Tensor]:
-        """Lines 2 to 10: what the networks say of a batch, and every loss of it.
-
-        Args:
-            images: float (batch, height, width, channels) in [-1, 1].
-            labels: float (batch,): 0 normal, 1 abnormal.
-            training: whether batch normalisation uses the statistics of the batch.
-
-        Returns:
-            By the names of `agad_tf.models.losses`, float (batch,) each.
-        """
-        re_reconstruct = self.re_reconstruct if self.contextual_adversarial else None
-        if training:
-            found = training_passes(
-                self.generator,
-                self.discriminator,
-                images,
-                labels,
-                anomaly_normalization=self.anomaly_normalization,
-                re_reconstruct=re_reconstruct,
-            )
-        else:
-            found = passes(self.generator, self.discriminator, images, training=False, re_reconstruct=re_reconstruct)
-        return self._loss_terms(images, labels, found)
-
-    def _loss_terms(self, images: tf.Tensor, labels: tf.Tensor, found: Passes) -> dict[str, tf.Tensor]:
-        return losses.loss_terms(images, labels, found, self.anomaly_distance, self.loss_weights)
-
-    @property
-    def generator_weights(self) -> list[keras.Variable]:
-        """θ_g."""
-        return [*super().generator_weights, *self._auxiliary_weights]
-
-    @property
-    def _shared_weights(self) -> list[keras.Variable]:
-        """Scales and offsets of G's batch normalisation that have an auxiliary counterpart."""
-        if self.pseudo_anomaly_normalization == "shared":
-            return []
-        layers = [layer for layer in self.generator.layers if isinstance(layer, BatchNormalization)]
-        return [variable for layer in layers for variable in layer.trainable_variables]
+    # === Config ===
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments, networks included."""
@@ -256,6 +369,7 @@ class AGAD(AdversarialModel):
             "residual_norm": self.residual_norm,
             "ema_momentum": self.ema_momentum,
             "seed": self.seed,
+            VERSION_KEY: 2,
         }
 
     @classmethod
@@ -265,7 +379,20 @@ class AGAD(AdversarialModel):
             name: keras.saving.deserialize_keras_object(config[name], custom_objects)
             for name in ("generator", "discriminator")
         }
-        return cls(**{**config, **networks})
+        arguments = {name: value for name, value in config.items() if name != VERSION_KEY}
+        model = cls(**{**arguments, **networks})
+        if VERSION_KEY not in config:
+            let_read_what_0_6_saved(model)
+        return model
+
+
+def _batches(images: Any, batch_size: int) -> Iterator[tf.Tensor]:
+    if isinstance(images, (tf.data.Dataset, Iterator)):
+        yield from images
+        return
+    images = images if tf.is_tensor(images) else np.asarray(images)
+    for start in range(0, len(images), batch_size):
+        yield tf.cast(images[start : start + batch_size], tf.float32)
 
 
 def _require_choice(name: str, value: str, choices: tuple[str, ...]) -> None:

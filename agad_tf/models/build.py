@@ -3,13 +3,15 @@
 import keras
 
 from agad_tf.config.experiment import ExperimentConfig
+from agad_tf.models import ganomaly, skip_ganomaly
 from agad_tf.models.agad import AGAD
-from agad_tf.models.ganomaly import PUBLISHED_WEIGHTS, GANomaly
+from agad_tf.models.ganomaly import GANomaly
 from agad_tf.models.losses import LossWeights
 from agad_tf.models.skip_ganomaly import SkipGANomaly
 from agad_tf.networks import build_code_comparing_generator, build_discriminator, build_generator
 
 METHODS = {"agad": AGAD, "ganomaly": GANomaly, "skip_ganomaly": SkipGANomaly}
+PUBLISHED_WEIGHTS = {"ganomaly": ganomaly.PUBLISHED_WEIGHTS, "skip_ganomaly": skip_ganomaly.PUBLISHED_WEIGHTS}
 
 
 def build_model(config: ExperimentConfig, channels: int, steps_per_epoch: int = 1) -> AGAD:

@@ -1,7 +1,4 @@
-"""The methods that AGAD extends: its networks and losses in the compositions of 2018 and 2019, to be its controls.
-
-Both learn from normal images alone and know no pseudo-anomalies; labels are left unread.
-"""
+"""GANomaly, one of the two methods that AGAD extends, to be its control."""
 
 from typing import Any
 
@@ -10,33 +7,27 @@ import tensorflow as tf
 
 from agad_tf.models import losses
 from agad_tf.models.agad import AGAD
+from agad_tf.models.network_copies import call_keeping_statistics
 from agad_tf.models.scores import reconstruction_norm
 
-# The weights λ of the two papers.
-PUBLISHED_WEIGHTS = {
-    "ganomaly": losses.LossWeights(adversarial=1.0, contextual=50.0, contextual_adversarial=0.0, latent=1.0),
-    "skip_ganomaly": losses.LossWeights(adversarial=1.0, contextual=40.0, contextual_adversarial=0.0, latent=1.0),
-}
-
-
-class _Ancestor(AGAD):
-    """What both are: `AGAD` without pseudo-anomalies, whatever its `contextual_adversarial` says."""
-
-    def __init__(self, generator: keras.Model, discriminator: keras.Model, **kwargs: Any):
-        super().__init__(generator, discriminator, **{**kwargs, "contextual_adversarial": False})
+PUBLISHED_WEIGHTS = losses.LossWeights(adversarial=1.0, contextual=50.0, contextual_adversarial=0.0, latent=1.0)
+"""The weights λ of its paper."""
 
 
 @keras.saving.register_keras_serializable("agad_tf")
-class GANomaly(_Ancestor):
+class GANomaly(AGAD):
     """GANomaly (Akcay et al. 2019a): G also encodes its reconstruction, and codes that differ are the score.
 
     The score is the L2 norm of their difference, which ranks images as the mean square of its public code does; the
-    paper writes the L1 norm.
+    paper writes the L1 norm. It learns from normal images alone and knows no pseudo-anomalies; labels are left unread.
 
     Of the weights λ, λ_adv is that of feature matching ‖D_z(x) − D_z(x̂)‖₂, which stands in the place of the
     adversarial loss, and λ_lat that of the encoder loss ‖z − ẑ‖₂. Takes the arguments of `AGAD`; the generator is
     from `build_code_comparing_generator`.
     """
+
+    def __init__(self, generator: keras.Model, discriminator: keras.Model, **kwargs: Any):
+        super().__init__(generator, discriminator, **{**kwargs, "contextual_adversarial": False})
 
     def call(self, images: tf.Tensor, training: bool = False) -> tf.Tensor:
         """Reconstructs images, same shape and range."""
@@ -44,11 +35,12 @@ class GANomaly(_Ancestor):
 
     def reconstruct_and_score(self, images: tf.Tensor, batch_statistics: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
         """Reconstructions and ‖z − ẑ‖₂ of each image; see `AGAD.reconstruct_and_score`."""
-        reconstruction, code, reconstruction_code = self.generate(images, batch_statistics)
+        outputs = call_keeping_statistics(self.scoring_generator, images, batch_statistics)
+        reconstruction, code, reconstruction_code = outputs
         return reconstruction, reconstruction_norm(code, reconstruction_code)
 
-    def terms(self, images: tf.Tensor, labels: tf.Tensor, training: bool) -> dict[str, tf.Tensor]:
-        """Every loss of a batch, all of it taken for normal; see `AGAD.terms`."""
+    def batch_losses(self, images: tf.Tensor, labels: tf.Tensor, training: bool) -> dict[str, tf.Tensor]:
+        """Every loss of a batch, all of it taken for normal; see `AGAD.batch_losses`."""
         normal = tf.zeros_like(labels)
         reconstruction, code, reconstruction_code = self.generator(images, training=training)
         logits, features = self.discriminator(images, training=training)

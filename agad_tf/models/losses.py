@@ -1,14 +1,12 @@
 """Equations (5) to (11) of the paper and lines 7 and 10 of its Algorithm 1.
 
-Pure functions of tensors that return one value per image; `loss_terms` has them all. Norms are taken per element
+Pure functions of tensors that return one value for each image. Norms are taken per element
 (‖v‖₁/n and ‖v‖₂/√n for a v of n elements), so that the weights λ mean the same for images and feature maps of any size.
 """
 
 from typing import Any, NamedTuple
 
 from keras import ops
-
-from agad_tf.models.forward_passes import Passes
 
 Tensor = Any
 
@@ -43,47 +41,6 @@ class LossWeights(NamedTuple):
     # Equation (10) divides by losses that may reach 0. Below a hundredth, of a nat or of half the pixel range,
     # an anomaly counts as fully reconstructed, and its loss stops growing: λ / (loss + epsilon).
     epsilon: float = 1e-2
-
-
-def loss_terms(
-    images: Tensor, labels: Tensor, passes: Passes, anomaly_distance: str, weights: LossWeights
-) -> dict[str, Tensor]:
-    """Every loss of a batch and every term of it, lines 6 to 10 of Algorithm 1.
-
-    Args:
-        images: x, float (batch, height, width, channels) in [-1, 1].
-        labels: float (batch,): 0 normal, 1 abnormal.
-        passes: what the networks said of the images.
-        anomaly_distance: d_a, "input" or "reconstruction".
-        weights: the λ and the epsilon.
-
-    Returns:
-        float (batch,) for each name in `BATCH_TERMS`, `NORMAL_TERMS` and `ANOMALY_TERMS`.
-    """
-    contextual = contextual_loss(images, passes.reconstruction)
-    contextual_adversarial = contextual_adversarial_distance(passes.reconstruction, passes.re_reconstruction)
-    latent = latent_loss(passes.latent, passes.reconstruction_latent)
-    adversarial = adversarial_loss(passes.reconstruction_logits, 1)
-    real = adversarial_loss(passes.logits, 1)
-    fake = adversarial_loss(passes.reconstruction_logits, 0)
-    anomaly = adversarial_loss(passes.logits, 0)
-    distance = contextual if anomaly_distance == "input" else contextual_adversarial
-    normality_losses = normality_loss(adversarial, contextual, contextual_adversarial, latent, weights)
-    anomaly_losses = anomaly_loss(fake, distance, latent, weights)
-    return {
-        "generator_loss": total_loss(labels, anomaly_losses, normality_losses),
-        "adversarial_loss": adversarial,
-        "contextual_loss": contextual,
-        "contextual_adversarial_distance": contextual_adversarial,
-        "latent_loss": latent,
-        "anomaly_adversarial_loss": fake,
-        "anomaly_distance": distance,
-        "anomaly_latent_loss": latent,
-        "discriminator_loss": discriminator_loss(labels, real, fake, anomaly),
-        "discriminator_real_loss": real,
-        "discriminator_fake_loss": fake,
-        "discriminator_anomaly_loss": anomaly,
-    }
 
 
 def adversarial_loss(logits: Tensor, target: int) -> Tensor:

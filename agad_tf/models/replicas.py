@@ -8,14 +8,19 @@ import tensorflow as tf
 
 
 def all_finite(tensors: Sequence[tf.Tensor]) -> tf.Tensor:
-    """Whether no number of any tensor is NaN or infinite; bool scalar."""
-    return tf.reduce_all([tf.reduce_all(tf.math.is_finite(tensor)) for tensor in tensors])
+    """Whether no number of any tensor is NaN or infinite; bool scalar. Integers always are finite."""
+    floats = [tensor for tensor in tensors if tensor.dtype.is_floating]
+    return tf.reduce_all([tf.reduce_all(tf.math.is_finite(tensor)) for tensor in floats])
 
 
 def everywhere(holds: tf.Tensor) -> tf.Tensor:
     """Whether something holds in every replica; bool scalar, the same in all of them."""
-    fails = tf.cast(tf.logical_not(holds), tf.float32)
-    return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, fails) == 0
+    return sum_over_replicas(tf.cast(tf.logical_not(holds), tf.float32)) == 0
+
+
+def sum_over_replicas(value: Any) -> Any:
+    """The sum of a tensor, or of each tensor of a list, over all replicas; the same in all of them."""
+    return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, value)
 
 
 def where_all_agree(condition: tf.Tensor, branch: Callable[..., None], *args: Any) -> None:
@@ -45,6 +50,25 @@ def assign(variables: list[keras.Variable], values: list[tf.Tensor]) -> None:
             strategy.extended.update(variable.value, lambda v, new: v.assign(new), args=(value,), group=False)
 
     tf.distribute.get_replica_context().merge_call(update, args=(values,))
+
+
+def assign_mean(variables: list[keras.Variable], values: list[tf.Tensor]) -> None:
+    """Gives variables the means of their values over replicas; integers, which count, are the same in all of them."""
+    if not variables:
+        return
+    count = tf.distribute.get_replica_context().num_replicas_in_sync
+    floats = [place for place, value in enumerate(values) if value.dtype.is_floating]
+    means = sum_over_replicas([values[place] / count for place in floats])
+    assign(variables, [dict(zip(floats, means, strict=True)).get(place, value) for place, value in enumerate(values)])
+
+
+def apply_gradients(
+    optimizer: keras.optimizers.Optimizer, gradients: list[tf.Tensor], variables: list[keras.Variable]
+) -> None:
+    """Takes an optimizer's step by the sum of the gradients over replicas, or lets it lower the scale of its loss."""
+    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        gradients = overflown_in_all_replicas_or_none(gradients)
+    optimizer.apply(gradients, variables)
 
 
 def overflown_in_all_replicas_or_none(gradients: list[tf.Tensor]) -> list[tf.Tensor]:

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 WEIGHT_STDDEV = 0.02
 
-# By the last part of a variable's name: mean and standard deviation of the normal distribution it is drawn from.
+# By the end of a variable's name: mean and standard deviation of the normal distribution it is drawn from.
 _DISTRIBUTIONS = {
     "kernel": (0.0, WEIGHT_STDDEV),
     "gamma": (1.0, WEIGHT_STDDEV),
@@ -19,25 +19,33 @@ _DISTRIBUTIONS = {
 }
 
 
+def has_distribution(variable: keras.Variable) -> bool:
+    """Whether `draw_weights` draws a value for this variable, as it does for all of this package's networks."""
+    return _distribution_of(variable) is not None
+
+
 def draw_weights(variables: Sequence[keras.Variable], seed: tf.Tensor) -> list[tf.Tensor]:
     """Draws a value for each variable; the same seed always draws the same values.
 
-    Being a pure function of its seed, it serves the first weights of a network as well as a
-    discriminator drawn anew in the middle of training, and gives every replica the same values.
+    Being a pure function of its seed, it serves the first weights of a network as well as a discriminator that is
+    drawn again in the middle of training, and gives every replica the same values.
 
     Args:
-        variables: of convolutions and normalisation layers, moving statistics included.
+        variables: kernels, biases, scales and offsets of normalisation, and moving statistics.
         seed: int (2,), as `tf.random.stateless_normal` takes it.
 
     Returns:
-        One tensor a variable, of its shape and dtype.
+        One tensor for each variable, of its shape and dtype.
 
     Raises:
-        KeyError: a variable of a kind that has no initial distribution here.
+        ValueError: `has_distribution` is false for a variable.
     """
     values = []
     for index, variable in enumerate(variables):
-        mean, stddev = _DISTRIBUTIONS[variable.name]
+        distribution = _distribution_of(variable)
+        if distribution is None:
+            raise ValueError(f"There is no initial distribution for a variable called '{variable.name}'.")
+        mean, stddev = distribution
         if stddev:
             variable_seed = tf.random.fold_in(seed, index)
             value = tf.random.stateless_normal(variable.shape, variable_seed, mean, stddev, variable.dtype)
@@ -45,6 +53,11 @@ def draw_weights(variables: Sequence[keras.Variable], seed: tf.Tensor) -> list[t
             value = tf.fill(variable.shape, tf.cast(mean, variable.dtype))
         values.append(value)
     return values
+
+
+def _distribution_of(variable: keras.Variable) -> tuple[float, float] | None:
+    # A separable convolution has a depthwise_kernel and a pointwise_kernel.
+    return next((values for end, values in _DISTRIBUTIONS.items() if variable.name.endswith(end)), None)
 
 
 def initialize(network: keras.Model, seed: int) -> keras.Model:

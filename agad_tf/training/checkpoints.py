@@ -55,17 +55,25 @@ class Checkpoints(keras.callbacks.Callback):
         self.learning_rate_scale = tf.Variable(1.0, trainable=False)
         self._metrics = [variable.value for metric in model.metrics for variable in metric.variables]
         self._metric_values: list[np.ndarray] = []
-        between_epochs = {"model": model, "epochs_done": self.epochs_done, "seconds": self.seconds}
+        # TensorFlow finds the variables of networks and optimizers, and not those of a Keras model itself.
+        names = ("generator", "discriminator", "generator_optimizer", "discriminator_optimizer")
+        networks = tf.train.Checkpoint(**{name: getattr(model, name) for name in names})
+        between_epochs = {"model": networks, "epochs_done": self.epochs_done, "seconds": self.seconds}
         # What versions before 0.5 saved.
         self._between_epochs = tf.train.Checkpoint(**between_epochs)
-        self._anywhere = tf.train.Checkpoint(
+        # The optimizers have saved what they train, so that of a network that shares others' weights this is left.
+        averages = model.ema_generator.variables if model.ema_generator is not None else []
+        untrained = [variable for variable in model.auxiliary_variables if not variable.trainable]
+        anywhere = {
             **between_epochs,
-            steps_done=self.steps_done,
-            learning_rate_scale=self.learning_rate_scale,
-            metrics=self._metrics,
-            # TensorFlow finds the variables of networks and optimizers, and not a Keras model's own.
-            scoring=[variable.value for variable in model.scoring_state],
-        )
+            "steps_done": self.steps_done,
+            "learning_rate_scale": self.learning_rate_scale,
+            "metrics": self._metrics,
+            "scoring": [variable.value for variable in (*averages, *model.residual_statistics)],
+        }
+        # What versions before 0.7 saved.
+        self._without_untrained = tf.train.Checkpoint(**anywhere)
+        self._anywhere = tf.train.Checkpoint(**anywhere, untrained=[variable.value for variable in untrained])
         # One graph for all: every checkpoint that is written eagerly leaves some KiB in memory.
         self._write = tf.function(self._write_anew, autograph=False)
         # Workers save together or not at all, and clocks and signals do not reach all of them at the same step.
@@ -97,11 +105,14 @@ class Checkpoints(keras.callbacks.Callback):
         return self.position
 
     def _restore(self, prefix: str) -> None:
-        if tf.train.load_checkpoint(prefix).has_tensor("steps_done/.ATTRIBUTES/VARIABLE_VALUE"):
-            self._anywhere.read(prefix).assert_existing_objects_matched().expect_partial()
+        saved = tf.train.load_checkpoint(prefix).get_variable_to_shape_map()
+        checkpoint = self._between_epochs
+        if any(name.startswith("steps_done") for name in saved):
+            has_untrained = any(name.startswith("untrained") for name in saved)
+            checkpoint = self._anywhere if has_untrained else self._without_untrained
         else:
-            self._between_epochs.read(prefix).assert_existing_objects_matched().expect_partial()
             self.steps_done.assign(0)
+        checkpoint.read(prefix).assert_existing_objects_matched().expect_partial()
         self.position = self._saved = Position(int(self.epochs_done), int(self.steps_done))
         self._metric_values = [value.numpy() for value in self._metrics] if self.position.step else []
 

@@ -107,7 +107,7 @@ class Fitting:
         epoch_scores = EpochScores(task, scorer, self.workdir.family_scores, self.synthetic)
         return [
             LearningRate(learning_rate, config.learning_rate_schedule, config.epochs),
-            NormalResiduals(self.model, self.inputs),
+            NormalResiduals(self.inputs),
             epoch_scores,
             CollapseWatch(self.model, task, config.epochs),
             Summaries(self.workdir.tensorboard, task, epoch_scores),

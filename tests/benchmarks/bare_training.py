@@ -36,7 +36,7 @@ def train_bare(model: AGAD, config: ExperimentConfig, task: OneClassTask, *callb
         verbose=0,
         callbacks=[
             LearningRate(config.learning_rate, config.learning_rate_schedule, config.epochs),
-            NormalResiduals(model, inputs),
+            NormalResiduals(inputs),
             *callbacks,
         ],
     )

@@ -50,7 +50,7 @@ def test_synthetic_anomalies_are_told_from_the_normal_validation_images(
 def test_residuals_of_normal_training_images_are_learned_where_the_score_needs_them(build_model, task, residual_norm):
     model = build_model(residual_norm=residual_norm)
     inputs = training_inputs(task.train, model.generator.input_shape[1])
-    callback = NormalResiduals(model, inputs)
+    callback = NormalResiduals(inputs)
     callback.set_model(model)
     callback.on_epoch_end(0)
     normals = inputs.of_rows(np.arange(inputs.normals))

@@ -1,0 +1,109 @@
+"""Copies of a network: with weights of their own, or with batch normalisation of their own alone."""
+
+from collections.abc import Iterator
+
+import keras
+import tensorflow as tf
+
+from agad_tf.networks.keras_internals import all_layers
+
+
+def image_shape_of(network: keras.Model) -> tuple[int, ...]:
+    """Height, width and channels of the images that a network takes.
+
+    Raises:
+        ValueError: the network has not been built.
+    """
+    shape = getattr(network, "input_shape", None) or (network.get_build_config() or {}).get("input_shape")
+    if shape is None or len(shape) != 4:
+        raise ValueError(
+            f"{type(network).__name__} '{network.name}' takes inputs of shape {shape}; AGAD needs a network that is "
+            "built for images (batch, height, width, channels): give it a keras.Input, or call it on images first."
+        )
+    return tuple(shape[1:])
+
+
+def copy_of(network: keras.Model, name: str) -> keras.Model:
+    """Makes a network of the same form with weights of its own, which begin as those of the network.
+
+    Its variables count as not trainable, since no optimizer trains them; its layers still can take batch statistics.
+
+    Args:
+        network: functional, Sequential, or of a class with `get_config`.
+        name: of the copy.
+    """
+    copy = keras.models.clone_model(network)
+    if not copy.built:
+        copy.build((None, *image_shape_of(network)))
+    copy.name = name
+    for variable, original in zip(copy.variables, network.variables, strict=True):
+        variable.assign(original)
+        variable.trainable = False
+    return copy
+
+
+def with_auxiliary_normalization(network: keras.Model, name: str) -> keras.Model:
+    """Makes a network of the same layers, but for batch normalisation layers of its own, as AdvProp has them.
+
+    Args:
+        network: functional or Sequential; nested models are looked into.
+        name: of the result.
+
+    Returns:
+        A network that shares all other weights with the given one. Its own begin as copies.
+
+    Raises:
+        ValueError: its layers cannot be taken apart, or none is a batch normalisation.
+    """
+    if not isinstance(network, (keras.Sequential, keras.models.Model)) or not hasattr(network, "input_shape"):
+        raise ValueError(
+            "pseudo_anomaly_normalization='auxiliary' needs a functional or Sequential generator, whose layers can be "
+            f"taken apart; {type(network).__name__} is neither. Choose 'shared'."
+        )
+
+    def with_own_statistics(layer: keras.layers.Layer) -> keras.layers.Layer:
+        is_normalization = isinstance(layer, keras.layers.BatchNormalization)
+        return type(layer).from_config(layer.get_config()) if is_normalization else layer
+
+    auxiliary = keras.models.clone_model(network, clone_function=with_own_statistics, recursive=True)
+    auxiliary.name = name
+    layers = batch_normalizations(network)
+    if not layers:
+        raise ValueError(
+            "pseudo_anomaly_normalization='auxiliary' concerns batch normalisation, and the generator has none; choose "
+            "'shared'."
+        )
+    for own, shared in zip(batch_normalizations(auxiliary), layers, strict=True):
+        for variable, original in zip(own.variables, shared.variables, strict=True):
+            variable.assign(original)
+    return auxiliary
+
+
+def batch_normalizations(network: keras.Model) -> list[keras.layers.BatchNormalization]:
+    """The batch normalisation layers of a network at any depth."""
+    return [layer for layer in all_layers(network) if isinstance(layer, keras.layers.BatchNormalization)]
+
+
+def own_variables(network: keras.Model, *others: keras.Model) -> Iterator[keras.Variable]:
+    """The variables of a network that no other network has."""
+    shared = {id(variable) for other in others for variable in other.variables}
+    return (variable for variable in network.variables if id(variable) not in shared)
+
+
+def call_keeping_statistics(network: keras.Model, images: tf.Tensor, training: bool = True) -> tf.Tensor:
+    """Calls a network and leaves its moving statistics as they are, though a training call would move them.
+
+    Args:
+        network: G or D.
+        images: float (batch, height, width, channels) in [-1, 1].
+        training: whether batch normalisation uses the statistics of the batch.
+
+    Returns:
+        What the network gives.
+    """
+    trainable, non_trainable = (
+        [variable.value for variable in variables]
+        for variables in (network.trainable_variables, network.non_trainable_variables)
+    )
+    outputs, _ = network.stateless_call(trainable, non_trainable, images, training=training)
+    return outputs

@@ -1,0 +1,94 @@
+"""Two optimizers where Keras expects one."""
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from agad_tf.networks.keras_internals import schedule_of
+
+
+class BothOptimizers:
+    """What callbacks find as `model.optimizer`: one learning rate for the optimizers of G and D.
+
+    Setting it keeps the ratio of the two rates.
+
+    Args:
+        generator_optimizer: of θ_g; its learning rate is the one that is read.
+        discriminator_optimizer: of θ_d.
+    """
+
+    def __init__(
+        self, generator_optimizer: keras.optimizers.Optimizer, discriminator_optimizer: keras.optimizers.Optimizer
+    ):
+        self.both = (generator_optimizer, discriminator_optimizer)
+        rates = [float(keras.ops.convert_to_numpy(optimizer.learning_rate)) for optimizer in self.both]
+        self._ratio = rates[1] / rates[0] if rates[0] else 1.0
+
+    @property
+    def learning_rate(self) -> Any:
+        """The learning rate of G; what is assigned to it is scaled for D by the ratio of their first rates."""
+        return self.both[0].learning_rate
+
+    @learning_rate.setter
+    def learning_rate(self, learning_rate: float) -> None:
+        self.both[0].learning_rate = learning_rate
+        self.both[1].learning_rate = learning_rate * self._ratio
+
+    @property
+    def iterations(self) -> keras.Variable:
+        """How many steps G has taken; D's count begins again when D is drawn again."""
+        return self.both[0].iterations
+
+    @property
+    def variables(self) -> list[keras.Variable]:
+        """The state of both."""
+        return [variable for optimizer in self.both for variable in optimizer.variables]
+
+
+@keras.saving.register_keras_serializable("agad_tf")
+class ScheduleOfTraining(keras.optimizers.schedules.LearningRateSchedule):
+    """A schedule for D that goes on when D is drawn again and its optimizer counts steps from 0.
+
+    Args:
+        schedule: by the steps of training.
+        generator_optimizer: which counts the steps of training; None until the model is compiled.
+    """
+
+    def __init__(self, schedule: Any, generator_optimizer: keras.optimizers.Optimizer | None = None):
+        self.schedule = schedule
+        self.generator_optimizer = generator_optimizer
+
+    def __call__(self, step: Any) -> tf.Tensor:
+        """The learning rate of a step; D's step comes after G's, which has been counted by then."""
+        if self.generator_optimizer is None:
+            return self.schedule(step)
+        return self.schedule(tf.maximum(tf.convert_to_tensor(self.generator_optimizer.iterations) - 1, 0))
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return {"schedule": keras.saving.serialize_keras_object(self.schedule)}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "ScheduleOfTraining":
+        """The schedule that `get_config` describes."""
+        return cls(keras.saving.deserialize_keras_object(config["schedule"]))
+
+
+def let_schedule_go_on(
+    discriminator_optimizer: keras.optimizers.Optimizer, generator_optimizer: keras.optimizers.Optimizer
+) -> None:
+    """Lets a learning rate schedule of D count the steps of training, if D has one.
+
+    Args:
+        discriminator_optimizer: of θ_d.
+        generator_optimizer: of θ_g.
+    """
+    optimizer, counting = (
+        getattr(each, "inner_optimizer", each) for each in (discriminator_optimizer, generator_optimizer)
+    )
+    schedule = schedule_of(optimizer)
+    if isinstance(schedule, ScheduleOfTraining):
+        schedule = schedule.schedule
+    if schedule is not None:
+        optimizer.learning_rate = ScheduleOfTraining(schedule, counting)

@@ -1,0 +1,56 @@
+"""How `.keras` files of 0.6.0 and earlier are read, which kept some variables in another place.
+
+There the averages of G, and the batch normalisation that pseudo-anomalies have for themselves, were variables of the
+model itself, in front of the statistics of residuals. Now they belong to networks.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import keras
+
+from agad_tf.networks.keras_internals import all_layers
+
+if TYPE_CHECKING:
+    from agad_tf.models.agad import AGAD
+
+VERSION_KEY = "format_version"
+
+
+def let_read_what_0_6_saved(model: AGAD) -> None:
+    """Makes a new model load its weights as 0.6.0 saved them.
+
+    Args:
+        model: just made from the configuration in such a file.
+    """
+    networks = [network for network in (model.ema_generator, model.pseudo_anomaly_generator) if network is not None]
+    if not networks:
+        return
+    moved = [
+        *(model.ema_generator.variables if model.ema_generator is not None else ()),
+        *(variable for variable in model.auxiliary_variables if variable.trainable),
+    ]
+    # The file has nothing for these networks; what they share with G comes with G.
+    shared = {id(layer) for layer in all_layers(model.generator)}
+    for network in networks:
+        for layer in (network, *all_layers(network)):
+            if id(layer) not in shared:
+                _skip_once(layer)
+
+    def load_own_variables(store: Any) -> None:
+        variables: list[keras.Variable] = [*moved, *model.residual_statistics]
+        for place, variable in enumerate(variables):
+            variable.assign(store[str(place)])
+        del model.load_own_variables
+
+    model.load_own_variables = load_own_variables
+
+
+def _skip_once(layer: keras.layers.Layer) -> None:
+    """Makes a layer load nothing, the next time that it is asked to."""
+
+    def load_own_variables(store: Any) -> None:
+        del layer.load_own_variables
+
+    layer.load_own_variables = load_own_variables

@@ -1,0 +1,45 @@
+"""Every private name of Keras that this package uses, in one place.
+
+tests/networks/test_keras_internals.py looks for each of them in the installed Keras, and for others in the package.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+if keras.config.backend() != "tensorflow":
+    raise ImportError(
+        f"agad_tf needs Keras with the backend tensorflow, and this process uses {keras.config.backend()}; set the "
+        "environment variable KERAS_BACKEND=tensorflow before Keras is imported."
+    )
+
+PRIVATE_NAMES = ("_flatten_layers", "_distribute_strategy", "_maybe_symbolic_build", "_learning_rate")
+
+
+def all_layers(network: keras.Model) -> Iterator[keras.layers.Layer]:
+    """Gives every layer of a network at any depth: those of nested models and of wrappers as well."""
+    yield from network._flatten_layers(include_self=False)
+
+
+def own_strategy(model: keras.Model) -> tf.distribute.Strategy | None:
+    """Gives the strategy that a model was made under, or None."""
+    return model._distribute_strategy
+
+
+def schedule_of(optimizer: keras.optimizers.Optimizer) -> Any:
+    """Gives the learning rate schedule of an optimizer, or None where its learning rate is a number."""
+    learning_rate = optimizer._learning_rate
+    return learning_rate if isinstance(learning_rate, keras.optimizers.schedules.LearningRateSchedule) else None
+
+
+class BuiltByItsConstructor(keras.Model):
+    """A model that needs no batch of data to be built.
+
+    Before the first step Keras calls a model on symbolic data, and between workers takes a mean of that first, which
+    fails for two of them.
+    """
+
+    def _maybe_symbolic_build(self, *_: Any, **__: Any) -> None:
+        """Does nothing."""
