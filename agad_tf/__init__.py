@@ -6,6 +6,8 @@ The public names are loaded on first use, so that `agad_tf.main --help` answers 
 from importlib import import_module
 from typing import Any
 
+from agad_tf.models.registration import register_classes, register_with_keras
+
 __version__ = "0.6.0"
 
 _HOME_OF = {
@@ -21,4 +23,10 @@ __all__ = ["AGAD", "AGADDetector", "ExperimentConfig", "__version__", "build_dis
 def __getattr__(name: str) -> Any:
     if name not in _HOME_OF:
         raise AttributeError(f"module 'agad_tf' has no attribute '{name}'; it has {', '.join(__all__)}")
-    return getattr(import_module(_HOME_OF[name]), name)
+    found = getattr(import_module(_HOME_OF[name]), name)
+    if name != "ExperimentConfig":
+        register_classes()
+    return found
+
+
+register_with_keras()

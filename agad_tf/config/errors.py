@@ -7,3 +7,13 @@ class UsageError(ValueError):
 
 class RunError(Exception):
     """The run cannot go on with what it was given; the message says what is wrong and what to do. Exit code 1."""
+
+
+class BackendError(UsageError, ImportError):
+    """Keras has another backend than TensorFlow."""
+
+    def __init__(self, backend: str):
+        super().__init__(
+            f"agad_tf needs Keras with its TensorFlow backend, and the backend is set to {backend}; set the environment "
+            "variable KERAS_BACKEND=tensorflow before Python starts."
+        )

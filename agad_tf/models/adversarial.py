@@ -222,10 +222,20 @@ class AdversarialModel(BuiltByItsConstructor):
         require_labels(y)
         return super().fit(x, y, *args, **kwargs)
 
-    def evaluate(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
-        """As `keras.Model.evaluate`, with labels as in `fit`."""
+    def evaluate(self, x: Any = None, y: Any = None, *args: Any, return_dict: bool = False, **kwargs: Any) -> Any:
+        """As `keras.Model.evaluate`, with labels as in `fit`; gives every loss, "loss" first."""
         require_labels(y)
-        return super().evaluate(x, y, *args, **kwargs)
+        results = super().evaluate(x, y, *args, return_dict=True, **kwargs)
+        # These count what happens in training alone.
+        found = {
+            name: value for name, value in results.items() if name not in ("discriminator_resets", "skipped_steps")
+        }
+        return found if return_dict else list(found.values())
+
+    def export(self, filepath: Any, *args: Any, **kwargs: Any) -> None:
+        """As `keras.Model.export`; Keras exports a model only after it has been called."""
+        self(tf.zeros((1, *self.image_shape)))
+        super().export(filepath, *args, **kwargs)
 
     # === What a step does beside its losses ===
 
@@ -237,7 +247,7 @@ class AdversarialModel(BuiltByItsConstructor):
         """Moves the averaged generator towards G; the first steps move it further, as it knows less."""
         if self.ema_generator is None:
             return
-        steps = tf.cast(self.generator_optimizer.iterations.value, tf.float32)
+        steps = tf.cast(tf.convert_to_tensor(self.generator_optimizer.iterations), tf.float32)
         momentum = tf.minimum(self.ema_momentum, (1 + steps) / (10 + steps))
         averages = self.ema_generator.variables
         assign(
@@ -257,7 +267,7 @@ class AdversarialModel(BuiltByItsConstructor):
             self.discriminator_optimizer,
             self.initial_values,
             self.seed,
-            self.generator_optimizer.iterations.value,
+            tf.convert_to_tensor(self.generator_optimizer.iterations),
         )
 
     def _regularized(self, found: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
@@ -289,16 +299,20 @@ class AdversarialModel(BuiltByItsConstructor):
         self.skipped_steps.update_state((1 - tf.cast(taken, tf.float32)) / replicas)
         self.discriminator_resets.update_state(tf.cast(reset, tf.float32) / replicas)
 
-    def epoch_results(self) -> dict[str, tf.Tensor]:
+    def get_metrics_result(self) -> dict[str, tf.Tensor]:
         """What the epoch's metrics say so far.
 
         Losses are NaN until a step has been taken: no callback may take an epoch without steps for the best one.
         """
-        results = self.get_metrics_result()
+        results = super().get_metrics_result()
         taken = self.loss_means["generator_loss"].count > 0
         for name in self.loss_means:
             results[name] = tf.where(taken, results[name], float("nan"))
-        results["loss"] = results["generator_loss"]
+        return {"loss": results["generator_loss"], **results}
+
+    def step_results(self) -> dict[str, tf.Tensor]:
+        """What a step returns to Keras, which reads the metrics by itself at the end of an epoch."""
+        results = self.get_metrics_result()
         if isinstance(self.distribute_strategy, tf.distribute.MultiWorkerMirroredStrategy):
             # Keras takes the mean over workers along the first axis, which a scalar lacks.
             return {name: result[tf.newaxis] for name, result in results.items()}
@@ -311,10 +325,7 @@ class AdversarialModel(BuiltByItsConstructor):
         with keras.StatelessScope(values, collect_losses=True):
             found = self._regularized(self.batch_losses(images, labels, training=False))
         self.update_loss_means(labels, found)
-        results = self.epoch_results()
-        for name in ("discriminator_resets", "skipped_steps"):
-            del results[name]
-        return results
+        return self.step_results()
 
 
 def value_of(variable: keras.Variable) -> Any:

@@ -168,7 +168,7 @@ class AGAD(AdversarialModel):
         collapsed = step.finite & (step.discriminator_loss < self.reinit_threshold)  # δ
         where_all_agree(collapsed, self.reset_discriminator)
         self.count_step(taken=step.finite, reset=collapsed)
-        return self.epoch_results()
+        return self.step_results()
 
     def batch_losses(self, images: tf.Tensor, labels: tf.Tensor, training: bool) -> dict[str, tf.Tensor]:
         """Lines 3 to 10: the losses L_g and L_d of each image, and all their terms.

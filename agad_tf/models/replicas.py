@@ -54,12 +54,14 @@ def assign(variables: list[keras.Variable], values: list[tf.Tensor]) -> None:
 
 def assign_mean(variables: list[keras.Variable], values: list[tf.Tensor]) -> None:
     """Gives variables the means of their values over replicas; integers, which count, are the same in all of them."""
-    if not variables:
-        return
-    count = tf.distribute.get_replica_context().num_replicas_in_sync
-    floats = [place for place, value in enumerate(values) if value.dtype.is_floating]
-    means = sum_over_replicas([values[place] / count for place in floats])
-    assign(variables, [dict(zip(floats, means, strict=True)).get(place, value) for place, value in enumerate(values)])
+    pairs = list(zip(variables, values, strict=True))
+    floats = [(variable, value) for variable, value in pairs if value.dtype.is_floating]
+    counts = [(variable, value) for variable, value in pairs if not value.dtype.is_floating]
+    if floats:
+        replicas = tf.distribute.get_replica_context().num_replicas_in_sync
+        assign([variable for variable, _ in floats], sum_over_replicas([value / replicas for _, value in floats]))
+    if counts:
+        assign([variable for variable, _ in counts], [value for _, value in counts])
 
 
 def apply_gradients(

@@ -4,25 +4,20 @@ There the averages of G, and the batch normalisation that pseudo-anomalies have 
 model itself, in front of the statistics of residuals. Now they belong to networks.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import keras
 
 from agad_tf.networks.keras_internals import all_layers
 
-if TYPE_CHECKING:
-    from agad_tf.models.agad import AGAD
-
 VERSION_KEY = "format_version"
 
 
-def let_read_what_0_6_saved(model: AGAD) -> None:
+def let_read_what_0_6_saved(model: Any) -> None:
     """Makes a new model load its weights as 0.6.0 saved them.
 
     Args:
-        model: just made from the configuration in such a file.
+        model: an `AGAD`, just made from the configuration in such a file.
     """
     networks = [network for network in (model.ema_generator, model.pseudo_anomaly_generator) if network is not None]
     if not networks:

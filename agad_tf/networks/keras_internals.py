@@ -9,12 +9,6 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-if keras.config.backend() != "tensorflow":
-    raise ImportError(
-        f"agad_tf needs Keras with the backend tensorflow, and this process uses {keras.config.backend()}; set the "
-        "environment variable KERAS_BACKEND=tensorflow before Keras is imported."
-    )
-
 PRIVATE_NAMES = ("_flatten_layers", "_distribute_strategy", "_maybe_symbolic_build", "_learning_rate")
 
 

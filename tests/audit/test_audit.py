@@ -16,7 +16,7 @@ from agad_tf.config.flags import to_flagfile
 from agad_tf.data.preprocessing import to_network_input
 from agad_tf.data.splits import OneClassTask, Split
 from agad_tf.evaluation.thresholds import Decision
-from agad_tf.models.forward_passes import call_keeping_statistics
+from agad_tf.models.network_copies import call_keeping_statistics
 from agad_tf.serving.saved_model import export_saved_model
 
 SIZES = (2, 8)

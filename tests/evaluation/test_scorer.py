@@ -4,7 +4,7 @@ import pytest
 from agad_tf.data.preprocessing import to_network_input
 from agad_tf.data.splits import Split
 from agad_tf.evaluation.scorer import Scorer
-from agad_tf.models.forward_passes import call_keeping_statistics
+from agad_tf.models.network_copies import call_keeping_statistics
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import tensorflow as tf
 from agad_tf.config.choices import GENERATORS
 from agad_tf.models import losses
 from agad_tf.models.agad import AGAD
-from agad_tf.models.forward_passes import call_keeping_statistics, passes
+from agad_tf.models.network_copies import call_keeping_statistics
 from agad_tf.models.scores import combined_norm, mahalanobis_norm, reconstruction_norm, residual_features, smoothed_norm
 from agad_tf.networks import build_discriminator, build_generator
 from tests.flops import least_flops, profiled_flops
@@ -18,10 +18,6 @@ def values(variables):
 
 def equal(first, second):
     return all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
-
-
-def passes_of(model, images):
-    return passes(model.generator, model.discriminator, images, training=True, re_reconstruct=model.re_reconstruct)
 
 
 def options_of(model):
@@ -102,7 +98,8 @@ def test_every_loss_of_a_step_is_that_of_its_equation(build_model, batch, kinds,
     )
     found = model.train_on_batch(images, labels, return_dict=True)
     expected = terms_by_numpy(images, said, labels, model.anomaly_distance)
-    assert found == pytest.approx({**expected, "discriminator_resets": 0, "skipped_steps": 0}, rel=1e-4, abs=1e-6)
+    expected |= {"loss": expected["generator_loss"], "discriminator_resets": 0, "skipped_steps": 0}
+    assert found == pytest.approx(expected, rel=1e-4, abs=1e-6)
 
 
 def test_both_updates_come_from_the_same_forward_pass(build_model, batch):
@@ -127,7 +124,7 @@ def test_each_network_takes_adams_step_for_its_own_loss(build_model, batch, name
     variables = getattr(model, name).trainable_variables
     before = values(variables)
     with tf.GradientTape() as tape:
-        terms = model._loss_terms(images, labels, passes_of(model, images))
+        terms = model.batch_losses(images, labels, training=True)
         loss = tf.reduce_mean(terms[f"{name}_loss"])
     gradients = tape.gradient(loss, [variable.value for variable in variables])
     stepped = build_model()
@@ -235,27 +232,46 @@ def test_frozen_sends_anomalies_through_the_moving_statistics(build_model, batch
     assert equal(values(frozen.generator.non_trainable_variables), values(alone.generator.non_trainable_variables))
 
 
+def trained_by_pseudo_anomalies(model):
+    """Scales and offsets of the auxiliary normalisation, and those of G that they began as."""
+    own = [variable for variable in model.auxiliary_variables if variable.trainable]
+    layers = [layer for layer in model.generator.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    return own, [variable for layer in layers for variable in layer.trainable_variables]
+
+
 def test_auxiliary_normalization_is_a_copy_to_begin_with_that_pseudo_anomalies_train(build_model, batch):
     shared, auxiliary = build_model(), build_model(pseudo_anomaly_normalization="auxiliary")
-    untrained = values(auxiliary._auxiliary_weights)
-    assert equal(untrained, values(auxiliary._shared_weights))
+    own, of_images = trained_by_pseudo_anomalies(auxiliary)
+    untrained = values(own)
+    assert equal(untrained, values(of_images))
     first, second = (model.train_on_batch(*batch, return_dict=True) for model in (shared, auxiliary))
     assert first == pytest.approx(second, rel=1e-5)
     # Scales and offsets of one layer down and two up.
-    assert len(auxiliary._auxiliary_weights) == 6
-    trained = values(auxiliary._auxiliary_weights), values(auxiliary._shared_weights)
-    for own, before, of_images in zip(trained[0], untrained, trained[1], strict=True):
-        assert not np.array_equal(own, before)
-        assert not np.array_equal(own, of_images)
+    assert len(own) == 6
+    for trained, before, other in zip(values(own), untrained, values(of_images), strict=True):
+        assert not np.array_equal(trained, before)
+        assert not np.array_equal(trained, other)
+
+
+def test_auxiliary_normalization_shares_all_other_weights(build_model):
+    model = build_model(pseudo_anomaly_normalization="auxiliary")
+    own = {id(variable) for variable in model.auxiliary_variables}
+    of_generator = {id(variable) for variable in model.generator.variables}
+    assert not own & of_generator
+    others = {id(variable) for variable in model.pseudo_anomaly_generator.variables} - own
+    assert others == {id(variable) for variable in model.generator.variables if variable.name == "kernel"} | {
+        id(variable) for variable in model.generator.variables if variable.name == "bias"
+    }
 
 
 def test_auxiliary_normalization_concerns_pseudo_anomalies_alone(build_model, batch):
     model = build_model(pseudo_anomaly_normalization="auxiliary")
-    before = model(batch[0]), model.re_reconstruct(tf.constant(batch[0]))
-    for variable in model._auxiliary_weights:
+    images = tf.constant(batch[0])
+    before = model(images), model.re_reconstruct(images, training=True)
+    for variable in trained_by_pseudo_anomalies(model)[0]:
         variable.assign(variable + 0.5)
-    np.testing.assert_array_equal(model(batch[0]), before[0])
-    assert np.abs(model.re_reconstruct(tf.constant(batch[0])) - before[1]).max() > 0.01
+    np.testing.assert_array_equal(model(images), before[0])
+    assert np.abs(model.re_reconstruct(images, training=True) - before[1]).max() > 0.01
 
 
 def test_auxiliary_normalization_is_saved(build_model, batch, tmp_path):
@@ -263,7 +279,7 @@ def test_auxiliary_normalization_is_saved(build_model, batch, tmp_path):
     model.train_on_batch(*batch)
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
-    assert equal(values(model._auxiliary_weights), values(loaded._auxiliary_weights))
+    assert equal(values(model.auxiliary_variables), values(loaded.auxiliary_variables))
     found, expected = (m.train_on_batch(*batch, return_dict=True) for m in (loaded, model))
     assert found == pytest.approx(expected, rel=1e-5)
 
@@ -331,7 +347,7 @@ def test_evaluate_learns_nothing_and_names_every_loss(build_model, batch):
     model = build_model()
     before = values(model.weights)
     result = model.evaluate(*batch, return_dict=True, verbose=0)
-    assert set(result) == set(model.loss_means)
+    assert set(result) == {*model.loss_means, "loss"}
     assert all(np.isfinite(value) for value in result.values())
     assert equal(before, values(model.weights))
 
@@ -417,7 +433,7 @@ def test_mixed_precision_computes_nearly_the_same(build_model, batch, precision)
     exact, mixed = build_model(), build_model(dtype_policy=f"mixed_{precision}")
     assert mixed.generator.layers[1].compute_dtype == precision
     assert all(variable.dtype == "float32" for variable in mixed.trainable_variables)
-    terms = mixed._loss_terms(*map(tf.constant, batch), passes_of(mixed, tf.constant(batch[0])))
+    terms = mixed.batch_losses(*map(tf.constant, batch), training=True)
     assert all(term.dtype == tf.float32 for term in terms.values())
     assert mixed.anomaly_score(batch[0]).dtype == tf.float32
     first, second = (m.train_on_batch(*batch, return_dict=True) for m in (exact, mixed))

@@ -4,8 +4,9 @@ import pytest
 import tensorflow as tf
 
 from agad_tf.evaluation.thresholds import Decision
-from agad_tf.models.forward_passes import call_keeping_statistics
-from agad_tf.models.ganomaly import PUBLISHED_WEIGHTS, GANomaly
+from agad_tf.models.build import PUBLISHED_WEIGHTS
+from agad_tf.models.ganomaly import GANomaly
+from agad_tf.models.network_copies import call_keeping_statistics
 from agad_tf.models.skip_ganomaly import SkipGANomaly
 from agad_tf.networks import build_code_comparing_generator, build_discriminator, build_generator
 from agad_tf.serving.saved_model import export_saved_model

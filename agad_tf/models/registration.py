@@ -1,0 +1,80 @@
+"""The classes of this package become known to Keras when Keras is imported, whichever of the two comes first.
+
+Then `import agad_tf` is all that `keras.models.load_model` needs to read a model, and it still costs nothing where
+Keras is not used, as for `--help`.
+"""
+
+import importlib.abc
+import importlib.machinery
+import importlib.util
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
+from agad_tf.config.errors import BackendError
+
+_BACKEND = "tensorflow"
+# Importing these registers every class that a `.keras` file of this package can hold.
+_MODULES = ("agad_tf.models.ganomaly", "agad_tf.models.skip_ganomaly")
+# Where these are being imported already, they register their classes by themselves.
+_ROOMS = ("agad_tf.networks", "agad_tf.models.agad")
+
+
+def register_with_keras() -> None:
+    """Registers the classes now if Keras is there, or else as soon as it has been imported.
+
+    Raises:
+        BackendError: Keras is there, with another backend.
+    """
+    if "keras" in sys.modules:
+        _look_at(sys.modules["keras"])
+    elif not any(isinstance(finder, _KerasFinder) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _KerasFinder())
+
+
+def register_classes() -> None:
+    """Registers the classes, which takes Keras."""
+    for module in _MODULES:
+        import_module(module)
+
+
+def _look_at(keras: Any) -> None:
+    if keras.config.backend() != _BACKEND:
+        raise BackendError(keras.config.backend())
+    if not any(room in sys.modules for room in _ROOMS):
+        register_classes()
+
+
+class _KerasFinder(importlib.abc.MetaPathFinder):
+    """Finds Keras as it would be found anyway, and registers the classes after it has been imported."""
+
+    def __init__(self) -> None:
+        self.searching = False
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        """Gives Keras' own specification, with a loader that registers; None for all other modules."""
+        if fullname != "keras" or self.searching:
+            return None
+        self.searching = True
+        try:
+            spec = importlib.util.find_spec(fullname)
+        finally:
+            self.searching = False
+        if spec is None or spec.loader is None:
+            return spec
+        execute = spec.loader.exec_module
+
+        def execute_and_register(module: ModuleType) -> None:
+            if (backend := os.environ.get("KERAS_BACKEND", _BACKEND)) != _BACKEND:
+                raise BackendError(backend)
+            sys.meta_path.remove(self)
+            execute(module)
+            _look_at(module)
+
+        spec.loader.exec_module = execute_and_register  # type: ignore[method-assign]
+        return spec
