@@ -18,14 +18,13 @@ from agad_tf.data.images_in_files import FILES_PER_CALL, decode_files, pictures_
 from agad_tf.data.readers import limit_pixels
 from agad_tf.data.scoring_batches import BATCHES_AHEAD, UNTUNED
 from agad_tf.evaluation.localization import smoothed_error_maps
-from agad_tf.evaluation.measurement import decision_of
-from agad_tf.evaluation.results import read_results
+from agad_tf.evaluation.results import decision_of, read_results
 from agad_tf.evaluation.thresholds import Decision
 from agad_tf.files.whole_files import write_whole
 from agad_tf.files.workdir import Workdir
 from agad_tf.prediction.overlays import MAPS, Overlays, common_folder
 from agad_tf.prediction.resumable_csv import ResumableCsv, first_column
-from agad_tf.training.run import restore
+from agad_tf.training.restore import restore
 
 SCORES, UNREADABLE, SUMMARY, DETECTOR = "scores.csv", "unreadable.csv", "summary.json", "detector.json"
 COLUMNS = ("path", "score", "probability", "is_anomaly")
