@@ -214,13 +214,6 @@ def test_losses_that_diverge_end_the_run_in_one_sentence(config):
         training.train(dataclasses.replace(config, learning_rate=1e30, gamma=0.0))
 
 
-def test_a_run_is_trained_by_one_process_at_a_time(config):
-    checkpoints = Workdir(config.folder).checkpoints
-    checkpoints.mkdir(parents=True)
-    with FileLock(checkpoints / "lock"), pytest.raises(RunError, match="Another process is at work"):
-        training.train(config)
-
-
 @pytest.mark.parametrize("method", ["ganomaly", "skip_ganomaly"])
 def test_ancestors_are_built_with_the_weights_of_their_papers(config, method):
     model = build_model(dataclasses.replace(config, method=method, gamma=0.0, residual_norm="euclidean"), 1)
@@ -228,14 +221,8 @@ def test_ancestors_are_built_with_the_weights_of_their_papers(config, method):
     assert model.loss_weights.latent == 1.0
 
 
-def test_a_baseline_leaves_figures_and_is_measured_again_to_the_same(config):
-    baseline = dataclasses.replace(config, method="knn")
-    training.train(baseline)
-    first = files_of(baseline)
-    assert set(first[1]["protocols"]) == {"per_image"}
-    # What it does not read is not recorded as if it did.
-    assert first[1]["protocols"]["per_image"]["epoch"] is None
-    assert first[1]["generator"] is None
-    assert first[1]["seed"] == baseline.seed
-    training.evaluate(baseline)
-    assert files_of(baseline)[0] == first[0]
+def test_a_run_is_trained_by_one_process_at_a_time(config):
+    checkpoints = Workdir(config.folder).checkpoints
+    checkpoints.mkdir(parents=True)
+    with FileLock(checkpoints / "lock"), pytest.raises(RunError, match="Another process is at work"):
+        training.train(config)
