@@ -78,7 +78,12 @@ def decision_of(results: Mapping[str, Any]) -> Decision:
 
 
 def write_results(path: Path, results: dict[str, Any]) -> None:
-    """Writes results.json."""
+    """Writes results.json.
+
+    Args:
+        path: of the file.
+        results: its content, see `results_of`.
+    """
     write_whole(
         path,
         lambda file: file.write(json.dumps({"schema_version": SCHEMA_VERSION, **results}, indent=2) + "\n"),
@@ -113,7 +118,14 @@ def read_results(path: Path, oldest: int = SCHEMA_VERSION) -> dict[str, Any]:
 
 
 def write_scores(path: Path, test: Split, scores: np.ndarray, names: Sequence[str] = ()) -> None:
-    """Writes scores.csv: of every test image its name or else its position in the test set, label and score."""
+    """Writes scores.csv: a line for every test image with its name, or else its position in the test set.
+
+    Args:
+        path: of the file.
+        test: the test set.
+        scores: float (images,), higher is more abnormal.
+        names: of the images by position in the test set; empty means none.
+    """
     ids = [names[row] for row in test.ids] if names else test.ids.tolist()
 
     def write(file: TextIO) -> None:
