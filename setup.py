@@ -11,7 +11,7 @@ ONNX_REQUIREMENTS = ["onnx>=1.17", "onnxruntime>=1.20", "tf2onnx>=1.16.1"]
 LITERT_REQUIREMENTS = ["ai-edge-litert>=2"]
 TEST_REQUIREMENTS = [
     *(*BEAM_REQUIREMENTS, *ONNX_REQUIREMENTS, *LITERT_REQUIREMENTS),
-    *("hypothesis>=6.100", "pytest>=8", "pytest-xdist>=3"),
+    *("hypothesis>=6.100", "mypy>=1.15", "pytest>=8", "pytest-xdist>=3"),
 ]
 
 setup(
@@ -49,7 +49,7 @@ setup(
         "onnx": ONNX_REQUIREMENTS,
         "pyod": ["pyod>=2", "torch>=2"],
         "test": TEST_REQUIREMENTS,
-        "dev": [*TEST_REQUIREMENTS, "mypy>=1.15", "pandas-stubs>=2.2", "ruff>=0.12"],
+        "dev": [*TEST_REQUIREMENTS, "pandas-stubs>=2.2", "ruff>=0.12"],
     },
     entry_points={"console_scripts": ["agad-tf = agad_tf.main:run"]},
 )

@@ -1,8 +1,7 @@
 """Scoring at scale: `python -m agad_tf.beam --input='photos/*.png' --model=runs/a/saved_model --output=scores/photos`.
 
-An Apache Beam pipeline; what it is made of is in `agad_tf.serving.beam_pipeline`. Arguments that are not listed here are
-Beam's own (`--runner`, `--direct_num_workers`, `--project`, …), which is why this command uses argparse, as Beam
-does, and not absl.
+The pipeline itself is in `agad_tf.serving.beam_pipeline`. Arguments that are not listed here are Beam's own
+(`--runner`, `--direct_num_workers`, `--project`, …), so this command uses argparse, as Beam does, and not absl.
 """
 
 import argparse

@@ -4,8 +4,7 @@ A room is a sub-package. Each may import from the rooms above it in `ROOMS`, and
 """
 
 import ast
-import graphlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,7 +28,7 @@ class Arrow(NamedTuple):
 
 
 def modules(package: Path = ROOT / PACKAGE) -> dict[str, Path]:
-    """The modules of the package by their dotted names, without the package's own."""
+    """The modules of the package by their dotted names; the package's own is `FRONT`."""
     names = {}
     for path in sorted(package.rglob("*.py")):
         parts = path.relative_to(package).with_suffix("").parts
@@ -37,19 +36,40 @@ def modules(package: Path = ROOT / PACKAGE) -> dict[str, Path]:
     return names
 
 
-def arrows(paths: dict[str, Path]) -> Iterator[Arrow]:
-    """Every import between modules, those for type checkers and inside functions included."""
+def rooms_on_disk(paths: Mapping[str, Path]) -> set[str]:
+    """The rooms that the modules lie in, a module in none being a room of its own."""
+    return {room_of(module) for module in paths} - {FRONT}
+
+
+def arrows(paths: Mapping[str, Path]) -> Iterator[Arrow]:
+    """Every import between modules, those for type checkers and inside functions included.
+
+    A relative import counts as well, and an import of the package itself as one of `FRONT`.
+    """
     for importer, path in paths.items():
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == PACKAGE:
-                module = node.module.partition(".")[2]
+            if isinstance(node, ast.ImportFrom):
+                source = _source_of(node, importer, path)
+                if source.partition(".")[0] != PACKAGE:
+                    continue
+                module = source.partition(".")[2]
                 for alias in node.names:
                     inner = f"{module}.{alias.name}" if module else alias.name
                     yield Arrow(importer, inner if inner in paths else module or FRONT, alias.name)
             elif isinstance(node, ast.Import):
                 for alias in node.names:
-                    if alias.name.startswith(f"{PACKAGE}."):
-                        yield Arrow(importer, alias.name.partition(".")[2], "")
+                    if alias.name.partition(".")[0] == PACKAGE:
+                        yield Arrow(importer, alias.name.partition(".")[2] or FRONT, "")
+
+
+def _source_of(node: ast.ImportFrom, importer: str, path: Path) -> str:
+    """The full name of the module that is imported from."""
+    if not node.level:
+        return node.module or ""
+    inside = [PACKAGE, *(importer.split(".") if importer != FRONT else [])]
+    # A module is one step below its package, which a room's own __init__ is.
+    steps = node.level - (path.name == "__init__.py")
+    return ".".join([*inside[: len(inside) - steps], *([node.module] if node.module else [])])
 
 
 def room_of(module: str) -> str:
@@ -57,9 +77,9 @@ def room_of(module: str) -> str:
     return module.partition(".")[0]
 
 
-def upward(found: list[Arrow]) -> list[Arrow]:
+def upward(found: Iterable[Arrow], rooms: Sequence[str] = ROOMS) -> list[Arrow]:
     """Imports from rooms further down."""
-    place = {room: number for number, room in enumerate(ROOMS)}
+    place = {room: number for number, room in enumerate(rooms)}
     return [
         arrow
         for arrow in found
@@ -68,7 +88,7 @@ def upward(found: list[Arrow]) -> list[Arrow]:
     ]
 
 
-def private(found: list[Arrow]) -> list[Arrow]:
+def private(found: Iterable[Arrow]) -> list[Arrow]:
     """Imports of names with an underscore, or from modules with one, across rooms."""
     return [
         arrow
@@ -78,21 +98,45 @@ def private(found: list[Arrow]) -> list[Arrow]:
     ]
 
 
-def levels(found: list[Arrow], paths: dict[str, Path]) -> dict[str, int]:
-    """For each module how many imports deep it stands.
+def circles(found: Iterable[Arrow], paths: Mapping[str, Path]) -> list[list[str]]:
+    """Modules that import each other, directly or by way of others; each circle in alphabetical order."""
+    imports = _imports(found, paths)
+    reached = {module: _reachable(imports, module) for module in paths}
+    rings = {tuple(sorted({module} | {o for o in reached[module] if module in reached[o]})) for module in paths}
+    return sorted(list(ring) for ring in rings if len(ring) > 1)
 
-    Raises:
-        graphlib.CycleError: modules import each other.
-    """
+
+def levels(found: Iterable[Arrow], paths: Mapping[str, Path]) -> dict[str, int]:
+    """For each module how many imports deep it stands; those of a circle stand side by side."""
+    imports = _imports(found, paths)
+    reached = {module: _reachable(imports, module) for module in paths}
+    depth: dict[str, int] = {}
+    # What a module reaches, reaches fewer modules than it does itself, unless both are in one circle.
+    for module in sorted(paths, key=lambda name: len(reached[name] | {name})):
+        below = [depth[other] for other in reached[module] if other in depth and module not in reached[other]]
+        depth[module] = 1 + max(below, default=0)
+    return depth
+
+
+def _imports(found: Iterable[Arrow], paths: Mapping[str, Path]) -> dict[str, set[str]]:
+    """By module the modules that it imports; the package's own, which loads on first use, is left out."""
     imports = {module: set[str]() for module in paths}
     for arrow in found:
         # A room's own __init__ is where its modules are, and no further step.
         if arrow.importer != FRONT and arrow.imported in imports and arrow.imported != arrow.importer:
             imports[arrow.importer].add(arrow.imported)
-    depth: dict[str, int] = {}
-    for module in graphlib.TopologicalSorter(imports).static_order():
-        depth[module] = 1 + max((depth[other] for other in imports[module]), default=0)
-    return depth
+    return imports
+
+
+def _reachable(imports: Mapping[str, set[str]], start: str) -> set[str]:
+    """The modules that one imports, directly or by way of others; itself only where it is in a circle."""
+    reached: set[str] = set()
+    waiting = [start]
+    while waiting:
+        for module in imports[waiting.pop()] - reached:
+            reached.add(module)
+            waiting.append(module)
+    return reached
 
 
 def lines_of(path: Path) -> int:
@@ -100,22 +144,24 @@ def lines_of(path: Path) -> int:
     return len(path.read_text(encoding="utf-8").splitlines())
 
 
-def main() -> None:
-    """Prints the rooms, and every arrow that should not be there."""
-    paths = modules()
+def main(package: Path = ROOT / PACKAGE, rooms: Sequence[str] = ROOMS) -> None:
+    """Prints the rooms, and every circle and arrow that should not be there."""
+    paths = modules(package)
     found = list(arrows(paths))
-    depth = levels(found, paths)
-    for room in ROOMS:
+    depth, rings = levels(found, paths), circles(found, paths)
+    for room in rooms:
         inside = [module for module in paths if room_of(module) == room]
         below = sorted({room_of(arrow.imported) for arrow in found if arrow.importer in inside} - {room, FRONT})
         print(f"{room:<11} {sum(lines_of(paths[module]) for module in inside):>5} lines   imports {', '.join(below)}")
         for module in inside:
             print(f"  {module:<36} {lines_of(paths[module]):>4} lines, level {depth[module]}")
     print(
-        f"{len(paths)} modules in {len(ROOMS)} rooms, {max(depth.values())} levels, circles 0, "
-        f"upward arrows {len(upward(found))}, private names across rooms {len(private(found))}"
+        f"{len(paths)} modules in {len(rooms)} rooms, {max(depth.values())} levels, circles {len(rings)}, "
+        f"upward arrows {len(upward(found, rooms))}, private names across rooms {len(private(found))}"
     )
-    for arrow in (*upward(found), *private(found)):
+    for ring in rings:
+        print(f"  circle: {', '.join(ring)}")
+    for arrow in (*upward(found, rooms), *private(found)):
         print(f"  {arrow.importer} -> {arrow.imported}: {arrow.name}")
 
 

@@ -72,6 +72,6 @@ def fitted(build_model, task, batch, tmp_path):
     """A model after two epochs with scores and summaries, and what Keras has recorded of them."""
     model = build_model()
     epoch_scores = EpochScores(task, Scorer(model, 4), tmp_path / "family.npz")
-    callbacks = [epoch_scores, Summaries(tmp_path / "tensorboard", task, epoch_scores)]
+    callbacks = [epoch_scores, Summaries(tmp_path / "tensorboard", task, lambda: epoch_scores.validation_scores)]
     history = model.fit(*batch, batch_size=8, epochs=2, verbose=0, callbacks=callbacks).history
     return model, history

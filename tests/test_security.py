@@ -15,6 +15,7 @@ from agad_tf.audit import scoring_models
 from agad_tf.benchmark.tables import HTML_NAME, write_tables
 from agad_tf.config.errors import RunError
 from agad_tf.config.experiment import ExperimentConfig
+from agad_tf.data.sources import load_source
 from agad_tf.evaluation.results import read_results
 from agad_tf.files.workdir import Workdir
 from agad_tf.training import run as training
@@ -115,7 +116,7 @@ def test_no_reader_unpickles(tmp_path):
     np.savez(content, x_train=np.array([Payload()], object))
     (tmp_path / "set.npz").write_bytes(content.getvalue())
     with pytest.raises(RunError, match="plain arrays"):
-        training.load_source("npz", str(tmp_path / "set.npz"))
+        load_source("npz", str(tmp_path / "set.npz"))
     assert not marker.exists()
 
 

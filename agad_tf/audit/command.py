@@ -19,9 +19,9 @@ from agad_tf.audit.measure import measure_batch_dependence
 from agad_tf.audit.page import audit_page
 from agad_tf.audit.scoring_models import load_scoring_model, usual_range
 from agad_tf.config.experiment import ExperimentConfig
-from agad_tf.data.task import load_task
 from agad_tf.evaluation.results import versions
 from agad_tf.files.whole_files import write_whole
+from agad_tf.training.images import load_images
 
 SCHEMA_VERSION = 1
 DEFAULT_FOLDER = "runs/audit"
@@ -42,7 +42,7 @@ def audit(config: ExperimentConfig, model: str, training_mode: bool, input_range
     """
     input_range = input_range or usual_range(Path(model))
     score = load_scoring_model(Path(model), training_mode, input_range)
-    found = measure_batch_dependence(score, load_task(config)[1].test, config.seed)
+    found = measure_batch_dependence(score, load_images(config)[1].test, config.seed)
     workdir = Path(config.workdir or DEFAULT_FOLDER)
     workdir.mkdir(parents=True, exist_ok=True)
     setting = {

@@ -2,12 +2,10 @@
 
 import dataclasses
 
+# Scores are many more than copies of the probes; by chance they may change by so many times as far as those lie apart.
 CHANCE_MARGIN = 2
-"""So many times as far as copies of the probes lie apart may scores change by chance, being many more."""
-
-
+# Least difference of two AUROCs that the verdict speaks of as one.
 LEAST_GAIN = 0.01
-"""Least difference of two AUROCs that the verdict speaks of as one."""
 
 
 @dataclasses.dataclass(frozen=True)

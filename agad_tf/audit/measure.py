@@ -12,15 +12,11 @@ from agad_tf.config.errors import RunError, UsageError
 from agad_tf.data.splits import ABNORMAL, NORMAL, Split
 
 MOST_IMAGES = 2000
-
-
+# Relative error that a float32 score may have: sums of many products, in an order that the batch size decides.
 ROUNDING = 1e-5
-"""Relative error that a float32 score may have: sums of many products, in an order that the batch size decides."""
-
-
+# Least change that counts, in standard deviations. Fewer than 1 in 1,000 pairs of images are that close in score where
+# scores are spread like a bell, so that smaller changes move no AUROC by 0.1 %.
 LEAST_CHANGE = 1e-3
-"""Least change that counts, in standard deviations. Fewer than 1 in 1,000 pairs of images are that close in score
-where scores are spread like a bell, so that smaller changes move no AUROC by 0.1 %."""
 
 
 def measure_batch_dependence(

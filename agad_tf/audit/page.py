@@ -1,19 +1,15 @@
 """The page of an audit: one HTML file that needs nothing else."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import matplotlib as mpl
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from agad_tf import __version__
+from agad_tf.audit.findings import Audit
 from agad_tf.reporting.pages import STYLE, inline_svg, render
-
-if TYPE_CHECKING:
-    from agad_tf.audit.findings import Audit
 
 
 def audit_page(found: Audit, setting: Mapping[str, Any]) -> str:

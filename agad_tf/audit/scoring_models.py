@@ -17,7 +17,7 @@ from agad_tf.data.preprocessing import resized
 from agad_tf.models.agad import AGAD
 from agad_tf.models.network_copies import call_keeping_statistics
 from agad_tf.models.scores import reconstruction_norm
-from agad_tf.training.run import restore
+from agad_tf.training.restore import restore
 
 ScoreImages = Callable[[np.ndarray], np.ndarray]
 """Scores uint8 (images, height, width, channels) as one batch: float (images,), higher is more abnormal."""

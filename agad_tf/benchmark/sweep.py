@@ -8,12 +8,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from agad_tf.config.choices import CLASS_COUNTS, OWN_SETS, WHERE_AND_HOW
+from agad_tf.config.choices import ALL, CLASS_COUNTS, EACH, OWN_SETS, WHERE_AND_HOW
 from agad_tf.config.errors import UsageError
 from agad_tf.config.experiment import ExperimentConfig, unread_options
 
-ALL = "all"
-EACH = "each"
 DEFAULT_FOLDER = "runs/benchmark"
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
 

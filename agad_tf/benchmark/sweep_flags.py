@@ -5,10 +5,11 @@ from typing import Any
 
 from absl import flags
 
-from agad_tf.benchmark.sweep import EACH, Sweep, build_sweep
+from agad_tf.benchmark.sweep import Sweep, build_sweep
+from agad_tf.config.choices import EACH
 from agad_tf.config.errors import UsageError
 from agad_tf.config.experiment import ExperimentConfig
-from agad_tf.config.flags import SWEPT, _from_flag_value, _require_flags_of_mode, _require_folder
+from agad_tf.config.flags import SWEPT, from_flag_value, require_flags_of_mode, require_folder
 
 
 def sweep_from_flags(flag_values: flags.FlagValues) -> Sweep:
@@ -17,8 +18,8 @@ def sweep_from_flags(flag_values: flags.FlagValues) -> Sweep:
     Raises:
         UsageError: flags that are wrong or contradict each other.
     """
-    _require_flags_of_mode(flag_values)
-    _require_folder(flag_values.workdir)
+    require_flags_of_mode(flag_values)
+    require_folder(flag_values.workdir)
     base = {field.name: flag_values[field.name].value for field in dataclasses.fields(ExperimentConfig)}
     fields = {field.name: field for field in dataclasses.fields(ExperimentConfig)}
     axes: dict[str, list[Any]] = {"seed": _as_list(base["seed"])}
@@ -36,7 +37,7 @@ def sweep_from_flags(flag_values: flags.FlagValues) -> Sweep:
             raise UsageError(f"--sweep={name}=… is given twice; give all values in one.")
         axes[name] = [_parse_swept(fields[name], flag_values[name], text) for text in texts.split(",")]
     axes |= {name: _as_list(base[name]) for name in SWEPT if name != "seed"}
-    single = {name: _from_flag_value(fields[name], value) for name, value in base.items() if name not in axes}
+    single = {name: from_flag_value(fields[name], value) for name, value in base.items() if name not in axes}
     return build_sweep(base["workdir"], {**base, **single}, axes, flag_values.budget)
 
 
@@ -48,6 +49,6 @@ def _parse_swept(field: dataclasses.Field, flag: flags.Flag, text: str) -> Any:
     if field.name == "anomaly_classes" and text == EACH:
         return EACH
     try:
-        return _from_flag_value(field, flag.parser.parse(text))
+        return from_flag_value(field, flag.parser.parse(text))
     except ValueError as error:
         raise UsageError(f"--sweep={field.name}={text}: {error.args[0]}.") from error

@@ -37,6 +37,9 @@ LEARNING_RATE_SCHEDULES = ("constant", "cosine", "cubic", "sextic")
 RESIDUAL_NORMS = ("euclidean", "smoothed", "mahalanobis", "combined")
 # Of the values that an audited model takes.
 INPUT_RANGES = ("0..255", "0..1", "-1..1")
+# With --mode=benchmark: every class in turn as the normal one, and each other class in turn as the labelled anomalies.
+ALL = "all"
+EACH = "each"
 # The networks halve an image four times.
 SIZE_MULTIPLE = 16
 # Settings that earlier versions did not have: what they did then is the default now. Only the later ones stay out of a

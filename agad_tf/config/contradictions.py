@@ -1,19 +1,14 @@
 """Flags that contradict each other: one table, each row with the sentence that refuses it before any work."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
 
 from agad_tf.config.choices import ANCESTORS, BASELINES, CLASS_COUNTS, OWN_SETS, SIZE_MULTIPLE, SYNTHETIC_ANOMALIES
-
-if TYPE_CHECKING:
-    from agad_tf.config.experiment import ExperimentConfig
+from agad_tf.config.fields import ExperimentFields
 
 LAMBDAS = ("lambda_adv", "lambda_con", "lambda_adcon", "lambda_lat")
 # Each row: what contradicts, and the sentence that says so; {config} and {class_count} stand for what was given.
-CONTRADICTIONS: tuple[tuple[Callable[[ExperimentConfig], bool], str], ...] = (
+CONTRADICTIONS: tuple[tuple[Callable[[ExperimentFields], bool], str], ...] = (
     (
         lambda config: not _are_classes(config, [config.normal_class]),
         "--normal_class is {config.normal_class}, but {config.dataset} has {class_count} classes; "
@@ -183,15 +178,15 @@ FLAGS_OF_MODE = {
 }
 
 
-def _is_default(config: ExperimentConfig, name: str) -> bool:
+def _is_default(config: ExperimentFields, name: str) -> bool:
     return getattr(config, name) == getattr(type(config), name)
 
 
-def _trains_with_anomalies(config: ExperimentConfig) -> bool:
+def _trains_with_anomalies(config: ExperimentFields) -> bool:
     return config.gamma > 0 or bool(config.synthetic_anomalies)
 
 
-def _are_classes(config: ExperimentConfig, classes: Iterable[int | str]) -> bool:
+def _are_classes(config: ExperimentFields, classes: Iterable[int | str]) -> bool:
     """Whether the data set can have them; of a user's own set that is known when it is read."""
     if config.dataset in OWN_SETS:
         return all(isinstance(name, str) or name >= 0 for name in classes)

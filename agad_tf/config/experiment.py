@@ -1,8 +1,7 @@
 """One frozen dataclass says all there is to say about an experiment.
 
-Flags, `config.cfg` (both in `agad_tf.config.flags`), `results.json` and the checks of what a user gave are made from its
-fields: a new option is written once, here. This module imports neither TensorFlow nor Keras, so that `--help` and wrong
-flags answer at once.
+Its fields are in `agad_tf.config.fields`. This module checks their values, and imports neither TensorFlow nor Keras, so
+that `--help` and wrong flags answer at once.
 """
 
 import dataclasses
@@ -14,219 +13,27 @@ from typing import Any
 from agad_tf.config.choices import (
     ADDED_SINCE_0_6,
     ANCESTORS,
-    ANOMALY_DISTANCES,
-    ANOMALY_NORMALIZATIONS,
     BASELINES,
     CLASS_COUNTS,
-    GENERATORS,
-    LEARNING_RATE_SCHEDULES,
-    METHODS,
-    MODES,
-    NORMALIZATIONS,
     OWN_SETS,
-    PSEUDO_ANOMALY_NORMALIZATIONS,
     READ_BY_BASELINES,
     READ_BY_THE_CEILING,
-    RESIDUAL_NORMS,
-    SIZE_MULTIPLE,
-    SYNTHETIC_ANOMALIES,
     UNREAD_BY_ANCESTORS,
     WHERE_AND_HOW,
 )
 from agad_tf.config.contradictions import CONTRADICTIONS
 from agad_tf.config.errors import UsageError
-from agad_tf.config.options import COUNT, NOT_NEGATIVE, POSITIVE, Interval, option, parse_threshold
+from agad_tf.config.fields import ExperimentFields
+from agad_tf.config.options import parse_threshold
 
 
 @dataclasses.dataclass(frozen=True)
-class ExperimentConfig:
-    """Every option of an experiment.
+class ExperimentConfig(ExperimentFields):
+    """Every option of an experiment, checked.
 
     Raises:
         UsageError: a value out of its range, or two that contradict each other.
     """
-
-    mode: str = option(
-        "train",
-        "train: train, evaluate and export; evaluate: measure the run in --workdir again; "
-        "predict: score new pictures with it; "
-        "export: write its SavedModel again; benchmark: train and measure every combination of values; "
-        "audit: measure how far a model's scores depend on the batch.",
-        choices=MODES,
-    )
-    workdir: str = option("", "Folder of the run; by default one below runs/ named after the experiment.")
-
-    dataset: str = option(
-        "fashion_mnist",
-        "Data set; folder and npz are your own pictures or arrays, named by --data_dir.",
-        choices=(*CLASS_COUNTS, *OWN_SETS),
-    )
-    data_dir: str = option("", "Folder or file that holds the data set; by default the known places are searched.")
-    image_size: int = option(
-        32, "Side in pixels that images are resized to, a multiple of 16.", interval=Interval(SIZE_MULTIPLE)
-    )
-    normal_class: int | str = option(
-        0,
-        "The class that is normal, by number or, of your own images, by name; all others are anomalies. In a folder "
-        "the one that is called normal or good is class 0.",
-    )
-    gamma: float = option(
-        0.0,
-        "γ: share of labelled anomalies in the training set; 0 trains on normal images only.",
-        interval=Interval(0, 1, high_included=False),
-    )
-    anomaly_classes: tuple[int | str, ...] = option(
-        (), "Classes that labelled anomalies are drawn from, such as 1,4; empty means all but the normal one."
-    )
-    validation_fraction: float = option(
-        0.1,
-        "Share of the training set held out for validation.",
-        interval=Interval(0, 1, low_included=False, high_included=False),
-    )
-    min_anomalies: int = option(32, "Least number of anomalies in a batch when --gamma is above 0.", interval=COUNT)
-
-    method: str = option(
-        "agad",
-        "What detects: agad; its ancestors ganomaly and skip_ganomaly; or a baseline, of which supervised is the "
-        "ceiling that sees all labels.",
-        choices=METHODS,
-    )
-    generator: str = option("encoder_decoder", "Generator network.", choices=GENERATORS)
-    width: float = option(1.0, "Scale of the number of filters of all networks.", interval=POSITIVE)
-    normalization: str = option("batch", "Normalisation in all networks.", choices=NORMALIZATIONS)
-    anomaly_normalization: str = option(
-        "joint",
-        "How labelled anomalies meet batch normalisation in training: joint, in one batch with the normals; "
-        "separate, each kind of image in a batch of its own; frozen, by the moving statistics.",
-        choices=ANOMALY_NORMALIZATIONS,
-    )
-    pseudo_anomaly_normalization: str = option(
-        "shared",
-        "Whether pseudo-anomalies use the generator's batch normalisation layers, or auxiliary ones of their own "
-        "(AdvProp).",
-        choices=PSEUDO_ANOMALY_NORMALIZATIONS,
-    )
-
-    contextual_adversarial: bool = option(
-        True, "Whether agad trains with pseudo-anomalies (contextual adversarial information)."
-    )
-    synthetic_anomalies: tuple[str, ...] = option(
-        (),
-        "Anomalies made from normal images, which agad treats as labelled ones; with commas between: "
-        f"{', '.join(SYNTHETIC_ANOMALIES)}. Empty means none.",
-    )
-    synthetic_share: float = option(
-        0.125,
-        "Share of synthetic anomalies in a batch.",
-        interval=Interval(0, 1, low_included=False, high_included=False),
-    )
-    horizontal_flip: bool = option(
-        False,
-        "Whether every training image is mirrored left to right half of the time: for what may face either way.",
-    )
-    anomaly_distance: str = option(
-        "input",
-        "Distance an anomaly is driven away by: from the input, equation (3), or from the reconstruction of its "
-        "reconstruction, line 9 of Algorithm 1.",
-        choices=ANOMALY_DISTANCES,
-    )
-    lambda_adv: float = option(1.0, "λ_adv, weight of the adversarial loss.", interval=NOT_NEGATIVE)
-    lambda_con: float = option(50.0, "λ_con, weight of the contextual loss.", interval=NOT_NEGATIVE)
-    lambda_adcon: float = option(15.0, "λ_adcon, weight of the contextual adversarial loss.", interval=NOT_NEGATIVE)
-    lambda_lat: float = option(5.0, "λ_lat, weight of the latent loss.", interval=NOT_NEGATIVE)
-    reciprocal_epsilon: float = option(1e-2, "Added to the losses that equation (10) divides by.", interval=POSITIVE)
-    reinit_threshold: float = option(
-        1e-5,
-        "δ: the discriminator is drawn anew when its loss falls below; 0 never does.",
-        interval=NOT_NEGATIVE,
-    )
-
-    epochs: int = option(12, "Passes over the normal training images.", interval=COUNT)
-    batch_size: int = option(256, "Images in a training batch, anomalies included.", interval=COUNT)
-    learning_rate: float = option(2e-4, "Learning rate of both Adam optimizers.", interval=POSITIVE)
-    learning_rate_schedule: str = option(
-        "constant",
-        "constant; or from --learning_rate down towards 0 at the last epoch, which steadies the game: cosine; "
-        "cubic, which comes to rest sooner; or sextic, soonest: after half of the epochs it learns next to nothing.",
-        choices=LEARNING_RATE_SCHEDULES,
-    )
-    beta_1: float = option(0.5, "β₁ of both Adam optimizers.", interval=Interval(0, 1, high_included=False))
-    beta_2: float = option(0.999, "β₂ of both Adam optimizers.", interval=Interval(0, 1, high_included=False))
-    ema_momentum: float = option(
-        0.0,
-        "Momentum of the exponential moving average of the generator's weights over the training steps, by which "
-        "images are then scored: steadier from epoch to epoch. It rises to this as (1 + t) / (10 + t) with "
-        "the steps t. 0 scores by the weights themselves.",
-        interval=Interval(0, 1, high_included=False),
-    )
-    seed: int = option(
-        0,
-        "Seed of weights, splits and order; on CPU a run repeats to the bit.",
-        interval=Interval(0, 2**31 - 1),
-    )
-    jit_compile: str = option(
-        "auto",
-        "Compile passes and gradients of a training step with XLA; auto does where there is an accelerator, unless "
-        "several would then each normalise by the statistics of their own images.",
-        choices=("auto", "true", "false"),
-    )
-    mixed_precision: str = option(
-        "none",
-        "Number format that the networks compute in; weights, losses and scores are float32. float16 scales the "
-        "losses.",
-        choices=("none", "bfloat16", "float16"),
-    )
-
-    residual_norm: str = option(
-        "euclidean",
-        "How agad measures what a reconstruction leaves of an image, which is the anomaly score: euclidean, as in the "
-        "paper; smoothed, that of residuals averaged over 3 by 3 pixels; mahalanobis, that of residuals averaged over "
-        "windows, less what normal training images have there, by how unusual that is; combined, the geometric mean of "
-        "the last two.",
-        choices=RESIDUAL_NORMS,
-    )
-    threshold: str = option(
-        "auto",
-        "Score at or above which an image is flagged, chosen on validation images: f1, the best F1; fpr=0.01, which "
-        "flags no more than this share of normal images; quantile=0.99, of the scores of normal images; or the score "
-        "itself. auto: f1 with labelled anomalies, else quantile=0.99.",
-    )
-
-    export_format: str = option(
-        "saved_model",
-        "What --mode=export writes: saved_model; onnx, model.onnx; or litert, model.tflite. Training writes that and "
-        "a SavedModel.",
-        choices=("saved_model", "onnx", "litert"),
-    )
-    max_megapixels: float = option(
-        179.0,
-        "Pictures of more pixels, in millions, are left out unread: a file of some kilobytes can hold one that fills "
-        "all memory.",
-        interval=POSITIVE,
-    )
-    cache_gib: float = option(
-        4.0,
-        "Memory in GiB that training images may take as the networks take them; if they need more, they are read anew "
-        "for every batch.",
-        interval=NOT_NEGATIVE,
-    )
-    strategy: str = option(
-        "auto",
-        "What trains: none, one device; mirrored, the devices of this machine; multi_worker, the machines that the "
-        "environment variable TF_CONFIG names; auto, the most that there is.",
-        choices=("auto", "none", "mirrored", "multi_worker"),
-    )
-    devices: tuple[str, ...] = option(
-        (),
-        "Devices to train on, such as GPU:0,GPU:1; by default all GPUs, or the processor. CPU:0,CPU:1 divides the "
-        "processor in two.",
-    )
-    steps_per_execution: int = option(
-        1,
-        "Training steps that TensorFlow takes at a time, at most: the largest divisor of an epoch's steps up to this. "
-        "More than 1 may pay for steps of a millisecond.",
-        interval=COUNT,
-    )
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
@@ -259,6 +66,10 @@ class ExperimentConfig:
         data = Path(self.data_dir).stem if self.dataset in OWN_SETS else self.dataset
         what = self.generator if self.method == "agad" else self.method
         return Path(f"runs/{data}-{self.normal_class}-gamma{self.gamma:g}-{what}-seed{self.seed}-{digest:08x}")
+
+    def options(self) -> dict[str, Any]:
+        """Every option with its value, and the run's folder where `workdir` was left open."""
+        return {**dataclasses.asdict(self), "workdir": str(self.folder)}
 
     def settings(self) -> dict[str, Any]:
         """What defines the outcome of the run: all options but `WHERE_AND_HOW`; and the user's own images."""

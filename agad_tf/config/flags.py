@@ -8,8 +8,7 @@ from typing import Any
 
 from absl import flags
 
-from agad_tf.benchmark.sweep import ALL, EACH
-from agad_tf.config.choices import ADDED_SINCE_0_6, ADDED_UNTIL_0_5, INPUT_RANGES, WHERE_AND_HOW
+from agad_tf.config.choices import ADDED_SINCE_0_6, ADDED_UNTIL_0_5, ALL, EACH, INPUT_RANGES, WHERE_AND_HOW
 from agad_tf.config.contradictions import FLAGS_OF_MODE
 from agad_tf.config.errors import UsageError
 from agad_tf.config.experiment import ExperimentConfig
@@ -137,15 +136,15 @@ def config_from_flags(flag_values: flags.FlagValues) -> ExperimentConfig:
         raise UsageError("--mode=audit needs a model; name it with --model.")
     if flag_values.mode == "predict" and not flag_values.input:
         raise UsageError("--mode=predict needs pictures; name a file, a folder, a pattern or a CSV with --input.")
-    _require_flags_of_mode(flag_values)
-    _require_folder(flag_values.workdir)
+    require_flags_of_mode(flag_values)
+    require_folder(flag_values.workdir)
     several = [name for name in SWEPT if isinstance(flag_values[name].value, tuple) or flag_values[name].value == ALL]
     if several:
         raise UsageError(
             f"--{several[0]} names several values, which are for --mode=benchmark; --mode={flag_values.mode} takes one."
         )
     given = {
-        field.name: _from_flag_value(field, flag_values[field.name].value)
+        field.name: from_flag_value(field, flag_values[field.name].value)
         for field in dataclasses.fields(ExperimentConfig)
     }
     if given["mode"] in ("train", "audit") or not given["workdir"]:
@@ -162,7 +161,12 @@ def config_from_flags(flag_values: flags.FlagValues) -> ExperimentConfig:
     return config
 
 
-def _require_flags_of_mode(flag_values: flags.FlagValues) -> None:
+def require_flags_of_mode(flag_values: flags.FlagValues) -> None:
+    """Checks that every flag that belongs to one mode is given with that mode.
+
+    Raises:
+        UsageError: a flag of another mode.
+    """
     for name, mode in FLAGS_OF_MODE.items():
         if flag_values[name].value and flag_values.mode != mode:
             raise UsageError(
@@ -170,7 +174,12 @@ def _require_flags_of_mode(flag_values: flags.FlagValues) -> None:
             )
 
 
-def _require_folder(workdir: str) -> None:
+def require_folder(workdir: str) -> None:
+    """Checks that a path can be a folder: neither it nor a parent is a file.
+
+    Raises:
+        UsageError: one of them is a file.
+    """
     for path in (workdir, *map(str, Path(workdir).parents)):
         # Unlike Path's, these do not fail on what may not be looked at.
         if os.path.exists(path) and not os.path.isdir(path):  # noqa: PTH110, PTH112
@@ -206,7 +215,7 @@ def read_config(workdir: Path) -> ExperimentConfig:
         raise UsageError(f"{path} is damaged (no --{missing[0]}); train the run again in another --workdir.")
     return ExperimentConfig(
         **{
-            field.name: _from_flag_value(field, flag_values[field.name].value)
+            field.name: from_flag_value(field, flag_values[field.name].value)
             for field in dataclasses.fields(ExperimentConfig)
         }
     )
@@ -214,7 +223,7 @@ def read_config(workdir: Path) -> ExperimentConfig:
 
 def to_flagfile(config: ExperimentConfig) -> str:
     """The text of a flagfile that gives every flag its value here."""
-    values = {**dataclasses.asdict(config), "mode": "train", "workdir": str(config.folder)}
+    values = {**config.options(), "mode": "train"}
     return "".join(f"--{name}={_to_flag_text(value)}\n" for name, value in values.items())
 
 
@@ -233,7 +242,16 @@ def require_same_settings(stored: ExperimentConfig, asked: ExperimentConfig) -> 
         )
 
 
-def _from_flag_value(field: dataclasses.Field, value: Any) -> Any:
+def from_flag_value(field: dataclasses.Field, value: Any) -> Any:
+    """Converts the value of a flag to that of its field: a list to a tuple, and names of classes to numbers.
+
+    Args:
+        field: of `ExperimentConfig`.
+        value: as absl gives it.
+
+    Returns:
+        The value that the field takes.
+    """
     if field.name == "anomaly_classes" and value != EACH:
         return tuple(ClassParser().parse(item) for item in value)
     return tuple(value) if isinstance(value, list) else value

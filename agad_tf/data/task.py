@@ -1,24 +1,56 @@
 """The images of an experiment: read, looked at and divided."""
 
-from agad_tf.config.experiment import ExperimentConfig
+from collections.abc import Sequence
+from pathlib import Path
+
 from agad_tf.data.inspection import leave_out_unreadable
 from agad_tf.data.readers import limit_pixels
 from agad_tf.data.sources import Source, load_source
 from agad_tf.data.splits import OneClassTask, one_class_task
-from agad_tf.files.workdir import Workdir
 
 
-def load_task(config: ExperimentConfig) -> tuple[Source, OneClassTask]:
-    """Reads the data set of an experiment and divides it."""
-    limit_pixels(config.max_megapixels)
-    source = load_source(config.dataset, config.data_dir, config.image_size)
-    source = leave_out_unreadable(source, Workdir(config.folder).left_out)
+def load_task(
+    dataset: str,
+    data_dir: str,
+    *,
+    image_size: int,
+    max_megapixels: float,
+    left_out: Path,
+    normal_class: int | str,
+    gamma: float,
+    anomaly_classes: Sequence[int | str],
+    validation_fraction: float,
+    seed: int,
+) -> tuple[Source, OneClassTask]:
+    """Reads a data set and divides it.
+
+    Args:
+        dataset: its name, see `agad_tf.config.choices`.
+        data_dir: folder or file that holds it; empty means the known places.
+        image_size: side in pixels that the networks take; images in files are read for it.
+        max_megapixels: images of more pixels, in millions, are left out.
+        left_out: file of the run that names the images that could not be read; it may not exist yet.
+        normal_class: the class that is normal, by number or name.
+        gamma: γ, the share of labelled anomalies among the training images, in [0, 1).
+        anomaly_classes: classes that labelled anomalies are drawn from; empty means all but the normal one.
+        validation_fraction: share of the training images that is held out, in (0, 1).
+        seed: of what is drawn and what is held out.
+
+    Returns:
+        The data set, and the task.
+
+    Raises:
+        UsageError: there is no such data set, or it does not fit what is asked for.
+        RunError: it cannot be read.
+    """
+    limit_pixels(max_megapixels)
+    source = leave_out_unreadable(load_source(dataset, data_dir, image_size), left_out)
     task = one_class_task(
         source,
-        source.class_number(config.normal_class),
-        config.gamma,
-        tuple(source.class_number(name) for name in config.anomaly_classes),
-        config.validation_fraction,
-        config.seed,
+        source.class_number(normal_class),
+        gamma,
+        tuple(source.class_number(name) for name in anomaly_classes),
+        validation_fraction,
+        seed,
     )
     return source, task

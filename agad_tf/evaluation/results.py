@@ -1,9 +1,9 @@
-"""What is told of a run: results.json, scores.csv, and the table on the terminal."""
+"""The files that hold the figures of a run: results.json and scores.csv."""
 
 import csv
 import json
 import platform
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TextIO
@@ -11,7 +11,11 @@ from typing import Any, TextIO
 import numpy as np
 
 from agad_tf.config.errors import RunError
+from agad_tf.data.sources import Source
 from agad_tf.data.splits import Split
+from agad_tf.evaluation.measurement import Measurement
+from agad_tf.evaluation.scorer import PROTOCOLS
+from agad_tf.evaluation.thresholds import Decision
 from agad_tf.files.whole_files import write_whole
 
 SCHEMA_VERSION = 2
@@ -30,8 +34,56 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version(), **{package: version(package) for package in packages}}
 
 
+def results_of(
+    settings: Mapping[str, Any],
+    source: Source,
+    measured: Measurement,
+    seconds: float,
+    warnings: Iterable[str] = (),
+) -> dict[str, Any]:
+    """Puts together what results.json says of a run.
+
+    Args:
+        settings: of the experiment, None for each that its method does not read.
+        source: the data set.
+        measured: the figures.
+        seconds: spent on training.
+        warnings: what a user should know before trusting the detector, each a sentence.
+
+    Returns:
+        The content of results.json, without its schema version.
+    """
+    results = {
+        **settings,
+        "data_origin": source.origin,
+        "channels": source.channels,
+        "versions": versions(),
+        "seconds": round(seconds, 1),
+        "detector": {**measured.decision._asdict(), **measured.shares_flagged},
+        "warnings": list(warnings),
+        "protocols": {
+            name: {**figures, "labels_leak": PROTOCOLS[name]} for name, figures in measured.protocols.items()
+        },
+    }
+    return results if measured.error_map_scale is None else {**results, "error_map_scale": measured.error_map_scale}
+
+
+def decision_of(results: Mapping[str, Any]) -> Decision:
+    """How the detector of a run judges scores.
+
+    Args:
+        results: the content of results.json.
+    """
+    return Decision(**{name: results["detector"][name] for name in Decision._fields})
+
+
 def write_results(path: Path, results: dict[str, Any]) -> None:
-    """Writes results.json."""
+    """Writes results.json.
+
+    Args:
+        path: of the file.
+        results: its content, see `results_of`.
+    """
     write_whole(
         path,
         lambda file: file.write(json.dumps({"schema_version": SCHEMA_VERSION, **results}, indent=2) + "\n"),
@@ -66,7 +118,14 @@ def read_results(path: Path, oldest: int = SCHEMA_VERSION) -> dict[str, Any]:
 
 
 def write_scores(path: Path, test: Split, scores: np.ndarray, names: Sequence[str] = ()) -> None:
-    """Writes scores.csv: of every test image its name or else its position in the test set, label and score."""
+    """Writes scores.csv: a line for every test image with its name, or else its position in the test set.
+
+    Args:
+        path: of the file.
+        test: the test set.
+        scores: float (images,), higher is more abnormal.
+        names: of the images by position in the test set; empty means none.
+    """
     ids = [names[row] for row in test.ids] if names else test.ids.tolist()
 
     def write(file: TextIO) -> None:

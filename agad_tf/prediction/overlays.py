@@ -13,29 +13,29 @@ from agad_tf.data.images_in_files import read_picture
 from agad_tf.evaluation.localization import at_size
 
 MAPS, SCALE = "maps", "colour_scale.png"
-
-
 COLOUR_MAP = "inferno"
-
-
-# How much the brightest colour covers of the picture below it; where there is no error, the picture shows.
+# How much the brightest colour covers of the image below it; where there is no error, the image shows.
 OPACITY = 0.85
 
 
 def common_folder(paths: list[str]) -> Path:
-    """The deepest folder that all files lie below."""
+    """The deepest folder that all files lie below.
+
+    Args:
+        paths: of the files, at least one.
+    """
     parents = {Path(path).parent for path in paths}
     shortest = min(parents, key=lambda parent: len(parent.parts))
     return next(root for root in (shortest, *shortest.parents) if all(p.is_relative_to(root) for p in parents))
 
 
 class Overlays:
-    """Pictures with their error maps laid over them.
+    """Images with their error maps laid over them.
 
     Args:
-        folder: to write to; pictures lie in it as they do below `root`.
-        root: folder that all pictures are below.
-        scale: error that has the brightest colour.
+        folder: to write to; images lie in it as they do below `root`.
+        root: folder that all images are below.
+        scale: error that has the brightest colour, above 0, in units of 0 to 255.
     """
 
     def __init__(self, folder: Path, root: Path, scale: float):
@@ -45,7 +45,13 @@ class Overlays:
         self._write_scale()
 
     def write(self, files: np.ndarray, errors: np.ndarray, channels: int) -> None:
-        """Writes the overlays of a batch."""
+        """Writes the overlays of a batch.
+
+        Args:
+            files: paths of the images, str (batch,).
+            errors: their error maps, float (batch, height, width) in [0, 255], of any size.
+            channels: that images are read with, 1 or 3.
+        """
         with ThreadPoolExecutor() as pool:
             list(pool.map(partial(self._overlay, channels), files, errors))
 

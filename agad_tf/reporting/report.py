@@ -1,6 +1,7 @@
 """The report of a run: one page that says how good the detector is, where it errs, and how it came about."""
 
 import shlex
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import matplotlib as mpl
@@ -8,7 +9,7 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
-from agad_tf.config.experiment import DEFAULTS, ExperimentConfig
+from agad_tf.config.experiment import DEFAULTS
 from agad_tf.data.preprocessing import to_network_input
 from agad_tf.data.sources import Source
 from agad_tf.data.splits import ABNORMAL, NORMAL, OneClassTask
@@ -45,21 +46,21 @@ class Example(NamedTuple):
 
 
 def write_report(
-    config: ExperimentConfig,
     workdir: Workdir,
     source: Source,
     task: OneClassTask,
-    results: dict[str, Any],
+    results: Mapping[str, Any],
+    options: Mapping[str, Any],
     model: AGAD | None = None,
 ) -> None:
     """Writes report.html from what a run has left: its scores, event files and figures.
 
     Args:
-        config: the experiment.
         workdir: of the run, with scores.csv; event files that are missing or damaged leave their curves out.
         source: the data set.
         task: its images.
         results: the content of results.json.
+        options: every option of the experiment with its value.
         model: as the last epoch left it; without one, reconstructions are left out.
     """
     test = _test_images(workdir, source, task, results["detector"]["threshold"])
@@ -92,9 +93,9 @@ def write_report(
         examples=examples,
         largest_error=largest_error,
         error_scale=png_uri(_in_colors(np.linspace(0, 1, 64)[np.newaxis])),
-        pseudo_anomalies=model is not None and config.method == "agad" and config.contextual_adversarial,
+        pseudo_anomalies=model is not None and options["method"] == "agad" and options["contextual_adversarial"],
         is_baseline=model is None,
-        settings=_settings(config),
+        settings=_settings(options),
         config_path=shlex.quote(str(workdir.config)),
     )
     write_whole(workdir.report, lambda file: file.write(page))
@@ -183,11 +184,10 @@ def _in_colors(shares: np.ndarray) -> np.ndarray:
     return mpl.colormaps[ERROR_COLORS](shares, bytes=True)[..., :3]
 
 
-def _settings(config: ExperimentConfig) -> list[dict[str, Any]]:
+def _settings(options: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Every option with its value, and whether that is the default."""
-    values = {**vars(config), "workdir": str(config.folder)}
     return [
         {"name": name, "value": value, "changed": value != DEFAULTS[name]}
-        for name, value in values.items()
+        for name, value in options.items()
         if name != "mode"
     ]

@@ -1,6 +1,6 @@
 """What TensorBoard shows of a run: scalars, score histograms, weights, and images beside their reconstructions."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,6 @@ from agad_tf.data.splits import ABNORMAL, NORMAL, OneClassTask, Split
 from agad_tf.models.agad import AGAD
 from agad_tf.models.losses import ANOMALY_TERMS
 from agad_tf.reporting.event_files import event_file
-from agad_tf.training.epoch_scores import EpochScores
 
 LABEL_NAMES = {NORMAL: "normal", ABNORMAL: "abnormal"}
 COMPARED = {
@@ -39,14 +38,14 @@ class Summaries(keras.callbacks.Callback):
     Args:
         directory: of the event files.
         task: the images.
-        epoch_scores: has scored the validation images by the time this callback is called.
+        validation_scores: gives the scores of the validation images after the epoch, float (images,).
     """
 
-    def __init__(self, directory: Path, task: OneClassTask, epoch_scores: EpochScores):
+    def __init__(self, directory: Path, task: OneClassTask, validation_scores: Callable[[], np.ndarray]):
         super().__init__()
         self.directory = directory
         self.task = task
-        self.epoch_scores = epoch_scores
+        self.validation_scores = validation_scores
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
         """Writes what the epoch has brought; a run's steps in TensorBoard are its epochs, from 1."""
@@ -61,10 +60,38 @@ class Summaries(keras.callbacks.Callback):
             for network in (self.model.generator, self.model.discriminator):
                 for variable in network.variables:
                     tf.summary.histogram(f"{network.name}/{variable.path}", variable.value)
-            validation, scores = self.task.validation, self.epoch_scores.validation_scores
+            validation, scores = self.task.validation, self.validation_scores()
             write_scores_and_images(self.model, validation, scores, "validation")
             if validation.labels.any():
                 write_precision_recall("validation", validation.labels, scores)
+
+
+def write_test_summaries(
+    directory: Path,
+    run: str,
+    settings: Mapping[str, Any],
+    test: Split,
+    scores: np.ndarray,
+    figures: Mapping[str, float],
+    model: AGAD | None = None,
+) -> None:
+    """Writes what TensorBoard shows of the test set, at the step of the last epoch.
+
+    Args:
+        directory: of the event files.
+        run: its name in the table that compares runs.
+        settings: of the experiment; "epochs" is the step.
+        test: the test set.
+        scores: float (images,) of its images.
+        figures: per image, of results.json.
+        model: as the last epoch left it; without one there are no images, and no graph.
+    """
+    if model is not None:
+        with event_file(directory, "test", settings["epochs"]):
+            write_scores_and_images(model, test, scores, "test")
+            write_graph(model)
+    with event_file(directory, "figures", settings["epochs"]):
+        write_figures(run, settings, figures, test, scores)
 
 
 def write_scores_and_images(model: AGAD, split: Split, scores: np.ndarray, name: str) -> None:

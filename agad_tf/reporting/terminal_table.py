@@ -13,11 +13,7 @@ _NOTES = {
     "family_shuffled": "no result:\nthe batch decides\nlast epoch, {epoch}",
     "family": "no result:\nlabels leak\nepoch best on test, {epoch}",
 }
-
-
 _LOCALIZATION = {"pixel_auroc": "AUROC of pixels", "pro": "per-region overlap"}
-
-
 _PARTS = {"auroc_seen": "  against labelled classes", "auroc_unseen": "  against other classes"}
 
 

@@ -4,23 +4,23 @@ import contextlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import tensorflow as tf
 
 from agad_tf.config.errors import RunError, UsageError
-from agad_tf.config.experiment import ExperimentConfig
 from agad_tf.models.agad import AGAD
 
 
-def build_strategy(config: ExperimentConfig) -> tf.distribute.Strategy:
+def build_strategy(strategy: str, devices: Sequence[str]) -> tf.distribute.Strategy:
     """Finds the devices that the flags ask for, and gives TensorFlow's way of training on them.
 
     Must come before TensorFlow touches a device: `--devices=CPU:0,CPU:1` divides the processor in two.
 
     Args:
-        config: the experiment.
+        strategy: "auto", "none", "mirrored" or "multi_worker".
+        devices: names such as "GPU:0"; empty means all GPUs, or the processor.
 
     Returns:
         MultiWorkerMirroredStrategy, MirroredStrategy, OneDeviceStrategy, or the default without any.
@@ -28,12 +28,12 @@ def build_strategy(config: ExperimentConfig) -> tf.distribute.Strategy:
     Raises:
         UsageError: there is no such device, or no cluster to be part of.
     """
-    if _in_cluster(config):
+    if _in_cluster(strategy, devices):
         return tf.distribute.MultiWorkerMirroredStrategy()
-    devices = _logical_devices(config.devices)
-    if config.strategy == "mirrored" or (config.strategy == "auto" and len(devices) > 1):
-        return mirrored(devices)
-    return tf.distribute.OneDeviceStrategy(devices[0]) if config.devices else tf.distribute.get_strategy()
+    found = _logical_devices(devices)
+    if strategy == "mirrored" or (strategy == "auto" and len(found) > 1):
+        return mirrored(found)
+    return tf.distribute.OneDeviceStrategy(found[0]) if devices else tf.distribute.get_strategy()
 
 
 def mirrored(devices: list[str]) -> tf.distribute.MirroredStrategy:
@@ -44,13 +44,17 @@ def mirrored(devices: list[str]) -> tf.distribute.MirroredStrategy:
     return tf.distribute.MirroredStrategy(devices)
 
 
-def is_chief(config: ExperimentConfig) -> bool:
+def is_chief(strategy: str, devices: Sequence[str]) -> bool:
     """Whether this process is the one that writes: the only one, or the chief of its cluster.
+
+    Args:
+        strategy: as in `build_strategy`.
+        devices: as in `build_strategy`.
 
     Raises:
         UsageError: there is no cluster to be part of.
     """
-    if not _in_cluster(config):
+    if not _in_cluster(strategy, devices):
         return True
     resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver()
     first = "chief" if "chief" in resolver.cluster_spec().jobs else "worker"
@@ -72,13 +76,20 @@ def require_same_epoch(strategy: tf.distribute.Strategy, epoch: int) -> None:
 
 
 @contextlib.contextmanager
-def folder_to_write(config: ExperimentConfig) -> Iterator[Path]:
+def folder_to_write(folder: Path, chief: bool) -> Iterator[Path]:
     """The folder of the run for the chief; one that is gone afterwards for all others.
 
     All workers carry out the same calls, as saving what they share takes all of them, and one set of files is kept.
+
+    Args:
+        folder: of the run.
+        chief: whether this process is the chief, see `is_chief`.
+
+    Yields:
+        The folder.
     """
-    if is_chief(config):
-        yield config.folder
+    if chief:
+        yield folder
         return
     with tempfile.TemporaryDirectory() as scratch:
         yield Path(scratch)
@@ -97,11 +108,11 @@ def describe(model: AGAD) -> str:
     )
 
 
-def _in_cluster(config: ExperimentConfig) -> bool:
+def _in_cluster(strategy: str, devices: Sequence[str]) -> bool:
     description = os.environ.get("TF_CONFIG", "")
-    if config.strategy != "multi_worker" and not (config.strategy == "auto" and description):
+    if strategy != "multi_worker" and not (strategy == "auto" and description):
         return False
-    if config.devices:
+    if devices:
         raise UsageError(
             "The environment variable TF_CONFIG makes this process part of a cluster, which trains on all devices of "
             "every machine; leave --devices out, or give --strategy=mirrored or none to train here alone."
@@ -120,7 +131,7 @@ def _in_cluster(config: ExperimentConfig) -> bool:
     return True
 
 
-def _logical_devices(names: tuple[str, ...]) -> list[str]:
+def _logical_devices(names: Sequence[str]) -> list[str]:
     processors = [int(name.removeprefix("CPU:")) for name in names if name.startswith("CPU:")]
     if processors and max(processors) > 0:
         tf.config.set_logical_device_configuration(

@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 
 from agad_tf.data.splits import ABNORMAL, NORMAL, OneClassTask
-from agad_tf.evaluation.family_scores import read_family_scores
+from agad_tf.evaluation.family_scores import FamilyScores, read_family_scores, write_family_scores
 from agad_tf.evaluation.scorer import Scorer
 from agad_tf.training.divergence import DivergedError
 
@@ -34,7 +34,10 @@ class EpochScores(keras.callbacks.Callback):
         self.scorer = scorer
         self.path = path
         self.validation_scores = np.empty(0, np.float32)
-        self.best_auroc = roc_auc_score(*read_family_scores(path)[:2]) if path.exists() else -1.0
+        self.best_auroc = -1.0
+        if path.exists():
+            best = read_family_scores(path)
+            self.best_auroc = roc_auc_score(best.labels, best.scores)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
         """Scores both sets; `logs` gets the validation figures.
@@ -58,6 +61,4 @@ class EpochScores(keras.callbacks.Callback):
         auroc = roc_auc_score(labels, scores)
         if auroc > self.best_auroc:
             self.best_auroc = auroc
-            beside = self.path.with_suffix(".partial.npz")
-            np.savez(beside, labels=labels, scores=scores, epoch=epoch + 1)
-            beside.replace(self.path)
+            write_family_scores(self.path, FamilyScores(labels, scores, epoch + 1))

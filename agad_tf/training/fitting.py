@@ -1,13 +1,13 @@
 """The epochs of a run: from where it stopped, past interruptions and divergence, to the last one."""
 
 import sys
+from typing import NamedTuple
 
 import keras
 import tensorflow as tf
 from tqdm import tqdm
 
 from agad_tf.config.errors import RunError
-from agad_tf.config.experiment import ExperimentConfig
 from agad_tf.data.splits import NORMAL, OneClassTask
 from agad_tf.data.synthetic_anomalies import synthetic_images
 from agad_tf.data.training_batches import BatchPlan, training_batches, training_inputs
@@ -29,40 +29,62 @@ SETBACK = 0.1
 SETBACKS = 3
 
 
+class Schedule(NamedTuple):
+    """How long a run trains, and how fast.
+
+    Attributes:
+        epochs: of the whole run, at least 1.
+        learning_rate: of the first epoch, above 0.
+        learning_rate_schedule: one of `agad_tf.config.choices.LEARNING_RATE_SCHEDULES`.
+    """
+
+    epochs: int
+    learning_rate: float
+    learning_rate_schedule: str
+
+
 class Fitting:
     """Trains from where the checkpoints are to the last epoch.
 
     Where losses stop being numbers, training goes back to the last checkpoint with a tenth of the learning rate.
 
     Args:
-        config: the experiment.
-        workdir: of the run.
-        task: the images, which are read now.
-        plan: of the batches.
         model: compiled, and restored.
         checkpoints: of the model.
+        task: the images, which are read now.
+        plan: of the batches.
+        schedule: of the epochs.
+        workdir: of the run.
+        scoring_batch_size: images that are scored at a time.
+        cache_bytes: memory that training images may take, see `training_inputs`.
+        seed: of the order that images are trained with.
     """
 
     def __init__(
         self,
-        config: ExperimentConfig,
-        workdir: Workdir,
-        task: OneClassTask,
-        plan: BatchPlan,
         model: AGAD,
         checkpoints: Checkpoints,
+        task: OneClassTask,
+        plan: BatchPlan,
+        schedule: Schedule,
+        workdir: Workdir,
+        scoring_batch_size: int,
+        cache_bytes: float,
+        seed: int,
     ):
-        self.config = config
-        self.workdir = workdir
-        self.task = task
-        self.plan = plan
         self.model = model
         self.checkpoints = checkpoints
+        self.task = task
+        self.plan = plan
+        self.schedule = schedule
+        self.workdir = workdir
+        self.scoring_batch_size = scoring_batch_size
+        self.seed = seed
         # As many as are looked at for signs of collapse: enough to tell by.
         watched = task.validation.of_label(NORMAL).images[:IMAGES]
-        kinds = config.synthetic_anomalies
-        self.synthetic = synthetic_images(watched, config.image_size, kinds) if kinds else None
-        self.inputs = training_inputs(task.train, config.image_size, config.cache_gib * 2**30)
+        image_size = model.generator.input_shape[1]
+        self.synthetic = synthetic_images(watched, image_size, plan.kinds) if plan.kinds else None
+        self.inputs = training_inputs(task.train, image_size, cache_bytes)
 
     def run(self) -> None:
         """Trains.
@@ -74,7 +96,7 @@ class Fitting:
         if self.checkpoints.position == Position(0):
             # There is always something to go back to.
             self.checkpoints.save()
-        while self.checkpoints.position.epoch < self.config.epochs:
+        while self.checkpoints.position.epoch < self.schedule.epochs:
             began = self.checkpoints.position
             try:
                 self._go_on()
@@ -86,7 +108,7 @@ class Fitting:
                 self._go_back(began, error)
 
     def _go_on(self) -> None:
-        (epoch, step), epochs = self.checkpoints.position, self.config.epochs
+        (epoch, step), epochs = self.checkpoints.position, self.schedule.epochs
         steps_done = epoch * self.plan.steps_per_epoch + step
         with Progress(self.plan.steps_per_epoch, epochs, steps_done) as progress, Interruption() as interruption:
             callbacks = self._callbacks(progress, interruption)
@@ -101,16 +123,16 @@ class Fitting:
                 self._fit_until(epochs, callbacks)
 
     def _callbacks(self, progress: Progress, interruption: Interruption) -> list[keras.callbacks.Callback]:
-        config, task = self.config, self.task
-        learning_rate = config.learning_rate * float(self.checkpoints.learning_rate_scale)
-        scorer = Scorer(self.model, config.batch_size, before_batch=interruption.poll)
-        epoch_scores = EpochScores(task, scorer, self.workdir.family_scores, self.synthetic)
+        epochs, learning_rate, learning_rate_schedule = self.schedule
+        learning_rate *= float(self.checkpoints.learning_rate_scale)
+        scorer = Scorer(self.model, self.scoring_batch_size, before_batch=interruption.poll)
+        epoch_scores = EpochScores(self.task, scorer, self.workdir.family_scores, self.synthetic)
         return [
-            LearningRate(learning_rate, config.learning_rate_schedule, config.epochs),
+            LearningRate(learning_rate, learning_rate_schedule, epochs),
             NormalResiduals(self.inputs),
             epoch_scores,
-            CollapseWatch(self.model, task, config.epochs),
-            Summaries(self.workdir.tensorboard, task, epoch_scores),
+            CollapseWatch(self.model, self.task, epochs),
+            Summaries(self.workdir.tensorboard, self.task, lambda: epoch_scores.validation_scores),
             progress,
             self.checkpoints,
             Divergence(self.plan.steps_per_epoch),
@@ -122,7 +144,7 @@ class Fitting:
         epoch, step = self.checkpoints.position
 
         def batches(context: tf.distribute.InputContext) -> tf.data.Dataset:
-            return training_batches(self.inputs, self.plan, end, self.config.seed, epoch, step, context)
+            return training_batches(self.inputs, self.plan, end, self.seed, epoch, step, context)
 
         self.model.fit(
             self.model.distribute_strategy.distribute_datasets_from_function(batches),
@@ -135,7 +157,7 @@ class Fitting:
         )
 
     def _go_back(self, began: Position, error: DivergedError) -> None:
-        learning_rate, scale = self.config.learning_rate, float(self.checkpoints.learning_rate_scale)
+        learning_rate, scale = self.schedule.learning_rate, float(self.checkpoints.learning_rate_scale)
         if scale < 2 * SETBACK**SETBACKS:
             raise RunError(
                 f"Training has diverged: {error}, even at a learning rate of {learning_rate * scale:.2g}. Train with a "

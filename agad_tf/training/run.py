@@ -1,46 +1,52 @@
-"""The story of a run: data, model, training, evaluation, export, report."""
+"""The story of a run: data, model, training, measurement, export, report."""
 
-import contextlib
-import dataclasses
 import math
-import time
-from collections.abc import Iterator
 
 import tensorflow as tf
-from filelock import FileLock, Timeout
 
 from agad_tf.config.choices import BASELINES
-from agad_tf.config.errors import RunError
 from agad_tf.config.experiment import ExperimentConfig
-from agad_tf.config.flags import read_config, require_same_settings, to_flagfile
-from agad_tf.data.images_in_files import Pictures
-from agad_tf.data.inspection import write_left_out
+from agad_tf.config.flags import read_config, require_same_settings
 from agad_tf.data.sources import Source
 from agad_tf.data.splits import OneClassTask
-from agad_tf.data.task import load_task
 from agad_tf.data.training_batches import plan_batches
-from agad_tf.evaluation.measurement import decision_of, measure_baseline, measure_model
-from agad_tf.evaluation.results import read_results, write_results
-from agad_tf.evaluation.thresholds import Decision
-from agad_tf.files.whole_files import settle_folder, write_whole
+from agad_tf.evaluation.family_scores import read_family_scores
+from agad_tf.evaluation.measurement import measure_model
+from agad_tf.evaluation.results import decision_of, read_results
+from agad_tf.files.whole_files import settle_folder
 from agad_tf.files.workdir import Workdir
 from agad_tf.models.agad import AGAD
-from agad_tf.models.baselines import baseline_scores
 from agad_tf.models.build import build_model
-from agad_tf.reporting.report import write_report
+from agad_tf.reporting.event_files import read_curves
 from agad_tf.reporting.terminal_table import print_table
-from agad_tf.serving.onnx_litert import export_portable, require_packages
+from agad_tf.serving.onnx_litert import require_packages
 from agad_tf.serving.saved_model import export_saved_model
+from agad_tf.training.baseline_run import run_baseline
 from agad_tf.training.checkpoints import Checkpoints, saved_positions
 from agad_tf.training.distribution import build_strategy, describe, folder_to_write, is_chief, require_same_epoch
-from agad_tf.training.fitting import Fitting
+from agad_tf.training.export import write_portable
+from agad_tf.training.fitting import Fitting, Schedule
+from agad_tf.training.images import load_images
+from agad_tf.training.outcome import write_outcome
+from agad_tf.training.restore import restore, restore_with_checkpoints
+from agad_tf.training.run_folder import used_by_this_process_alone, write_set_up
+from agad_tf.training.run_warnings import run_warnings
 
 
 def train(config: ExperimentConfig) -> None:
-    """Trains, evaluates and exports; goes on where an earlier call with the same settings was interrupted.
+    """Trains, measures and exports; goes on where an earlier call with the same settings was interrupted.
 
     Of several workers each trains, and the chief alone does the rest.
+
+    Args:
+        config: the experiment.
+
+    Raises:
+        UsageError: the flags do not fit the run in their folder, the data, or the devices.
+        RunError: training diverged again and again, or the run is damaged.
+        KeyboardInterrupt: the user wants to stop; what is done is saved.
     """
+    # === Set-up ===
     require_packages(config.export_format)
     workdir = Workdir(config.folder)
     if workdir.config.exists():
@@ -51,16 +57,19 @@ def train(config: ExperimentConfig) -> None:
         print(f"{workdir.root} holds the finished run; --mode=evaluate measures it again.")
         return
     if config.method in BASELINES:
-        _run_baseline(config, workdir)
+        run_baseline(config)
         return
+    chief = is_chief(config.strategy, config.devices)
     if (workdir.checkpoints / f"epoch-{config.epochs}.index").exists():
         # All epochs are done; a chief that was lost while it measured them needs no other worker.
-        if not is_chief(config):
+        if not chief:
             return
         strategy = tf.distribute.get_strategy()
     else:
-        strategy = build_strategy(config)
-    source, task = load_task(config)
+        strategy = build_strategy(config.strategy, config.devices)
+
+    # === Data ===
+    source, task = load_images(config)
     plan = plan_batches(
         task.train,
         config.batch_size,
@@ -70,10 +79,11 @@ def train(config: ExperimentConfig) -> None:
         config.synthetic_share,
         config.horizontal_flip,
     )
-    with folder_to_write(config) as folder, _used_by_this_process_alone(Workdir(folder)) as own:
-        # Written only now: flags that turned out not to fit the data must not stand in the way of better ones.
-        write_whole(own.config, lambda file: file.write(to_flagfile(config)))
-        _keep_left_out(own, source)
+
+    with folder_to_write(config.folder, chief) as folder, used_by_this_process_alone(Workdir(folder)) as own:
+        write_set_up(own, config, source)
+
+        # === Model ===
         # An epoch that is gone on with in the middle is to be executed in equal parts too.
         steps = math.gcd(plan.steps_per_epoch, *(position.step for position in saved_positions(workdir.checkpoints)))
         with strategy.scope():
@@ -85,41 +95,62 @@ def train(config: ExperimentConfig) -> None:
         if epoch or step:
             within = f", step {step} of {plan.steps_per_epoch} of the next" if step else ""
             print(f"Continuing after epoch {epoch} of {config.epochs}{within}.")
+
+        # === Training ===
         if epoch < config.epochs:
-            Fitting(config, own, task, plan, model, checkpoints).run()
-        if not is_chief(config):
+            schedule = Schedule(config.epochs, config.learning_rate, config.learning_rate_schedule)
+            cache_bytes = config.cache_gib * 2**30
+            Fitting(model, checkpoints, task, plan, schedule, own, config.batch_size, cache_bytes, config.seed).run()
+        if not chief:
             return
+
+        # === Measurement, export and report ===
         # On one device, whatever it was trained on: what is measured and exported is what the checkpoint holds.
-        _measure_and_export(config, workdir, source, task, *_restore(config, workdir, source.channels))
+        _measure_and_export(config, workdir, source, task, *restore_with_checkpoints(config, source.channels))
     print(
         f"The detector is in {workdir.saved_model}; read {workdir.report}, or look at the run with: "
         f"tensorboard --logdir {workdir.tensorboard}"
     )
 
 
-@contextlib.contextmanager
-def _used_by_this_process_alone(workdir: Workdir) -> Iterator[Workdir]:
-    workdir.checkpoints.mkdir(parents=True, exist_ok=True)
-    try:
-        # The system takes the lock back from a process that is killed.
-        with FileLock(workdir.lock, timeout=0):
-            yield workdir
-    except Timeout as error:
-        raise RunError(
-            f"Another process is at work in {workdir.root}; wait for it or give another --workdir."
-        ) from error
-
-
 def evaluate(config: ExperimentConfig) -> None:
-    """Measures a finished run again and writes its detector anew; a baseline is fitted again."""
-    workdir = Workdir(config.folder)
+    """Measures a finished run again and writes its detector anew; a baseline is fitted again.
+
+    Args:
+        config: of the run.
+
+    Raises:
+        RunError: the run is not finished, or damaged.
+    """
     if config.method in BASELINES:
-        _run_baseline(config, workdir)
+        run_baseline(config)
         return
-    source, task = load_task(config)
-    restored = _restore(config, workdir, source.channels)
-    with _used_by_this_process_alone(workdir):
+    workdir = Workdir(config.folder)
+    source, task = load_images(config)
+    restored = restore_with_checkpoints(config, source.channels)
+    with used_by_this_process_alone(workdir):
         _measure_and_export(config, workdir, source, task, *restored)
+
+
+def export(config: ExperimentConfig) -> None:
+    """Writes the detector of a finished run again, in the format that is asked for.
+
+    Args:
+        config: of the run.
+
+    Raises:
+        UsageError: a package that the format needs is missing.
+        RunError: the run is not finished, or damaged.
+    """
+    require_packages(config.export_format)
+    workdir = Workdir(config.folder)
+    decision, model = decision_of(read_results(workdir.results)), restore(config)
+    with used_by_this_process_alone(workdir):
+        if config.export_format == "saved_model":
+            export_saved_model(model, decision, workdir.saved_model)
+            print(f"The detector is in {workdir.saved_model}.")
+        else:
+            write_portable(config, model, decision)
 
 
 def _measure_and_export(
@@ -130,68 +161,19 @@ def _measure_and_export(
     model: AGAD,
     checkpoints: Checkpoints,
 ) -> None:
-    seconds, scale = float(checkpoints.seconds), float(checkpoints.learning_rate_scale)
-    results = measure_model(config, workdir, source, task, model, seconds, scale)
-    decision = decision_of(results)
-    export_saved_model(model, decision, workdir.saved_model)
+    measured = measure_model(
+        model,
+        source,
+        task,
+        read_family_scores(workdir.family_scores),
+        epochs=config.epochs,
+        batch_size=config.batch_size,
+        threshold=config.threshold,
+        anomaly_classes=config.anomaly_classes,
+        seed=config.seed,
+    )
+    export_saved_model(model, measured.decision, workdir.saved_model)
     if config.export_format != "saved_model":
-        _export_portable(config, workdir, model, decision)
-    write_report(config, workdir, source, task, results, model)
-    write_results(workdir.results, results)
-    print_table(results)
-
-
-def _run_baseline(config: ExperimentConfig, workdir: Workdir) -> None:
-    source, task = load_task(config)
-    with _used_by_this_process_alone(workdir):
-        write_whole(workdir.config, lambda file: file.write(to_flagfile(config)))
-        _keep_left_out(workdir, source)
-        began = time.monotonic()
-        scores = baseline_scores(config.method, source, task, config.image_size, config.width, config.seed)
-        results = measure_baseline(config, workdir, source, task, scores, time.monotonic() - began)
-        write_report(config, workdir, source, task, results)
-        write_results(workdir.results, results)
-    print_table(results)
-    print(f"The figures are in {workdir.results}; read {workdir.report}.")
-
-
-def export(config: ExperimentConfig) -> None:
-    """Writes the detector of a finished run again, in the format that is asked for."""
-    require_packages(config.export_format)
-    workdir = Workdir(config.folder)
-    decision, model = decision_of(read_results(workdir.results)), restore(config)
-    with _used_by_this_process_alone(workdir):
-        if config.export_format == "saved_model":
-            export_saved_model(model, decision, workdir.saved_model)
-            print(f"The detector is in {workdir.saved_model}.")
-        else:
-            _export_portable(config, workdir, model, decision)
-
-
-def _export_portable(config: ExperimentConfig, workdir: Workdir, model: AGAD, decision: Decision) -> None:
-    path = workdir.portable(config.export_format)
-    in_float32 = build_model(dataclasses.replace(config, mixed_precision="none"), model.generator.input_shape[-1])
-    in_float32.set_weights(model.get_weights())
-    export_portable(in_float32, decision, path, config.export_format)
-    print(f"The detector is in {path}.")
-
-
-def _keep_left_out(workdir: Workdir, source: Source) -> None:
-    """So that the run goes on with the same pictures, whatever becomes of the others."""
-    if isinstance(source.x_train, Pictures):
-        write_whole(workdir.left_out, lambda file: write_left_out(file, source.left_out))
-
-
-def restore(config: ExperimentConfig) -> AGAD:
-    """The model of a finished run after its last epoch."""
-    workdir = Workdir(config.folder)
-    return _restore(config, workdir, read_results(workdir.results, oldest=1)["channels"])[0]
-
-
-def _restore(config: ExperimentConfig, workdir: Workdir, channels: int) -> tuple[AGAD, Checkpoints]:
-    """The model after its last epoch, and what else the checkpoint says of the run."""
-    model = build_model(config, channels)
-    checkpoints = Checkpoints(model, workdir.checkpoints)
-    if checkpoints.restore(workdir.checkpoints).epoch < config.epochs:
-        raise RunError(f"The run in {workdir.root} is not finished; continue it with --mode=train.")
-    return model, checkpoints
+        write_portable(config, model, measured.decision)
+    warnings = run_warnings(read_curves(workdir.tensorboard), float(checkpoints.learning_rate_scale))
+    write_outcome(workdir, config, source, task, measured, float(checkpoints.seconds), warnings, model)

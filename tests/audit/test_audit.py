@@ -338,7 +338,7 @@ def test_wrong_models_are_refused_with_one_sentence(trained, images, tmp_path):
 
 def test_an_audit_leaves_its_findings_for_programs_and_people(trained, test_set, tmp_path, capsys, monkeypatch):
     task = OneClassTask(test_set, test_set, test_set)
-    monkeypatch.setattr("agad_tf.audit.command.load_task", lambda config: (None, task))
+    monkeypatch.setattr("agad_tf.audit.command.load_images", lambda config: (None, task))
     path = tmp_path / "<b>.keras"
     trained.save(path)
     workdir = tmp_path / "runs" / "audit"

@@ -117,13 +117,12 @@ def test_the_budget_interrupts_what_is_under_way_and_begins_nothing_more(sweep, 
 
 
 def test_an_experiment_ends_with_its_benchmark_however_that_ends(tmp_path):
-    script = tmp_path / "sweep.py"
-    script.write_text(
-        "import sys\nfrom agad_tf import benchmark\nfrom agad_tf.config import ExperimentConfig\n"
-        f"benchmark.COMMAND = (sys.executable, '-c', {LONG!r})\n"
-        f"benchmark._run(ExperimentConfig(workdir={str(tmp_path / 'run')!r}), float('inf'))\n"
+    script = (
+        "import sys\nfrom agad_tf.benchmark import runner\nfrom agad_tf.config.experiment import ExperimentConfig\n"
+        f"runner.COMMAND = (sys.executable, '-c', {LONG!r})\n"
+        f"runner._run(ExperimentConfig(workdir={str(tmp_path / 'run')!r}), float('inf'))\n"
     )
-    process = subprocess.Popen([sys.executable, script])
+    process = subprocess.Popen([sys.executable, "-c", script])
     log = tmp_path / "run.log"
     wait_until(lambda: log.exists() and log.read_text())
     experiment = int(log.read_text())

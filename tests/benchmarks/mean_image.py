@@ -19,7 +19,6 @@ from agad_tf.config.choices import CLASS_COUNTS
 from agad_tf.config.experiment import ExperimentConfig
 from agad_tf.config.flags import config_from_flags, define_flags
 from agad_tf.data.preprocessing import to_network_input
-from agad_tf.data.task import load_task
 from agad_tf.data.training_batches import training_inputs
 from agad_tf.models.scores import (
     combined_norm,
@@ -29,12 +28,13 @@ from agad_tf.models.scores import (
     residual_features,
     smoothed_norm,
 )
+from agad_tf.training.images import load_images
 from agad_tf.training.normal_residuals import NormalResiduals
 
 
 def auroc_by_norm(config: ExperimentConfig) -> dict[str, float]:
     """AUROC in % of the test set, by norm of residuals."""
-    _, task = load_task(config)
+    _, task = load_images(config)
     inputs = training_inputs(task.train, config.image_size)
     normal = inputs.of_rows(np.arange(inputs.normals))
     mean = tf.reduce_mean(normal, axis=0, keepdims=True)

@@ -19,16 +19,16 @@ from sklearn.metrics import roc_auc_score
 from agad_tf.config.choices import CLASS_COUNTS
 from agad_tf.config.experiment import ExperimentConfig
 from agad_tf.config.flags import config_from_flags, define_flags
-from agad_tf.data.task import load_task
 from agad_tf.evaluation.scorer import Scorer
 from agad_tf.models.build import build_model
+from agad_tf.training.images import load_images
 from tests.benchmarks.bare_training import train_bare
 
 
 def auroc_of_kinds(config: ExperimentConfig) -> tuple[float, float, float]:
     """AUROC in % of the test set: against all anomalies, the labelled class, all others."""
     keras.backend.clear_session()
-    source, task = load_task(config)
+    source, task = load_images(config)
     model = build_model(config, source.channels)
     train_bare(model, config, task)
     scores = Scorer(model, config.batch_size).per_image(task.test.images)

@@ -23,7 +23,8 @@ from agad_tf.config.experiment import ExperimentConfig
 from agad_tf.config.flags import read_config
 from agad_tf.data.images_in_files import Pictures, pictures_below
 from agad_tf.evaluation.scorer import Scorer
-from agad_tf.training.run import restore, train
+from agad_tf.training.restore import restore
+from agad_tf.training.run import train
 
 SAMPLE_SECONDS = 2
 

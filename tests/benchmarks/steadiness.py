@@ -16,9 +16,9 @@ from sklearn.metrics import roc_auc_score
 
 from agad_tf.config.experiment import ExperimentConfig
 from agad_tf.config.flags import config_from_flags, define_flags
-from agad_tf.data.task import load_task
 from agad_tf.evaluation.scorer import Scorer
 from agad_tf.models.build import build_model
+from agad_tf.training.images import load_images
 from tests.benchmarks.bare_training import train_bare
 
 LAST_EPOCHS = 5
@@ -41,7 +41,7 @@ class TestAuroc(keras.callbacks.Callback):
 
 def auroc_of_last_epochs(config: ExperimentConfig) -> list[float]:
     """Trains, and looks at the test set after every epoch."""
-    source, task = load_task(config)
+    source, task = load_images(config)
     model = build_model(config, source.channels)
     watch = TestAuroc(task.test, config.epochs, Scorer(model, config.batch_size))
     train_bare(model, config, task, watch)

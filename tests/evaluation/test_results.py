@@ -7,8 +7,6 @@ import pytest
 from agad_tf.config.errors import RunError
 from agad_tf.data.splits import Split
 from agad_tf.evaluation.results import read_results, write_results, write_scores
-from agad_tf.files.whole_files import write_whole
-from agad_tf.reporting.terminal_table import print_table
 
 FIGURES = {
     "auroc": 0.9123,
@@ -36,13 +34,6 @@ RESULTS = {
     },
     "protocols": {"per_image": FIGURES, "family": {**FIGURES, "auroc": 0.999}},
 }
-
-
-def test_a_baseline_has_no_epoch(capsys):
-    print_table({**RESULTS, "method": "knn", "protocols": {"per_image": {**FIGURES, "epoch": None}}})
-    printed = capsys.readouterr().out
-    assert "the result" in printed
-    assert "epoch" not in printed
 
 
 def test_results_are_read_back_as_written(tmp_path):
@@ -82,27 +73,3 @@ def test_scores_are_written_exactly(tmp_path):
     rows = list(csv.DictReader((tmp_path / "scores.csv").open()))
     assert [(int(row["image_id"]), int(row["label"])) for row in rows] == [(7, 0), (8, 1), (2, 1)]
     assert np.array_equal([np.float32(row["anomaly_score"]) for row in rows], scores)
-
-
-def test_a_write_that_fails_leaves_what_was_there(tmp_path):
-    path = tmp_path / "file"
-    path.write_text("before")
-
-    def fail(file):
-        file.write("half")
-        raise OSError("disk full")
-
-    with pytest.raises(OSError, match="disk full"):
-        write_whole(path, fail)
-    assert path.read_text() == "before"
-
-
-def test_table_gives_percentages_and_marks_the_leaking_protocol(capsys, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "100")
-    print_table(RESULTS)
-    printed = capsys.readouterr().out
-    assert "91.2" in printed
-    assert "99.9" in printed
-    assert "90.0 – 92.0" in printed
-    assert "labels leak" in printed
-    assert "3.25" in printed

@@ -3,16 +3,22 @@ import dataclasses
 import json
 import os
 
+import matplotlib as mpl
 import numpy as np
 import pytest
 from PIL import Image
 
 from agad_tf.config.errors import RunError, UsageError
 from agad_tf.config.experiment import ExperimentConfig
+from agad_tf.data.images_in_files import decode_files
 from agad_tf.evaluation.localization import at_size, smoothed_error_maps
-from agad_tf.evaluation.results import read_results
-from agad_tf.prediction import predict
-from agad_tf.training import run as training
+from agad_tf.evaluation.results import decision_of, read_results
+from agad_tf.files.workdir import Workdir
+from agad_tf.prediction import scoring
+from agad_tf.prediction.overlays import OPACITY
+from agad_tf.prediction.predict import predict
+from agad_tf.training.restore import restore
+from agad_tf.training.run import train
 
 RNG = np.random.default_rng(0)
 
@@ -44,7 +50,7 @@ def run(tmp_path_factory):
         epochs=1,
         workdir=str(root / "run"),
     )
-    training.train(config)
+    train(config)
     return config
 
 
@@ -63,14 +69,14 @@ def table(path):
 
 
 def test_every_picture_gets_its_own_score_and_unreadable_ones_are_named(run, shots, tmp_path):
-    predict.predict(run, str(shots), str(tmp_path / "out"))
+    predict(run, str(shots), str(tmp_path / "out"))
     rows = table(tmp_path / "out" / "scores.csv")
     assert [row["path"] for row in rows] == [str(path) for path in sorted(shots.rglob("*.png"))]
     assert [row["path"] for row in table(tmp_path / "out" / "unreadable.csv")] == [str(shots / "line 0" / "broken.jpg")]
-    model = training.restore(run)
-    decision = predict.decision_of(read_results(training.Workdir(run.folder).results))
+    model = restore(run)
+    decision = decision_of(read_results(Workdir(run.folder).results))
     for row in rows:
-        inputs = predict.decode_files(np.array([row["path"]]), 3, 16).inputs
+        inputs = decode_files(np.array([row["path"]]), 3, 16).inputs
         score = float(model.anomaly_score(inputs)[0])
         assert float(row["score"]) == pytest.approx(score, rel=1e-5)
         assert float(row["probability"]) == pytest.approx(decision.probability(score), abs=1e-4)
@@ -82,90 +88,68 @@ def test_every_picture_gets_its_own_score_and_unreadable_ones_are_named(run, sho
 
 def test_what_is_done_is_not_done_again_after_a_kill(run, shots, tmp_path, monkeypatch, capsys):
     out = tmp_path / "out"
-    predict.predict(run, str(shots), str(out))
+    predict(run, str(shots), str(out))
     whole = (out / "scores.csv").read_text()
     lines = whole.splitlines(keepends=True)
     (out / "scores.csv").write_text("".join(lines[:6]) + lines[6][:9])
     decoded = []
-    decode_files = predict.decode_files
 
     def counting(files, *rest):
         decoded.extend(files)
         return decode_files(files, *rest)
 
-    monkeypatch.setattr(predict, "decode_files", counting)
+    monkeypatch.setattr(scoring, "decode_files", counting)
     capsys.readouterr()
-    predict.predict(run, str(shots), str(out))
+    predict(run, str(shots), str(out))
     assert (out / "scores.csv").read_text() == whole
     assert len(decoded) == 12 - 5
     assert "6 of 13 pictures are done already" in capsys.readouterr().out
-    predict.predict(run, str(shots), str(out))
+    predict(run, str(shots), str(out))
     assert (out / "scores.csv").read_text() == whole
 
 
 def test_maps_lie_over_their_pictures_in_colours_that_mean_the_same_for_all(run, shots, tmp_path):
     out = tmp_path / "out"
-    predict.predict(run, str(shots), str(out), save_maps=True)
-    scale = read_results(training.Workdir(run.folder).results)["error_map_scale"]
-    model = training.restore(run)
+    predict(run, str(shots), str(out), save_maps=True)
+    scale = read_results(Workdir(run.folder).results)["error_map_scale"]
+    model = restore(run)
     paths = sorted(shots.rglob("*.png"))
     assert len(list((out / "maps").rglob("*.png"))) == len(paths)
     assert (out / "colour_scale.png").exists()
     for path in paths[:3]:
         overlay = np.asarray(Image.open(out / "maps" / path.relative_to(shots).with_name(path.name + ".png")))
         picture = np.asarray(Image.open(path))
-        inputs = predict.decode_files(np.array([str(path)]), 3, 16).inputs
+        inputs = decode_files(np.array([str(path)]), 3, 16).inputs
         (error_map,) = smoothed_error_maps(inputs, model(inputs).numpy())
         shares = np.clip(at_size(error_map, *picture.shape[:2]) / scale, 0, 1)[..., np.newaxis]
-        colours = predict.mpl.colormaps["inferno"](shares[..., 0])[..., :3] * 255
-        expected = (1 - predict.OPACITY * shares) * picture + predict.OPACITY * shares * colours
+        colours = mpl.colormaps["inferno"](shares[..., 0])[..., :3] * 255
+        expected = (1 - OPACITY * shares) * picture + OPACITY * shares * colours
         assert np.abs(overlay - expected).max() <= 1.5
 
 
 def test_scores_of_two_detectors_are_not_mixed(run, shots, tmp_path):
-    predict.predict(run, str(shots), str(tmp_path / "out"))
+    predict(run, str(shots), str(tmp_path / "out"))
     detector = json.loads((tmp_path / "out" / "detector.json").read_text())
     (tmp_path / "out" / "detector.json").write_text(json.dumps({**detector, "threshold": 0.5}))
     with pytest.raises(UsageError, match="another detector"):
-        predict.predict(run, str(shots), str(tmp_path / "out"))
-
-
-def test_pictures_are_found_by_file_folder_pattern_and_csv(shots, tmp_path):
-    first = str(shots / "line 0" / "00.png")
-    assert predict.find_pictures(first) == [first]
-    assert len(predict.find_pictures(str(shots))) == 13
-    assert len(predict.find_pictures(f"{shots}/**/0*.png")) == 10
-    (tmp_path / "list.csv").write_text("path,note\nshots/line 0/00.png,a\nshots/line 0/00.png,again\nnone.png,b\n")
-    assert predict.find_pictures(str(tmp_path / "list.csv")) == [first, str(tmp_path / "none.png")]
-
-
-@pytest.mark.parametrize("pattern", ["/nowhere", "/nowhere/*.png", "{tmp_path}"])
-def test_no_pictures_is_said_in_one_sentence(tmp_path, pattern):
-    with pytest.raises(UsageError, match="names no pictures"):
-        predict.find_pictures(pattern.format(tmp_path=tmp_path))
-
-
-def test_a_csv_without_paths_is_refused(tmp_path):
-    (tmp_path / "list.csv").write_text("file\na.png\n")
-    with pytest.raises(UsageError, match="no column path"):
-        predict.find_pictures(str(tmp_path / "list.csv"))
+        predict(run, str(shots), str(tmp_path / "out"))
 
 
 def test_a_name_that_is_not_utf_8_is_scored_and_written(run, tmp_path):
     name = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.png")
     Image.fromarray(RNG.integers(0, 256, (9, 9), np.uint8)).save(tmp_path / "plain.png")
     os.rename(tmp_path / "plain.png", name)  # noqa: PTH104
-    predict.predict(run, name, str(tmp_path / "out"))
+    predict(run, name, str(tmp_path / "out"))
     assert os.fsencode(name) in (tmp_path / "out" / "scores.csv").read_bytes()
 
 
 def test_an_unfinished_run_does_not_predict(run, shots, tmp_path):
     with pytest.raises(RunError, match="finish the run"):
-        predict.predict(dataclasses.replace(run, workdir=str(tmp_path / "none")), str(shots))
+        predict(dataclasses.replace(run, workdir=str(tmp_path / "none")), str(shots))
 
 
 def test_masks_give_figures_of_localisation_and_names_go_into_the_scores(run):
-    workdir = training.Workdir(run.folder)
+    workdir = Workdir(run.folder)
     per_image = json.loads(workdir.results.read_text())["protocols"]["per_image"]
     assert 0 < per_image["pixel_auroc"] < 1
     assert 0 < per_image["pro"] < 1

@@ -14,6 +14,7 @@ from agad_tf.config.experiment import ExperimentConfig
 from agad_tf.data.sources import Source
 from agad_tf.evaluation import metrics
 from agad_tf.evaluation.measurement import measure_baseline
+from agad_tf.evaluation.results import results_of, write_scores
 from agad_tf.files.workdir import Workdir
 from agad_tf.reporting.event_files import event_file, read_curves
 from agad_tf.reporting.plots import tukey_boxes
@@ -86,8 +87,10 @@ def measure(config, source, task, monkeypatch):
 
     def results(scores):
         validation_scores = np.linspace(0, 1, len(task.validation.labels))
-        scores = (validation_scores, np.asarray(scores))
-        return measure_baseline(config, Workdir(config.folder), source, task, scores, 1.0)
+        options = {"threshold": config.threshold, "anomaly_classes": config.anomaly_classes, "seed": config.seed}
+        measured = measure_baseline(source, task, validation_scores, np.asarray(scores), **options)
+        write_scores(Workdir(config.folder).scores, task.test, measured.test_scores)
+        return results_of(config.settings_read(), source, measured, 1.0)
 
     return results
 
@@ -108,7 +111,7 @@ def run(config, source, task, measure, build_model):
     model = build_model(compiled=False)
 
     def write(source=source):
-        write_report(config, workdir, source, task, results, model)
+        write_report(workdir, source, task, results, config.options(), model)
         return workdir.report.read_text()
 
     write.results = results
@@ -120,7 +123,7 @@ def baseline(config, source, task, measure):
     """A function that writes the report of given test scores, and reads it."""
 
     def write(scores):
-        write_report(config, Workdir(config.folder), source, task, measure(scores))
+        write_report(Workdir(config.folder), source, task, measure(scores), config.options())
         return Workdir(config.folder).report.read_text()
 
     return write

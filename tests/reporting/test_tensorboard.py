@@ -38,17 +38,17 @@ def test_without_labelled_anomalies_their_losses_are_not_shown(build_model, task
     normal_only = dataclasses.replace(task, train=task.train.of_label(0))
     scores = EpochScores(normal_only, Scorer(model, 4), tmp_path / "family.npz")
     images = batch[0][batch[1] == 0]
-    model.fit(images, epochs=1, verbose=0, callbacks=[scores, Summaries(tmp_path / "events", normal_only, scores)])
+    summaries = Summaries(tmp_path / "events", normal_only, lambda: scores.validation_scores)
+    model.fit(images, epochs=1, verbose=0, callbacks=[scores, summaries])
     tags = set(events_of(tmp_path / "events").Tags()["tensors"])
     assert tags >= set(NORMAL_TERMS)
     assert not tags & set(ANOMALY_TERMS)
 
 
 def test_tensorflow_keeps_no_number_of_an_epoch(fitted, task, tmp_path):
-    scores = EpochScores(task, Scorer(fitted[0], 4), tmp_path / "family.npz")
-    summaries = Summaries(tmp_path / "events", task, scores)
+    scores = np.zeros(len(task.validation.labels), np.float32)
+    summaries = Summaries(tmp_path / "events", task, lambda: scores)
     summaries.set_model(fitted[0])
-    scores.validation_scores = np.zeros(len(task.validation.labels), np.float32)
     loss, step = float("0.123456"), int("12345")
     before = sys.getrefcount(loss), sys.getrefcount(step)
     summaries.on_epoch_end(0, {"generator_loss": loss})

@@ -8,7 +8,6 @@ import pytest
 import tensorflow as tf
 
 from agad_tf.config.errors import UsageError
-from agad_tf.config.experiment import ExperimentConfig
 from agad_tf.data.splits import Split
 from agad_tf.data.training_batches import plan_batches, training_batches, training_inputs
 from agad_tf.models.replicas import overflown_in_all_replicas_or_none
@@ -224,16 +223,16 @@ def test_several_steps_at_a_time_are_the_same_steps(build_model, train_split):
 
 
 def test_strategy_follows_the_flags():
-    assert build_strategy(ExperimentConfig()).num_replicas_in_sync == 1
-    assert build_strategy(ExperimentConfig(strategy="none")).num_replicas_in_sync == 1
-    assert isinstance(build_strategy(ExperimentConfig(strategy="mirrored")), tf.distribute.MirroredStrategy)
+    assert build_strategy("auto", ()).num_replicas_in_sync == 1
+    assert build_strategy("none", ()).num_replicas_in_sync == 1
+    assert isinstance(build_strategy("mirrored", ()), tf.distribute.MirroredStrategy)
     with pytest.raises(UsageError, match=r"no device GPU:7; this machine has CPU:0"):
-        build_strategy(ExperimentConfig(devices=("GPU:7",)))
+        build_strategy("auto", ("GPU:7",))
 
 
 def test_xla_is_chosen_by_the_device_that_trains_and_not_by_what_the_machine_has(build_model, monkeypatch):
     # Set before the machine has a GPU, which it must look for itself.
-    on_cpu = build_strategy(ExperimentConfig(devices=("CPU:0",)))
+    on_cpu = build_strategy("auto", ("CPU:0",))
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda *_: ["GPU:0"])
     model = build_model(compiled=False)
     model.compile()
@@ -251,7 +250,7 @@ def test_multi_worker_needs_a_cluster(monkeypatch, cluster):
     if cluster is not None:
         monkeypatch.setenv("TF_CONFIG", cluster)
     with pytest.raises(UsageError, match="TF_CONFIG"):
-        build_strategy(ExperimentConfig(strategy="multi_worker"))
+        build_strategy("multi_worker", ())
 
 
 def test_devices_and_a_cluster_contradict_each_other(monkeypatch):
@@ -259,8 +258,8 @@ def test_devices_and_a_cluster_contradict_each_other(monkeypatch):
         "TF_CONFIG", json.dumps({"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 0}})
     )
     with pytest.raises(UsageError, match="leave --devices out"):
-        build_strategy(ExperimentConfig(devices=("CPU:0",)))
-    assert build_strategy(ExperimentConfig(devices=("CPU:0",), strategy="mirrored")).num_replicas_in_sync == 1
+        build_strategy("auto", ("CPU:0",))
+    assert build_strategy("mirrored", ("CPU:0",)).num_replicas_in_sync == 1
 
 
 @pytest.mark.parametrize(
@@ -275,12 +274,11 @@ def test_devices_and_a_cluster_contradict_each_other(monkeypatch):
 def test_one_worker_writes(monkeypatch, tmp_path, jobs, task, expected):
     content = {"cluster": jobs, "task": {"type": task[0], "index": task[1]}}
     monkeypatch.setenv("TF_CONFIG", json.dumps(content))
-    config = ExperimentConfig(workdir=str(tmp_path))
-    assert is_chief(config) is expected
-    with folder_to_write(config) as folder:
+    assert is_chief("auto", ()) is expected
+    with folder_to_write(tmp_path, is_chief("auto", ())) as folder:
         assert (folder == tmp_path) is expected
     assert folder.exists() is expected
-    assert is_chief(ExperimentConfig(strategy="none"))
+    assert is_chief("none", ())
 
 
 def test_replicas_that_go_on_from_the_same_epoch_may_do_so():

@@ -7,13 +7,16 @@ import numpy as np
 import pytest
 
 from agad_tf.config.errors import RunError
+from agad_tf.data import task as task_module
 from agad_tf.data import training_batches as pipeline
+from agad_tf.files.workdir import Workdir
 from agad_tf.reporting.event_files import read_curves
 from agad_tf.training import fitting
 from agad_tf.training import run as training
 from agad_tf.training.checkpoints import Checkpoints, saved_positions
 from agad_tf.training.interruption import Interruption
 from agad_tf.training.learning_rate import LearningRate
+from agad_tf.training.restore import restore_with_checkpoints
 from tests.runs import digits_run
 
 
@@ -24,8 +27,8 @@ def config(tmp_path):
 
 def left_by(config):
     """All that must be the same: weights, optimizers, counts, scores and figures."""
-    workdir = training.Workdir(config.folder)
-    model, checkpoints = training._restore(config, workdir, 1)
+    workdir = Workdir(config.folder)
+    model, checkpoints = restore_with_checkpoints(config, 1)
     variables = [*model.weights, *model.generator_optimizer.variables, *model.discriminator_optimizer.variables]
     return (
         [variable.numpy() for variable in variables],
@@ -130,12 +133,12 @@ def test_a_run_that_diverges_goes_back_with_a_lower_learning_rate(config, monkey
     training.train(config)
     said = capsys.readouterr()
     assert "Going back to after epoch 2, with a learning rate of 2e-05" in said.err
-    workdir = training.Workdir(config.folder)
+    workdir = Workdir(config.folder)
     results = json.loads(workdir.results.read_text())
     assert "Training diverged, and went on with 0.1 times the learning rate." in results["warnings"]
     assert "Warning: Training diverged" in said.out
     assert "Training diverged" in workdir.report.read_text()
-    model, checkpoints = training._restore(config, workdir, 1)
+    model, checkpoints = restore_with_checkpoints(config, 1)
     assert float(model.generator_optimizer.learning_rate) == pytest.approx(2e-5)
     assert float(checkpoints.learning_rate_scale) == pytest.approx(0.1)
 
@@ -153,7 +156,7 @@ def test_a_run_that_can_only_diverge_ends_in_one_sentence(config, poison):
     with pytest.raises(RunError, match=r"^Training has diverged: .* even at a learning rate .*lower --learning_rate"):
         training.train(config)
     # What is there is whole.
-    assert all(position.epoch < 2 for position in saved_positions(training.Workdir(config.folder).checkpoints))
+    assert all(position.epoch < 2 for position in saved_positions(Workdir(config.folder).checkpoints))
 
 
 @pytest.mark.parametrize(
@@ -178,10 +181,10 @@ def test_extreme_settings_end_in_figures_or_in_one_sentence(config, extreme):
         assert str(error).endswith(".")
         assert "\n" not in str(error)
     else:
-        workdir = training.Workdir(config.folder)
+        workdir = Workdir(config.folder)
         results = json.loads(workdir.results.read_text())
         assert 0 <= results["protocols"]["per_image"]["auroc"] <= 1
-        model, _ = training._restore(config, workdir, 1)
+        model, _ = restore_with_checkpoints(config, 1)
         assert all(np.isfinite(variable.numpy()).all() for variable in model.weights)
 
 
@@ -190,8 +193,8 @@ def test_a_training_set_of_one_picture_over_and_over_is_learned_from(config, mon
         source = training_source(*args)
         return dataclasses.replace(source, x_train=np.full_like(source.x_train, 7))
 
-    training_source = training.load_source
-    monkeypatch.setattr(training, "load_source", constant)
+    training_source = task_module.load_source
+    monkeypatch.setattr(task_module, "load_source", constant)
     training.train(config)
-    results = json.loads(training.Workdir(config.folder).results.read_text())
+    results = json.loads(Workdir(config.folder).results.read_text())
     assert 0 <= results["protocols"]["per_image"]["auroc"] <= 1

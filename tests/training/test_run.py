@@ -11,11 +11,17 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from agad_tf.config.errors import RunError, UsageError
 from agad_tf.config.flags import read_config, to_flagfile
+from agad_tf.data.sources import load_source
 from agad_tf.data.splits import NORMAL
 from agad_tf.evaluation.scorer import Scorer
+from agad_tf.files.workdir import Workdir
+from agad_tf.models.build import METHODS, build_model
 from agad_tf.reporting.event_files import read_curves
 from agad_tf.training import run as training
+from agad_tf.training.fitting import Fitting
+from agad_tf.training.images import load_images
 from agad_tf.training.progress import Progress
+from agad_tf.training.restore import restore, restore_with_checkpoints
 from tests.runs import digits_run
 
 
@@ -48,7 +54,7 @@ def kill_in_epoch(monkeypatch, epoch):
 
 
 def files_of(config):
-    workdir = training.Workdir(config.folder)
+    workdir = Workdir(config.folder)
     return workdir.scores.read_text(), json.loads(workdir.results.read_text())
 
 
@@ -63,19 +69,19 @@ def test_a_resumed_run_equals_an_unbroken_one(config, tmp_path, monkeypatch, cap
     (scores, results), (expected_scores, expected_results) = files_of(config), files_of(unbroken)
     assert scores == expected_scores
     assert results["protocols"] == expected_results["protocols"]
-    models = [training._restore(c, training.Workdir(c.folder), 1)[0] for c in (config, unbroken)]
+    models = [restore_with_checkpoints(c, 1)[0] for c in (config, unbroken)]
     for variables in zip(*(m.weights + m.generator_optimizer.variables for m in models), strict=True):
         np.testing.assert_array_equal(*(variable.numpy() for variable in variables))
     # The epoch that was trained twice is shown once.
-    events = EventAccumulator(str(training.Workdir(config.folder).tensorboard), size_guidance={"tensors": 0}).Reload()
+    events = EventAccumulator(str(Workdir(config.folder).tensorboard), size_guidance={"tensors": 0}).Reload()
     assert [event.step for event in events.Tensors("generator_loss")] == [1, 2, 3]
 
 
 def test_what_is_measured_is_what_was_trained(config):
     training.train(config)
-    model, (_, task) = training.restore(config), training.load_task(config)
+    model, (_, task) = restore(config), load_images(config)
     scores = Scorer(model, config.batch_size).per_image(task.validation.of_label(NORMAL).images)
-    watched = read_curves(training.Workdir(config.folder).tensorboard)["validation_score"]
+    watched = read_curves(Workdir(config.folder).tensorboard)["validation_score"]
     assert scores.mean() == pytest.approx(watched[config.epochs], rel=1e-5)
 
 
@@ -96,7 +102,7 @@ def test_a_run_whose_checkpoints_were_removed_starts_anew(config, monkeypatch):
     with monkeypatch.context() as patched, pytest.raises(Killed):
         kill_in_epoch(patched, 1)
         training.train(config)
-    shutil.rmtree(training.Workdir(config.folder).checkpoints)
+    shutil.rmtree(Workdir(config.folder).checkpoints)
     training.train(dataclasses.replace(config))
     assert files_of(config)[1]["epochs"] == 3
 
@@ -104,13 +110,13 @@ def test_a_run_whose_checkpoints_were_removed_starts_anew(config, monkeypatch):
 def test_a_finished_run_is_evaluated_and_exported_again_to_the_same_figures(config):
     training.train(config)
     before = files_of(config)
-    saved_model = training.Workdir(config.folder).saved_model
+    saved_model = Workdir(config.folder).saved_model
     training.evaluate(config)
     assert files_of(config) == before
     for path in sorted(saved_model.rglob("*"), reverse=True):
         path.unlink() if path.is_file() else path.rmdir()
     training.export(config)
-    digits = training.load_source("digits").x_test[:5]
+    digits = load_source("digits").x_test[:5]
     detector = tf.saved_model.load(str(saved_model))
     served = detector.serve(digits)
     assert float(detector.threshold) == pytest.approx(before[1]["detector"]["threshold"])
@@ -151,7 +157,7 @@ def test_options_reach_the_batches(config, monkeypatch):
     def stop(fitting):
         raise Killed(fitting.plan)
 
-    monkeypatch.setattr(training.Fitting, "run", stop)
+    monkeypatch.setattr(Fitting, "run", stop)
     with pytest.raises(Killed) as killed:
         training.train(dataclasses.replace(config, **options))
     (plan,) = killed.value.args
@@ -159,7 +165,7 @@ def test_options_reach_the_batches(config, monkeypatch):
 
 
 def test_options_reach_the_model(config):
-    model = training.build_model(
+    model = build_model(
         dataclasses.replace(
             config,
             generator="unet",
@@ -189,7 +195,7 @@ def test_options_reach_the_model(config):
 
 
 def test_generator_and_discriminator_start_from_different_kernels(config):
-    model = training.build_model(dataclasses.replace(config, width=1.0), 1)
+    model = build_model(dataclasses.replace(config, width=1.0), 1)
     first_kernels = [network.trainable_variables[0].numpy() for network in (model.generator, model.discriminator)]
     assert first_kernels[0].shape == first_kernels[1].shape
     assert not np.array_equal(*first_kernels)
@@ -199,7 +205,7 @@ def test_generator_and_discriminator_start_from_different_kernels(config):
 def test_xla_is_left_off_on_cpu_unless_asked_for(config, choice, compiled):
     if tf.config.list_physical_devices("GPU"):
         pytest.skip("this machine has a GPU")
-    model = training.build_model(dataclasses.replace(config, jit_compile=choice), 1)
+    model = build_model(dataclasses.replace(config, jit_compile=choice), 1)
     assert model.compiles_gradients is compiled
 
 
@@ -208,28 +214,15 @@ def test_losses_that_diverge_end_the_run_in_one_sentence(config):
         training.train(dataclasses.replace(config, learning_rate=1e30, gamma=0.0))
 
 
-def test_a_run_is_trained_by_one_process_at_a_time(config):
-    checkpoints = training.Workdir(config.folder).checkpoints
-    checkpoints.mkdir(parents=True)
-    with FileLock(checkpoints / "lock"), pytest.raises(RunError, match="Another process is at work"):
-        training.train(config)
-
-
 @pytest.mark.parametrize("method", ["ganomaly", "skip_ganomaly"])
 def test_ancestors_are_built_with_the_weights_of_their_papers(config, method):
-    model = training.build_model(dataclasses.replace(config, method=method, gamma=0.0, residual_norm="euclidean"), 1)
-    assert type(model) is training.METHODS[method]
+    model = build_model(dataclasses.replace(config, method=method, gamma=0.0, residual_norm="euclidean"), 1)
+    assert type(model) is METHODS[method]
     assert model.loss_weights.latent == 1.0
 
 
-def test_a_baseline_leaves_figures_and_is_measured_again_to_the_same(config):
-    baseline = dataclasses.replace(config, method="knn")
-    training.train(baseline)
-    first = files_of(baseline)
-    assert set(first[1]["protocols"]) == {"per_image"}
-    # What it does not read is not recorded as if it did.
-    assert first[1]["protocols"]["per_image"]["epoch"] is None
-    assert first[1]["generator"] is None
-    assert first[1]["seed"] == baseline.seed
-    training.evaluate(baseline)
-    assert files_of(baseline)[0] == first[0]
+def test_a_run_is_trained_by_one_process_at_a_time(config):
+    checkpoints = Workdir(config.folder).checkpoints
+    checkpoints.mkdir(parents=True)
+    with FileLock(checkpoints / "lock"), pytest.raises(RunError, match="Another process is at work"):
+        training.train(config)

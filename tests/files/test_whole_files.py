@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from agad_tf.files.whole_files import replace_folder, settle_folder
+from agad_tf.files.whole_files import replace_folder, settle_folder, write_whole
 
 
 @pytest.fixture
@@ -48,3 +48,16 @@ def test_a_replacement_that_is_cut_short_leaves_one_of_the_two(folders, monkeypa
         replace_folder(old, new)
     assert (old / "content").read_text() == "better"
     assert [path.name for path in old.parent.iterdir()] == ["detector"]
+
+
+def test_a_write_that_fails_leaves_what_was_there(tmp_path):
+    path = tmp_path / "file"
+    path.write_text("before")
+
+    def fail(file):
+        file.write("half")
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        write_whole(path, fail)
+    assert path.read_text() == "before"

@@ -1,0 +1,61 @@
+"""Error maps of a model: how well they agree with masks, and the scale they are drawn by."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from agad_tf.data.images_in_files import Images, Pictures, read_picture
+from agad_tf.data.scoring_batches import scoring_batches
+from agad_tf.data.splits import NORMAL, Split
+from agad_tf.evaluation.localization import PixelMetrics, at_size, smoothed_error_maps
+from agad_tf.models.agad import AGAD
+
+# So many validation images say what errors are usual.
+SCALE_IMAGES = 256
+
+
+def localization_metrics(model: AGAD, test: Split, masks: Mapping[int, Path]) -> dict[str, float]:
+    """Measures how well error maps agree with the masks of a test set, at the images' own size.
+
+    Args:
+        model: the detector.
+        test: the test set.
+        masks: files of the masks by position in the test set; empty means none.
+
+    Returns:
+        See `PixelMetrics.result`. Abnormal images without a mask are left out.
+    """
+    if not masks or not isinstance(test.images, Pictures):
+        return {}
+    metrics = PixelMetrics()
+    known = (test.labels == NORMAL) | np.isin(test.ids, list(masks))
+    images = test.images[known]
+    maps = tqdm(_error_maps(model, images), "comparing with masks", len(images), delay=1, leave=False)
+    for row, path, error_map in zip(test.ids[known], images.paths, maps, strict=True):
+        pixels = read_picture(str(masks.get(row, path)), channels=1)[..., 0]
+        mask = pixels > 0 if row in masks else np.zeros_like(pixels, bool)
+        metrics.add(at_size(error_map, *mask.shape), mask)
+    return metrics.result()
+
+
+def error_map_scale(model: AGAD, validation: Split) -> float:
+    """The error that error maps are drawn with the brightest colour from.
+
+    Args:
+        model: the detector.
+        validation: its normal images say what errors are usual.
+
+    Returns:
+        Twice the median, over normal images, of the largest smoothed error, in (0, 255].
+    """
+    normals = validation.of_label(NORMAL).images[:SCALE_IMAGES]
+    largest = [float(error_map.max()) for error_map in _error_maps(model, normals)]
+    return float(np.clip(2 * np.median(largest), 1.0, 255.0))
+
+
+def _error_maps(model: AGAD, images: Images) -> Iterator[np.ndarray]:
+    for inputs in scoring_batches(images, model.generator.input_shape[1]):
+        reconstruction, _ = model.reconstruct_and_score(inputs)
+        yield from smoothed_error_maps(inputs.numpy(), reconstruction.numpy())

@@ -1,0 +1,47 @@
+"""The images that `--input` names."""
+
+import glob
+from pathlib import Path
+
+import pandas as pd
+
+from agad_tf.config.errors import RunError, UsageError
+from agad_tf.data.images_in_files import pictures_below
+
+
+def find_images(pattern: str) -> list[str]:
+    """Lists the images that a file, a folder, a glob pattern or a CSV names, each once.
+
+    Args:
+        pattern: an image, a folder of them, a glob pattern, or a CSV with the column path. Of a folder all files below
+            it count that have the name of an image; paths in a CSV are relative to it.
+
+    Returns:
+        Their paths, in order.
+
+    Raises:
+        UsageError: there are none.
+        RunError: the CSV cannot be read.
+    """
+    path = Path(pattern)
+    if path.is_dir():
+        paths = [str(file) for file in pictures_below(path)]
+    elif path.is_file() and path.suffix.lower() == ".csv":
+        paths = _listed_in(path)
+    elif path.is_file():
+        paths = [pattern]
+    else:
+        paths = [file for file in sorted(glob.glob(pattern, recursive=True)) if Path(file).is_file()]  # noqa: PTH207
+    if not paths:
+        raise UsageError(f"--input={pattern} names no pictures; give a file, a folder, a pattern in quotes or a CSV.")
+    return list(dict.fromkeys(paths))
+
+
+def _listed_in(path: Path) -> list[str]:
+    try:
+        listed = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path} cannot be read as a CSV ({str(error).strip()}); mend it.") from error
+    if "path" not in listed:
+        raise UsageError(f"{path} has no column path, only {', '.join(listed.columns)}.")
+    return [str(path.parent / name) for name in listed["path"]]

@@ -1,0 +1,67 @@
+"""Scores of images in files, decoded while the network is at work."""
+
+import os
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from agad_tf.data.images_in_files import FILES_PER_CALL, decode_files
+from agad_tf.data.scoring_batches import BATCHES_AHEAD, UNTUNED
+from agad_tf.evaluation.localization import smoothed_error_maps
+from agad_tf.models.agad import AGAD
+
+
+class ScoredBatch(NamedTuple):
+    """Some files, and what the model says of them.
+
+    Attributes:
+        files: paths, str (batch,).
+        complaints: what is wrong with each file; empty for one that can be read.
+        scores: float32 (batch,), higher is more abnormal; of no meaning for files that cannot be read.
+        error_maps: smoothed error maps, float32 (batch, image_size, image_size) in [0, 255]; empty if not asked for.
+    """
+
+    files: np.ndarray
+    complaints: list[str]
+    scores: np.ndarray
+    error_maps: np.ndarray
+
+
+def scored_batches(model: AGAD, paths: list[str], batch_size: int, with_error_maps: bool) -> Iterator[ScoredBatch]:
+    """Scores images in files; the next ones are decoded while the network scores.
+
+    Args:
+        model: the detector.
+        paths: of the files.
+        batch_size: images that are scored at a time.
+        with_error_maps: whether error maps are asked for.
+
+    Yields:
+        Batches, in the order of the paths.
+    """
+    size, _, channels = model.generator.input_shape[1:]
+    score = tf.function(model.reconstruct_and_score, reduce_retracing=True)
+
+    def decode(files: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        decoded = decode_files(np.array([os.fsdecode(file) for file in files]), channels, size)
+        return decoded.inputs, np.array([os.fsencode(complaint) for complaint in decoded.complaints], object)
+
+    def read(files: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        inputs, complaints = tf.numpy_function(decode, [files], (tf.float32, tf.string))
+        return files, tf.ensure_shape(inputs, (None, size, size, channels)), tf.ensure_shape(complaints, (None,))
+
+    batches = (
+        tf.data.Dataset.from_tensor_slices([os.fsencode(path) for path in paths])
+        .batch(FILES_PER_CALL)
+        .map(read, num_parallel_calls=tf.data.AUTOTUNE)
+        .rebatch(batch_size)
+        .prefetch(BATCHES_AHEAD)
+        .with_options(UNTUNED)
+    )
+    for files, inputs, complaints in batches if paths else ():
+        reconstruction, scores = score(inputs)
+        maps = smoothed_error_maps(inputs.numpy(), reconstruction.numpy()) if with_error_maps else np.empty(len(files))
+        names = np.array([os.fsdecode(file) for file in files.numpy()], object)
+        yield ScoredBatch(names, [os.fsdecode(text) for text in complaints.numpy()], scores.numpy(), maps)

@@ -1,0 +1,36 @@
+"""The story of a baseline's run: it is fitted, measured and reported, and leaves no detector."""
+
+import time
+
+from agad_tf.config.experiment import ExperimentConfig
+from agad_tf.evaluation.measurement import measure_baseline
+from agad_tf.files.workdir import Workdir
+from agad_tf.models.baselines import baseline_scores
+from agad_tf.training.images import load_images
+from agad_tf.training.outcome import write_outcome
+from agad_tf.training.run_folder import used_by_this_process_alone, write_set_up
+
+
+def run_baseline(config: ExperimentConfig) -> None:
+    """Fits a baseline and measures it; a run that is finished is done again.
+
+    Args:
+        config: the experiment; its method is one of `agad_tf.config.choices.BASELINES`.
+    """
+    workdir = Workdir(config.folder)
+    source, task = load_images(config)
+    with used_by_this_process_alone(workdir):
+        write_set_up(workdir, config, source)
+        began = time.monotonic()
+        scores = baseline_scores(config.method, source, task, config.image_size, config.width, config.seed)
+        seconds = time.monotonic() - began
+        measured = measure_baseline(
+            source,
+            task,
+            *scores,
+            threshold=config.threshold,
+            anomaly_classes=config.anomaly_classes,
+            seed=config.seed,
+        )
+        write_outcome(workdir, config, source, task, measured, seconds)
+    print(f"The figures are in {workdir.results}; read {workdir.report}.")

@@ -1,0 +1,34 @@
+"""The images that a configuration asks for."""
+
+from agad_tf.config.experiment import ExperimentConfig
+from agad_tf.data.sources import Source
+from agad_tf.data.splits import OneClassTask
+from agad_tf.data.task import load_task
+from agad_tf.files.workdir import Workdir
+
+
+def load_images(config: ExperimentConfig) -> tuple[Source, OneClassTask]:
+    """Reads the data set of an experiment and divides it.
+
+    Args:
+        config: the experiment.
+
+    Returns:
+        The data set, and the task.
+
+    Raises:
+        UsageError: there is no such data set, or it does not fit what is asked for.
+        RunError: it cannot be read.
+    """
+    return load_task(
+        config.dataset,
+        config.data_dir,
+        image_size=config.image_size,
+        max_megapixels=config.max_megapixels,
+        left_out=Workdir(config.folder).left_out,
+        normal_class=config.normal_class,
+        gamma=config.gamma,
+        anomaly_classes=config.anomaly_classes,
+        validation_fraction=config.validation_fraction,
+        seed=config.seed,
+    )

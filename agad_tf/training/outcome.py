@@ -1,0 +1,54 @@
+"""What a measured run leaves in its folder: scores, summaries, report and figures."""
+
+from collections.abc import Iterable
+
+from agad_tf.config.experiment import ExperimentConfig
+from agad_tf.data.sources import Source
+from agad_tf.data.splits import OneClassTask
+from agad_tf.evaluation.measurement import Measurement
+from agad_tf.evaluation.results import results_of, write_results, write_scores
+from agad_tf.files.workdir import Workdir
+from agad_tf.models.agad import AGAD
+from agad_tf.reporting.report import write_report
+from agad_tf.reporting.tensorboard import write_test_summaries
+from agad_tf.reporting.terminal_table import print_table
+
+
+def write_outcome(
+    workdir: Workdir,
+    config: ExperimentConfig,
+    source: Source,
+    task: OneClassTask,
+    measured: Measurement,
+    seconds: float,
+    warnings: Iterable[str] = (),
+    model: AGAD | None = None,
+) -> None:
+    """Writes scores.csv, TensorBoard's summaries, report.html and results.json, and prints the table.
+
+    results.json comes last: a run that has it is finished.
+
+    Args:
+        workdir: of the run.
+        config: the experiment.
+        source: the data set.
+        task: its images.
+        measured: the figures.
+        seconds: spent on training.
+        warnings: what a user should know of the run, each a sentence.
+        model: as the last epoch left it; None for a baseline.
+    """
+    results = results_of(config.settings_read(), source, measured, seconds, warnings)
+    write_scores(workdir.scores, task.test, measured.test_scores, source.test_names)
+    write_test_summaries(
+        workdir.tensorboard,
+        workdir.root.name,
+        config.settings(),
+        task.test,
+        measured.test_scores,
+        measured.protocols["per_image"],
+        model,
+    )
+    write_report(workdir, source, task, results, config.options(), model)
+    write_results(workdir.results, results)
+    print_table(results)

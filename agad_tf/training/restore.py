@@ -1,0 +1,46 @@
+"""The model of a finished run, as its last epoch left it."""
+
+from agad_tf.config.errors import RunError
+from agad_tf.config.experiment import ExperimentConfig
+from agad_tf.evaluation.results import read_results
+from agad_tf.files.workdir import Workdir
+from agad_tf.models.agad import AGAD
+from agad_tf.models.build import build_model
+from agad_tf.training.checkpoints import Checkpoints
+
+
+def restore(config: ExperimentConfig) -> AGAD:
+    """The model of a run whose figures are there.
+
+    Args:
+        config: of the run.
+
+    Returns:
+        The model after its last epoch.
+
+    Raises:
+        RunError: the run is not finished, or damaged.
+    """
+    results = read_results(Workdir(config.folder).results, oldest=1)
+    return restore_with_checkpoints(config, results["channels"])[0]
+
+
+def restore_with_checkpoints(config: ExperimentConfig, channels: int) -> tuple[AGAD, Checkpoints]:
+    """The model of a run whose epochs are done, whether or not it has figures.
+
+    Args:
+        config: of the run.
+        channels: of its images, 1 or 3.
+
+    Returns:
+        The model after its last epoch, and its checkpoints, which hold what else was saved of the run.
+
+    Raises:
+        RunError: epochs are missing, or all checkpoints are damaged.
+    """
+    workdir = Workdir(config.folder)
+    model = build_model(config, channels)
+    checkpoints = Checkpoints(model, workdir.checkpoints)
+    if checkpoints.restore(workdir.checkpoints).epoch < config.epochs:
+        raise RunError(f"The run in {workdir.root} is not finished; continue it with --mode=train.")
+    return model, checkpoints

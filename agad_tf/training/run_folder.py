@@ -1,0 +1,56 @@
+"""The folder of a run: the lock that keeps others out, and what is written there before training."""
+
+import contextlib
+from collections.abc import Iterator
+
+from filelock import FileLock, Timeout
+
+from agad_tf.config.errors import RunError
+from agad_tf.config.experiment import ExperimentConfig
+from agad_tf.config.flags import to_flagfile
+from agad_tf.data.images_in_files import Pictures
+from agad_tf.data.inspection import write_left_out
+from agad_tf.data.sources import Source
+from agad_tf.files.whole_files import write_whole
+from agad_tf.files.workdir import Workdir
+
+
+@contextlib.contextmanager
+def used_by_this_process_alone(workdir: Workdir) -> Iterator[Workdir]:
+    """Makes the folder of a run and holds its lock.
+
+    Args:
+        workdir: of the run.
+
+    Yields:
+        `workdir`.
+
+    Raises:
+        RunError: another process holds the lock.
+    """
+    workdir.checkpoints.mkdir(parents=True, exist_ok=True)
+    try:
+        # The system takes the lock back from a process that is killed.
+        with FileLock(workdir.lock, timeout=0):
+            yield workdir
+    except Timeout as error:
+        raise RunError(
+            f"Another process is at work in {workdir.root}; wait for it or give another --workdir."
+        ) from error
+
+
+def write_set_up(workdir: Workdir, config: ExperimentConfig, source: Source) -> None:
+    """Writes what a run needs to go on later: its flags, and the image files that were left out.
+
+    Call it only when flags and data are known to fit each other, as what is written here must not stand in the way of
+    better flags.
+
+    Args:
+        workdir: of the run.
+        config: the experiment.
+        source: the data set.
+    """
+    write_whole(workdir.config, lambda file: file.write(to_flagfile(config)))
+    if isinstance(source.x_train, Pictures):
+        # The run then goes on with the same images, whatever becomes of the others.
+        write_whole(workdir.left_out, lambda file: write_left_out(file, source.left_out))
