@@ -5,6 +5,8 @@ from PIL import Image
 from scipy import ndimage
 from sklearn.metrics import auc, roc_auc_score
 
+from agad_tf.data.preprocessing import PIXELS_PER_UNIT
+
 # σ of the Gaussian that smooths error maps, as a share of the networks' image size: 4 pixels of 256, as is usual on
 # MVTec AD.
 SMOOTHING = 1 / 64
@@ -24,7 +26,7 @@ def smoothed_error_maps(inputs: np.ndarray, reconstruction: np.ndarray) -> np.nd
     Returns:
         float32 (images, image_size, image_size), in [0, 255].
     """
-    errors = np.abs(inputs - reconstruction).mean(axis=-1) * 127.5
+    errors = np.abs(inputs - reconstruction).mean(axis=-1) * PIXELS_PER_UNIT
     sigma = SMOOTHING * inputs.shape[1]
     return ndimage.gaussian_filter(errors, sigma=(0, sigma, sigma))
 

@@ -9,7 +9,7 @@ import pandas as pd
 import tensorflow as tf
 
 from agad_tf.config.experiment import DEFAULTS, ExperimentConfig
-from agad_tf.data.preprocessing import to_network_input
+from agad_tf.data.preprocessing import to_network_input, to_uint8
 from agad_tf.data.sources import Source
 from agad_tf.data.splits import ABNORMAL, NORMAL, OneClassTask
 from agad_tf.evaluation.results import FIGURES
@@ -161,7 +161,7 @@ def _examples(
         re_reconstruction = model(reconstruction, training=False)
         error = tf.reduce_mean(tf.abs(inputs - reconstruction), axis=-1).numpy() / 2
         largest_error = float(error.max())
-        columns = [_to_pixels(each) for each in (inputs, reconstruction, re_reconstruction)]
+        columns = [list(to_uint8(each)) for each in (inputs, reconstruction, re_reconstruction)]
         columns.append(list(_in_colors(error / max(largest_error, np.finfo(np.float32).tiny))))
     pictures = iter([[png_uri(picture) for picture in row] for row in zip(*columns, strict=True)])
     examples = {
@@ -172,10 +172,6 @@ def _examples(
         for name, group in groups.items()
     }
     return examples, largest_error
-
-
-def _to_pixels(images: tf.Tensor) -> list[np.ndarray]:
-    return list(((images.numpy() + 1) * 127.5).round().clip(0, 255).astype(np.uint8))
 
 
 def _in_colors(shares: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from agad_tf.config.errors import RunError, UsageError
-from agad_tf.data.preprocessing import to_network_input
+from agad_tf.data.preprocessing import to_network_input, to_pixels
 from agad_tf.evaluation.thresholds import Decision
 from agad_tf.models.agad import AGAD
 
@@ -45,7 +45,7 @@ class PortableDetector(keras.Model):
             "score": score,
             "probability": tf.sigmoid(self.decision.slope * (score - self.decision.center)),
             "is_anomaly": tf.cast(score >= self.decision.threshold, tf.float32),
-            "reconstruction": (reconstruction + 1.0) * 127.5,
+            "reconstruction": to_pixels(reconstruction),
         }
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from agad_tf.data.preprocessing import to_network_input
+from agad_tf.data.preprocessing import PIXELS_PER_UNIT, to_network_input, to_pixels
 from agad_tf.evaluation.thresholds import Decision
 from agad_tf.files.whole_files import replace_folder
 from agad_tf.models.agad import AGAD
@@ -87,8 +87,8 @@ class Detector(tf.Module):
             "score": score,
             "probability": tf.sigmoid(self.slope * (score - self.center)),
             "is_anomaly": score >= self.threshold,
-            "reconstruction": (reconstruction + 1.0) * 127.5,
-            "error_map": tf.reduce_mean(tf.abs(inputs - reconstruction), axis=-1) * 127.5,
+            "reconstruction": to_pixels(reconstruction),
+            "error_map": tf.reduce_mean(tf.abs(inputs - reconstruction), axis=-1) * PIXELS_PER_UNIT,
         }
 
     def _decode_all(self, encoded: tf.Tensor) -> tf.Tensor:
