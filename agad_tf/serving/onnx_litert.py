@@ -43,7 +43,7 @@ class PortableDetector(keras.Model):
         reconstruction, score = self.model.reconstruct_and_score(inputs)
         return {
             "score": score,
-            "probability": tf.sigmoid(self.decision.slope * (score - self.decision.center)),
+            "probability": self.decision.probability(score),
             "is_anomaly": tf.cast(score >= self.decision.threshold, tf.float32),
             "reconstruction": to_pixels(reconstruction),
         }

@@ -6,7 +6,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from agad_tf.data.preprocessing import PIXELS_PER_UNIT, to_network_input, to_pixels
-from agad_tf.evaluation.thresholds import Decision
+from agad_tf.evaluation.thresholds import Decision, probability
 from agad_tf.files.whole_files import replace_folder
 from agad_tf.models.agad import AGAD
 from agad_tf.serving.warm_up import write_warm_up_requests
@@ -75,17 +75,17 @@ class Detector(tf.Module):
             "classes", string (batch, 2): "normal" and "abnormal"; "scores", float (batch, 2): their probabilities.
         """
         features = tf.io.parse_example(inputs, {"image": tf.io.FixedLenFeature([], tf.string)})
-        probability = self._judge(self._decode_all(features["image"]))["probability"]
+        abnormal = self._judge(self._decode_all(features["image"]))["probability"]
         return {
-            "classes": tf.tile([["normal", "abnormal"]], [tf.size(probability), 1]),
-            "scores": tf.stack([1 - probability, probability], axis=1),
+            "classes": tf.tile([["normal", "abnormal"]], [tf.size(abnormal), 1]),
+            "scores": tf.stack([1 - abnormal, abnormal], axis=1),
         }
 
     def _judge(self, inputs: tf.Tensor) -> dict[str, tf.Tensor]:
         reconstruction, score = self._reconstruct_and_score(inputs)
         return {
             "score": score,
-            "probability": tf.sigmoid(self.slope * (score - self.center)),
+            "probability": probability(score, self.center, self.slope),
             "is_anomaly": score >= self.threshold,
             "reconstruction": to_pixels(reconstruction),
             "error_map": tf.reduce_mean(tf.abs(inputs - reconstruction), axis=-1) * PIXELS_PER_UNIT,
