@@ -142,7 +142,7 @@ def _scored(
     )
     for files, inputs, complaints in batches if paths else ():
         reconstruction, scores = score(inputs)
-        errors = smoothed_error_maps(inputs.numpy(), reconstruction.numpy()) if with_errors else np.empty(len(files))
+        errors = smoothed_error_maps(inputs, reconstruction).numpy() if with_errors else np.empty(len(files))
         names = np.array([os.fsdecode(file) for file in files.numpy()], object)
         yield names, [os.fsdecode(text) for text in complaints.numpy()], scores.numpy(), errors
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from agad_tf.data.preprocessing import PIXELS_PER_UNIT, to_network_input, to_pixels
+from agad_tf.data.preprocessing import to_network_input, to_pixels
+from agad_tf.evaluation.localization import smoothed_error_maps
 from agad_tf.evaluation.thresholds import Decision, probability
 from agad_tf.files.whole_files import replace_folder
 from agad_tf.models.agad import AGAD
@@ -47,7 +48,8 @@ class Detector(tf.Module):
             "score", float (batch,): A(x), higher is more abnormal; "probability", float (batch,) in [0, 1], rising
             with the score; "is_anomaly", bool (batch,);
             "reconstruction", float (batch, image_size, image_size, channels) in [0, 255]; "error_map", float
-            (batch, image_size, image_size): absolute error of each pixel, mean over channels, in [0, 255].
+            (batch, image_size, image_size) in [0, 255]: absolute error of each pixel, mean over channels, smoothed; see
+            `smoothed_error_maps`.
         """
         return self._judge(to_network_input(images, self.image_size))
 
@@ -88,7 +90,7 @@ class Detector(tf.Module):
             "probability": probability(score, self.center, self.slope),
             "is_anomaly": score >= self.threshold,
             "reconstruction": to_pixels(reconstruction),
-            "error_map": tf.reduce_mean(tf.abs(inputs - reconstruction), axis=-1) * PIXELS_PER_UNIT,
+            "error_map": smoothed_error_maps(inputs, reconstruction),
         }
 
     def _decode_all(self, encoded: tf.Tensor) -> tf.Tensor:
