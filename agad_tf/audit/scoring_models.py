@@ -13,7 +13,7 @@ import tensorflow as tf
 from agad_tf.config.choices import BASELINES
 from agad_tf.config.errors import RunError, UsageError
 from agad_tf.config.flags import read_config
-from agad_tf.data.preprocessing import resized
+from agad_tf.data.preprocessing import resized, to_network_range
 from agad_tf.models.agad import AGAD
 from agad_tf.models.network_copies import call_keeping_statistics
 from agad_tf.models.scores import reconstruction_norm
@@ -125,7 +125,7 @@ def _of_keras(model: keras.Model, training_mode: bool, input_range: str) -> _Net
 def _in_range(images: np.ndarray, side: int | None, input_range: str) -> tf.Tensor:
     """Resizes uint8 images to a side, if one is asked for, and scales them to one of `INPUT_RANGES`."""
     pixels = resized(images, side or images.shape[1])
-    return {"0..255": pixels, "0..1": pixels / 255, "-1..1": pixels / 127.5 - 1}[input_range]
+    return {"0..255": pixels, "0..1": pixels / 255, "-1..1": to_network_range(pixels)}[input_range]
 
 
 def _loaded(path: Path, load: Callable[[str], Any]) -> Any:

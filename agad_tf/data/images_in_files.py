@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from agad_tf.config.errors import RunError
-from agad_tf.data.preprocessing import to_network_input
+from agad_tf.data.preprocessing import to_network_input, to_uint8
 from agad_tf.data.readers import PICTURE_SUFFIXES, decode_picture, is_grey, require_file_size
 
 # How many files are decoded by one call, and how many pixel values of equal shape are resized together.
@@ -53,10 +53,11 @@ class Pictures:
 
     def __array__(self, dtype: np.dtype | None = None, copy: bool | None = None) -> np.ndarray:
         """Decodes all: uint8 (images, image_size, image_size, channels)."""
-        inputs = [np.empty((0, *self.shape[1:]), np.float32)]
+        decoded = [np.empty((0, *self.shape[1:]), np.uint8)]
         for start in range(0, len(self), FILES_PER_CALL):
-            inputs.append(self.network_inputs(np.arange(start, min(start + FILES_PER_CALL, len(self)))))
-        pixels = np.round((np.concatenate(inputs) + 1.0) * 127.5).astype(np.uint8)
+            rows = np.arange(start, min(start + FILES_PER_CALL, len(self)))
+            decoded.append(to_uint8(self.network_inputs(rows)))
+        pixels = np.concatenate(decoded)
         return pixels if dtype is None else pixels.astype(dtype)
 
     def network_inputs(self, rows: np.ndarray) -> np.ndarray:

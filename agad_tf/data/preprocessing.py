@@ -1,6 +1,17 @@
-"""The one way from pixels to what the networks take."""
+"""The one way from pixels to what the networks take, and back.
 
+Pixels lie in [0, 255]. The networks take and give values in [-1, 1], the networks' range.
+"""
+
+from typing import TypeVar
+
+import numpy as np
 import tensorflow as tf
+
+# Of pixel values in one unit of the networks' range, which is two units wide.
+PIXELS_PER_UNIT = 127.5
+
+ArrayOrTensor = TypeVar("ArrayOrTensor", np.ndarray, tf.Tensor)
 
 
 def to_network_input(images: tf.Tensor, image_size: int) -> tf.Tensor:
@@ -15,7 +26,7 @@ def to_network_input(images: tf.Tensor, image_size: int) -> tf.Tensor:
     Returns:
         float32 (batch, image_size, image_size, channels) in [-1, 1].
     """
-    return resized(images, image_size) / 127.5 - 1.0
+    return to_network_range(resized(images, image_size))
 
 
 def resized(images: tf.Tensor, image_size: int) -> tf.Tensor:
@@ -32,3 +43,39 @@ def resized(images: tf.Tensor, image_size: int) -> tf.Tensor:
     if images.shape[1:3] != (image_size, image_size):
         images = tf.image.resize(images, (image_size, image_size), antialias=True)
     return images
+
+
+def to_network_range(pixels: ArrayOrTensor) -> ArrayOrTensor:
+    """Scales pixels to the networks' range.
+
+    Args:
+        pixels: float array or tensor of any shape, in [0, 255].
+
+    Returns:
+        The same kind, dtype and shape, in [-1, 1].
+    """
+    return pixels / PIXELS_PER_UNIT - 1.0
+
+
+def to_pixels(images: ArrayOrTensor) -> ArrayOrTensor:
+    """Scales what the networks take or give back to pixels, the inverse of `to_network_range`.
+
+    Args:
+        images: float array or tensor of any shape, in [-1, 1].
+
+    Returns:
+        The same kind, dtype and shape, in [0, 255]; not rounded.
+    """
+    return (images + 1.0) * PIXELS_PER_UNIT
+
+
+def to_uint8(images: np.ndarray | tf.Tensor) -> np.ndarray:
+    """Scales what the networks take or give to whole pixel values, as image files hold them.
+
+    Args:
+        images: float array or tensor of any shape, in [-1, 1]; values beyond are clipped.
+
+    Returns:
+        uint8 array of the same shape, rounded to the nearest value.
+    """
+    return np.round(to_pixels(np.asarray(images))).clip(0, 255).astype(np.uint8)

@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from agad_tf.data.images_in_files import Images
-from agad_tf.data.preprocessing import to_network_input
+from agad_tf.data.preprocessing import to_network_input, to_uint8
 
 # Random numbers that are drawn for the making of an image; no kind takes more.
 DRAWS = 8
@@ -57,7 +57,7 @@ def synthetic_images(images: Images, image_size: int, kinds: Sequence[str]) -> n
     """
     inputs = to_network_input(np.asarray(images), image_size)
     made = synthesize(inputs, tf.roll(inputs, 1, axis=0), tf.range(len(images)), kinds)
-    return tf.saturate_cast(tf.round((made + 1) * 127.5), tf.uint8).numpy()
+    return to_uint8(made)
 
 
 def rotation(images: tf.Tensor, partners: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:

@@ -58,4 +58,4 @@ def error_map_scale(model: AGAD, validation: Split) -> float:
 def _error_maps(model: AGAD, images: Images) -> Iterator[np.ndarray]:
     for inputs in scoring_batches(images, model.generator.input_shape[1]):
         reconstruction, _ = model.reconstruct_and_score(inputs)
-        yield from smoothed_error_maps(inputs.numpy(), reconstruction.numpy())
+        yield from smoothed_error_maps(inputs, reconstruction).numpy()

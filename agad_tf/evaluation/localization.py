@@ -1,9 +1,14 @@
 """Where an image is abnormal: error maps, and how well they agree with masks."""
 
+from functools import lru_cache
+
 import numpy as np
+import tensorflow as tf
 from PIL import Image
 from scipy import ndimage
 from sklearn.metrics import auc, roc_auc_score
+
+from agad_tf.data.preprocessing import PIXELS_PER_UNIT
 
 # σ of the Gaussian that smooths error maps, as a share of the networks' image size: 4 pixels of 256, as is usual on
 # MVTec AD.
@@ -14,19 +19,33 @@ MOST_FALSE_POSITIVES = 0.3
 _BINS = 2**16
 
 
-def smoothed_error_maps(inputs: np.ndarray, reconstruction: np.ndarray) -> np.ndarray:
-    """Absolute error of each pixel, mean over channels, smoothed.
+def smoothed_error_maps(inputs: tf.Tensor, reconstruction: tf.Tensor) -> tf.Tensor:
+    """The error map of each image: |x − G(x)|, mean over channels, smoothed by a Gaussian.
+
+    Every error map that a user sees comes from this function: overlays, pixel metrics, the report and the exported
+    detector. Maps are mirrored at their edges, as in SciPy's mode "reflect".
 
     Args:
-        inputs: x, float32 (images, image_size, image_size, channels) in [-1, 1].
+        inputs: x, float32 (images, height, width, channels) in [-1, 1]; height and width must be known in a graph.
         reconstruction: G(x), same shape and range.
 
     Returns:
-        float32 (images, image_size, image_size), in [0, 255].
+        float32 (images, height, width), in pixel values, [0, 255].
     """
-    errors = np.abs(inputs - reconstruction).mean(axis=-1) * 127.5
-    sigma = SMOOTHING * inputs.shape[1]
-    return ndimage.gaussian_filter(errors, sigma=(0, sigma, sigma))
+    errors = tf.reduce_mean(tf.abs(inputs - reconstruction), axis=-1) * PIXELS_PER_UNIT
+    height, width = errors.shape[1:]
+    sigma = SMOOTHING * height
+    # A Gaussian is separable, and along an axis it is a matrix; for one channel a product is faster than a convolution.
+    return tf.matmul(tf.matmul(_gaussian(height, sigma), errors), _gaussian(width, sigma), transpose_b=True)
+
+
+@lru_cache
+def _gaussian(size: int, sigma: float) -> tf.Tensor:
+    """The matrix that smooths a column of `size` pixels, float32 (size, size): SciPy's filter of each unit vector."""
+    smooth = ndimage.gaussian_filter1d(np.eye(size), sigma, axis=0)
+    # Outside of the graph that is being made: an exported detector then holds it once, not in each of its functions.
+    with tf.init_scope():
+        return tf.constant(smooth, tf.float32)
 
 
 def at_size(error_map: np.ndarray, height: int, width: int) -> np.ndarray:

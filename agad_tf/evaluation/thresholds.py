@@ -6,6 +6,7 @@ Both are chosen on validation images, never on the test set.
 from typing import NamedTuple
 
 import numpy as np
+import tensorflow as tf
 from scipy.special import expit, logit
 from sklearn.linear_model import LogisticRegression
 
@@ -35,16 +36,33 @@ class Decision(NamedTuple):
     slope: float
     probability_source: str
 
-    def probability(self, scores: np.ndarray) -> np.ndarray:
-        """σ(slope · (score − center)), in [0, 1] and rising with the score.
+    def probability(self, scores: np.ndarray | tf.Tensor) -> np.ndarray | tf.Tensor:
+        """The probability of each score by this decision's curve.
 
         Args:
-            scores: float, any shape.
+            scores: float array or tensor of any shape.
 
         Returns:
-            Like `scores`.
+            Like `scores`, in [0, 1]; see the function `probability`.
         """
-        return expit(self.slope * (scores - self.center))
+        return probability(scores, self.center, self.slope)
+
+
+def probability(
+    scores: np.ndarray | tf.Tensor, center: float | tf.Variable, slope: float | tf.Variable
+) -> np.ndarray | tf.Tensor:
+    """σ(slope · (score − center)), the logistic curve that turns a score into a probability.
+
+    Args:
+        scores: float array or tensor of any shape.
+        center: score of probability 0.5.
+        slope: of the curve, per unit of score, above 0.
+
+    Returns:
+        In [0, 1], rising with the score: an array for an array, of its shape and dtype; a tensor for a tensor.
+    """
+    logits = slope * (scores - center)
+    return tf.sigmoid(logits) if tf.is_tensor(logits) else expit(logits)
 
 
 def decide(labels: np.ndarray, scores: np.ndarray, rule: str = "auto") -> Decision:

@@ -62,6 +62,6 @@ def scored_batches(model: AGAD, paths: list[str], batch_size: int, with_error_ma
     )
     for files, inputs, complaints in batches if paths else ():
         reconstruction, scores = score(inputs)
-        maps = smoothed_error_maps(inputs.numpy(), reconstruction.numpy()) if with_error_maps else np.empty(len(files))
+        maps = smoothed_error_maps(inputs, reconstruction).numpy() if with_error_maps else np.empty(len(files))
         names = np.array([os.fsdecode(file) for file in files.numpy()], object)
         yield ScoredBatch(names, [os.fsdecode(text) for text in complaints.numpy()], scores.numpy(), maps)

@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
-import tensorflow as tf
 
 from agad_tf.config.experiment import DEFAULTS
-from agad_tf.data.preprocessing import to_network_input
+from agad_tf.data.preprocessing import to_network_input, to_uint8
 from agad_tf.data.sources import Source
 from agad_tf.data.splits import ABNORMAL, NORMAL, OneClassTask
+from agad_tf.evaluation.localization import smoothed_error_maps
 from agad_tf.evaluation.results import FIGURES
 from agad_tf.files.whole_files import write_whole
 from agad_tf.files.workdir import Workdir
@@ -150,7 +150,7 @@ def _examples(
     """Draws the pictures of all groups at once, as their error maps share a scale.
 
     Returns:
-        The examples of each group, and the largest error in a pixel, as a share of the range of pixel values.
+        The examples of each group, and the largest error in their maps, as a share of the range of pixel values.
     """
     # The index of a row is the place of its image in the test set.
     rows = np.concatenate([group.index.to_numpy() for group in groups.values()])
@@ -160,9 +160,9 @@ def _examples(
         inputs = to_network_input(images, model.generator.input_shape[1])
         reconstruction = model(inputs, training=False)
         re_reconstruction = model(reconstruction, training=False)
-        error = tf.reduce_mean(tf.abs(inputs - reconstruction), axis=-1).numpy() / 2
+        error = smoothed_error_maps(inputs, reconstruction).numpy() / 255
         largest_error = float(error.max())
-        columns = [_to_pixels(each) for each in (inputs, reconstruction, re_reconstruction)]
+        columns = [list(to_uint8(each)) for each in (inputs, reconstruction, re_reconstruction)]
         columns.append(list(_in_colors(error / max(largest_error, np.finfo(np.float32).tiny))))
     pictures = iter([[png_uri(picture) for picture in row] for row in zip(*columns, strict=True)])
     examples = {
@@ -173,10 +173,6 @@ def _examples(
         for name, group in groups.items()
     }
     return examples, largest_error
-
-
-def _to_pixels(images: tf.Tensor) -> list[np.ndarray]:
-    return list(((images.numpy() + 1) * 127.5).round().clip(0, 255).astype(np.uint8))
 
 
 def _in_colors(shares: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ from scipy.stats import rankdata
 from tensorboard.plugins.hparams import api as hp
 from tensorboard.plugins.pr_curve import summary as pr_curve
 
-from agad_tf.data.preprocessing import to_network_input
+from agad_tf.data.preprocessing import to_network_input, to_pixels
 from agad_tf.data.splits import ABNORMAL, NORMAL, OneClassTask, Split
 from agad_tf.models.agad import AGAD
 from agad_tf.models.losses import ANOMALY_TERMS
@@ -160,5 +160,5 @@ def image_grid(model: AGAD, images: np.ndarray) -> tf.Tensor:
     re_reconstruction = model(reconstruction, training=False)
     error = tf.abs(inputs - reconstruction) - 1.0
     rows = [tf.concat(tf.unstack(row), axis=1) for row in (inputs, reconstruction, re_reconstruction, error)]
-    grid = (tf.concat(rows, axis=0)[tf.newaxis] + 1.0) / 2.0
+    grid = to_pixels(tf.concat(rows, axis=0)[tf.newaxis]) / 255.0
     return tf.repeat(tf.repeat(grid, GRID_SCALE, axis=1), GRID_SCALE, axis=2)

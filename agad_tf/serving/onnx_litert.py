@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from agad_tf.config.errors import RunError, UsageError
-from agad_tf.data.preprocessing import to_network_input
+from agad_tf.data.preprocessing import to_network_input, to_pixels
 from agad_tf.evaluation.thresholds import Decision
 from agad_tf.models.agad import AGAD
 
@@ -43,9 +43,9 @@ class PortableDetector(keras.Model):
         reconstruction, score = self.model.reconstruct_and_score(inputs)
         return {
             "score": score,
-            "probability": tf.sigmoid(self.decision.slope * (score - self.decision.center)),
+            "probability": self.decision.probability(score),
             "is_anomaly": tf.cast(score >= self.decision.threshold, tf.float32),
-            "reconstruction": (reconstruction + 1.0) * 127.5,
+            "reconstruction": to_pixels(reconstruction),
         }
 
 

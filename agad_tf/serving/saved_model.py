@@ -5,8 +5,9 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from agad_tf.data.preprocessing import to_network_input
-from agad_tf.evaluation.thresholds import Decision
+from agad_tf.data.preprocessing import to_network_input, to_pixels
+from agad_tf.evaluation.localization import smoothed_error_maps
+from agad_tf.evaluation.thresholds import Decision, probability
 from agad_tf.files.whole_files import replace_folder
 from agad_tf.models.agad import AGAD
 from agad_tf.serving.warm_up import write_warm_up_requests
@@ -47,7 +48,8 @@ class Detector(tf.Module):
             "score", float (batch,): A(x), higher is more abnormal; "probability", float (batch,) in [0, 1], rising
             with the score; "is_anomaly", bool (batch,);
             "reconstruction", float (batch, image_size, image_size, channels) in [0, 255]; "error_map", float
-            (batch, image_size, image_size): absolute error of each pixel, mean over channels, in [0, 255].
+            (batch, image_size, image_size) in [0, 255]: absolute error of each pixel, mean over channels, smoothed; see
+            `smoothed_error_maps`.
         """
         return self._judge(to_network_input(images, self.image_size))
 
@@ -75,20 +77,20 @@ class Detector(tf.Module):
             "classes", string (batch, 2): "normal" and "abnormal"; "scores", float (batch, 2): their probabilities.
         """
         features = tf.io.parse_example(inputs, {"image": tf.io.FixedLenFeature([], tf.string)})
-        probability = self._judge(self._decode_all(features["image"]))["probability"]
+        abnormal = self._judge(self._decode_all(features["image"]))["probability"]
         return {
-            "classes": tf.tile([["normal", "abnormal"]], [tf.size(probability), 1]),
-            "scores": tf.stack([1 - probability, probability], axis=1),
+            "classes": tf.tile([["normal", "abnormal"]], [tf.size(abnormal), 1]),
+            "scores": tf.stack([1 - abnormal, abnormal], axis=1),
         }
 
     def _judge(self, inputs: tf.Tensor) -> dict[str, tf.Tensor]:
         reconstruction, score = self._reconstruct_and_score(inputs)
         return {
             "score": score,
-            "probability": tf.sigmoid(self.slope * (score - self.center)),
+            "probability": probability(score, self.center, self.slope),
             "is_anomaly": score >= self.threshold,
-            "reconstruction": (reconstruction + 1.0) * 127.5,
-            "error_map": tf.reduce_mean(tf.abs(inputs - reconstruction), axis=-1) * 127.5,
+            "reconstruction": to_pixels(reconstruction),
+            "error_map": smoothed_error_maps(inputs, reconstruction),
         }
 
     def _decode_all(self, encoded: tf.Tensor) -> tf.Tensor:

@@ -250,6 +250,8 @@ def test_probability_rises_with_the_score(detector, images):
     noise = np.random.default_rng(1).integers(0, 256, (20, 16, 16)).astype(np.uint8)
     mixed = np.concatenate([images, noise])
     probabilities, order = detector.predict_proba(mixed), np.argsort(-detector.score_samples(mixed))
+    abnormal = detector.decision_.probability(-detector.score_samples(mixed))
+    np.testing.assert_array_equal(probabilities[:, 1], abnormal)
     assert probabilities.shape == (60, 2)
     np.testing.assert_allclose(probabilities.sum(axis=1), 1)
     assert (np.diff(probabilities[order, 1]) >= 0).all()

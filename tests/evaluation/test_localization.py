@@ -1,5 +1,7 @@
 import numpy as np
 import pytest
+import tensorflow as tf
+from scipy import ndimage
 from sklearn.metrics import roc_auc_score
 
 from agad_tf.evaluation.localization import PixelMetrics, at_size, smoothed_error_maps
@@ -56,7 +58,7 @@ def test_error_maps_show_where_images_differ_from_their_reconstructions():
     inputs = np.zeros((2, 64, 64, 3), np.float32)
     reconstruction = inputs.copy()
     reconstruction[1, 40:44, 10:14] = 1.0
-    maps = smoothed_error_maps(inputs, reconstruction)
+    maps = smoothed_error_maps(inputs, reconstruction).numpy()
     assert maps.shape == (2, 64, 64)
     assert maps[0].max() == 0
     assert np.abs(np.array(np.unravel_index(maps[1].argmax(), (64, 64))) - [41.5, 11.5]).max() <= 1
@@ -64,3 +66,24 @@ def test_error_maps_show_where_images_differ_from_their_reconstructions():
     large = at_size(maps[1], 128, 192)
     assert large.shape == (128, 192)
     assert np.abs(np.array(np.unravel_index(large.argmax(), large.shape)) - [83, 34.5]).max() <= 3
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("shape", [(8, 8), (16, 16), (64, 64), (256, 256), (48, 80), (80, 48), (128, 3)])
+def test_maps_are_smoothed_as_scipy_does_it(shape, channels):
+    inputs, reconstruction = RNG.uniform(-1, 1, (2, 2, *shape, channels)).astype(np.float32)
+    errors = np.abs(inputs - reconstruction).mean(axis=-1) * 127.5
+    expected = ndimage.gaussian_filter(errors, (0, shape[0] / 64, shape[0] / 64), mode="reflect", truncate=4)
+    found = smoothed_error_maps(inputs, reconstruction)
+    assert found.dtype == tf.float32
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4)
+
+
+def test_a_graph_for_batches_of_any_size_makes_the_same_maps():
+    inputs, reconstruction = RNG.uniform(-1, 1, (2, 3, 32, 32, 3)).astype(np.float32)
+    spec = tf.TensorSpec((None, 32, 32, 3), tf.float32)
+    in_graph = tf.function(smoothed_error_maps, input_signature=[spec, spec])
+    np.testing.assert_allclose(
+        in_graph(inputs, reconstruction), smoothed_error_maps(inputs, reconstruction), rtol=0, atol=1e-4
+    )
+    assert in_graph(inputs[:0], reconstruction[:0]).shape == (0, 32, 32)

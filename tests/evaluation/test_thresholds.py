@@ -1,9 +1,14 @@
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
+import tensorflow as tf
 from scipy.stats import spearmanr
 
+import agad_tf
 from agad_tf.config.errors import UsageError
-from agad_tf.evaluation.thresholds import decide
+from agad_tf.evaluation.thresholds import Decision, decide, probability
 
 NORMAL_SCORES = np.random.default_rng(0).gamma(9.0, size=10_000).astype(np.float32)
 NORMALS = np.zeros(len(NORMAL_SCORES), int)
@@ -83,3 +88,22 @@ def test_equal_scores_make_no_infinite_slope(scores):
     decision = decide(np.zeros(len(scores), int), scores)
     assert np.isfinite(decision.slope)
     assert np.isfinite(decision.probability(scores)).all()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_probability_of_arrays_and_tensors_is_the_logistic_curve(dtype):
+    scores = np.array([-1e4, 2, 4, 7, 1e4], dtype)
+    expected = [0, 1 / (1 + np.e), 0.5, 1 / (1 + np.exp(-1.5)), 1]
+    of_array = Decision(5.0, "", 4.0, 0.5, "").probability(scores)
+    of_tensor = Decision(5.0, "", 4.0, 0.5, "").probability(tf.constant(scores))
+    of_variables = probability(tf.constant(scores), tf.Variable(4.0, dtype=dtype), tf.Variable(0.5, dtype=dtype))
+    assert isinstance(of_array, np.ndarray)
+    for found in (of_array, of_tensor, of_variables):
+        assert found.dtype == dtype
+        np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_the_logistic_curve_stands_in_one_file():
+    files = Path(agad_tf.__file__).parent.rglob("*.py")
+    formula = re.compile(r"\b(sigmoid|expit)\(")
+    assert [path.name for path in files if formula.search(path.read_text())] == ["thresholds.py"]

@@ -5,18 +5,22 @@ import os
 
 import matplotlib as mpl
 import numpy as np
+import pandas as pd
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 from agad_tf.config.errors import RunError, UsageError
 from agad_tf.config.experiment import ExperimentConfig
 from agad_tf.data.images_in_files import decode_files
+from agad_tf.data.splits import OneClassTask, Split
 from agad_tf.evaluation.localization import at_size, smoothed_error_maps
 from agad_tf.evaluation.results import decision_of, read_results
 from agad_tf.files.workdir import Workdir
 from agad_tf.prediction import scoring
-from agad_tf.prediction.overlays import OPACITY
+from agad_tf.prediction.overlays import OPACITY, Overlays
 from agad_tf.prediction.predict import predict
+from agad_tf.reporting import report
 from agad_tf.training.restore import restore
 from agad_tf.training.run import train
 
@@ -120,11 +124,36 @@ def test_maps_lie_over_their_pictures_in_colours_that_mean_the_same_for_all(run,
         overlay = np.asarray(Image.open(out / "maps" / path.relative_to(shots).with_name(path.name + ".png")))
         picture = np.asarray(Image.open(path))
         inputs = decode_files(np.array([str(path)]), 3, 16).inputs
-        (error_map,) = smoothed_error_maps(inputs, model(inputs).numpy())
+        (error_map,) = smoothed_error_maps(inputs, model(inputs)).numpy()
         shares = np.clip(at_size(error_map, *picture.shape[:2]) / scale, 0, 1)[..., np.newaxis]
         colours = mpl.colormaps["inferno"](shares[..., 0])[..., :3] * 255
         expected = (1 - OPACITY * shares) * picture + OPACITY * shares * colours
         assert np.abs(overlay - expected).max() <= 1.5
+
+
+def test_prediction_saved_model_and_report_show_the_same_map(run, tmp_path, monkeypatch):
+    write(tmp_path / "shot.png")
+    image = np.asarray(Image.open(tmp_path / "shot.png"))[np.newaxis]
+    predicted, drawn = [], []
+
+    def overlay(self, files, errors, channels):
+        predicted.extend(errors)
+
+    def in_colors(shares):
+        drawn.extend(shares)
+        return np.zeros((*shares.shape, 3), np.uint8)
+
+    monkeypatch.setattr(Overlays, "write", overlay)
+    monkeypatch.setattr(report, "_in_colors", in_colors)
+    predict(run, str(tmp_path / "shot.png"), str(tmp_path / "out"), save_maps=True)
+    detector = tf.saved_model.load(str(Workdir(run.folder).saved_model))
+    served = detector.serve(image)["error_map"].numpy()
+    split = Split(image, np.array([0]), np.array([0]))
+    test = pd.DataFrame([{"id": 0, "kind": "good", "score": 1.0, "flagged": False}])
+    _, largest = report._examples(test, OneClassTask(split, split, split), {"normal": test}, restore(run))
+    assert served.max() > 1
+    np.testing.assert_allclose(predicted, served, atol=1e-3)
+    np.testing.assert_allclose(np.array(drawn) * largest * 255, served, atol=1e-3)
 
 
 def test_scores_of_two_detectors_are_not_mixed(run, shots, tmp_path):

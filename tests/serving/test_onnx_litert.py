@@ -7,6 +7,7 @@ import tensorflow as tf
 from agad_tf.config.errors import RunError, UsageError
 from agad_tf.config.experiment import ExperimentConfig
 from agad_tf.data.preprocessing import to_network_input
+from agad_tf.data.sources import load_source
 from agad_tf.evaluation.thresholds import Decision
 from agad_tf.networks import build_discriminator, build_generator
 from agad_tf.serving import onnx_litert as portable
@@ -102,7 +103,7 @@ def test_a_run_in_16_bits_is_exported_in_32(tmp_path, capsys):
     )
     training.train(config)
     path = tmp_path / "run" / "model.onnx"
-    images = training.load_source("digits").x_test[:4].astype(np.float32)
+    images = load_source("digits").x_test[:4].astype(np.float32)
     images = tf.image.resize(images, (16, 16)).numpy()
     scores = training.restore(config).anomaly_score(to_network_input(images, 16)).numpy()
     np.testing.assert_allclose(run_file(path, images)["score"], scores, rtol=0.02)

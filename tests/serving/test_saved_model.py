@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
+from scipy import ndimage
 
 from agad_tf.data.images_in_files import decode_files
 from agad_tf.data.preprocessing import to_network_input
 from agad_tf.evaluation.thresholds import Decision
-from agad_tf.serving.saved_model import export_saved_model
+from agad_tf.serving.onnx_litert import PortableDetector
+from agad_tf.serving.saved_model import Detector, export_saved_model
 
 DECISION = Decision(5.0, "", 4.0, 0.5, "")
 # Run where agad_tf cannot be imported: what is served must need TensorFlow alone.
@@ -64,7 +66,9 @@ def test_saved_model_serves_raw_images_without_this_package(trained, tmp_path, s
     np.testing.assert_array_equal(served["is_anomaly"], scores >= DECISION.threshold)
     np.testing.assert_allclose(served["probability"], DECISION.probability(scores), atol=1e-5)
     np.testing.assert_allclose(served["reconstruction"], (reconstruction + 1) * 127.5, atol=1e-3)
-    error_map = np.abs(inputs - reconstruction).mean(axis=-1) * 127.5
+    errors = np.abs(inputs - reconstruction).mean(axis=-1) * 127.5
+    error_map = ndimage.gaussian_filter(errors, (0, 16 / 64, 16 / 64))
+    assert np.abs(error_map - errors).max() > 0.01
     np.testing.assert_allclose(served["error_map"], error_map, atol=1e-3)
 
 
@@ -74,6 +78,17 @@ def test_the_threshold_decides(trained, tmp_path):
     export_saved_model(trained, DECISION._replace(threshold=(scores[1] + scores[2]) / 2), tmp_path / "saved_model")
     detector = tf.saved_model.load(str(tmp_path / "saved_model"))
     assert np.sum(detector.serve(images)["is_anomaly"]) == 3
+
+
+def test_exported_detectors_state_the_probability_of_the_decision(trained):
+    images = np.random.default_rng(0).integers(0, 256, (5, 16, 16, 1)).astype(np.float32)
+    scores = trained.anomaly_score(to_network_input(images, 16)).numpy()
+    # Half of the probabilities are below a half.
+    decision = DECISION._replace(center=float(np.median(scores)), slope=3 / float(np.ptp(scores)))
+    detector = Detector(trained, decision)
+    for answer in (detector.serve, PortableDetector(trained, decision)):
+        found = answer(tf.constant(images))
+        np.testing.assert_allclose(found["probability"], decision.probability(found["score"].numpy()), atol=1e-6)
 
 
 def test_a_new_export_replaces_the_old_one(trained, tmp_path):
