@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_array, check_consistent_length, check
 from agad_tf.config.errors import RunError
 from agad_tf.config.experiment import DEFAULTS, ExperimentConfig
 from agad_tf.data.training_batches import plan_batches, training_batches, training_inputs
-from agad_tf.estimator.detector_files import read_detector, write_detector
+from agad_tf.estimator.detector_files import read_detector, unpickled, write_detector
 from agad_tf.estimator.input_arrays import (
     as_bytes,
     divide,
@@ -295,7 +295,7 @@ class AGADDetector(OutlierMixin, BaseEstimator):
         super().__setstate__(state)
         if "model_" in state:
             with random_state_kept():
-                self._take(pickle.loads(state["model_"]))
+                self._take(unpickled(state["model_"]))
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

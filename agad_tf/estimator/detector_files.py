@@ -1,6 +1,8 @@
 """What a fitted `AGADDetector` leaves on disk: model.keras, which Keras opens by itself, and detector.json."""
 
+import io
 import json
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +10,9 @@ import keras
 
 from agad_tf.estimator.random_state import random_state_kept
 from agad_tf.models.agad import AGAD
+
+# Where models were, in pickles of versions up to 0.6.
+MOVED = {"agad_tf.model": "agad_tf.models.agad"}
 
 
 def write_detector(folder: Path, model: AGAD, facts: dict[str, Any]) -> None:
@@ -34,3 +39,13 @@ def read_detector(folder: Path) -> tuple[AGAD, dict[str, Any]]:
             facts[name] = {key: tuple(value) if isinstance(value, list) else value for key, value in inner.items()}
     with random_state_kept():
         return keras.saving.load_model(folder / "model.keras", safe_mode=True), facts
+
+
+def unpickled(pickled: bytes) -> AGAD:
+    """The model in a pickled detector, of this version or an earlier one."""
+    return _Unpickler(io.BytesIO(pickled)).load()
+
+
+class _Unpickler(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        return super().find_class(MOVED.get(module, module), name)

@@ -3,11 +3,11 @@
 A convolution knows three products: of images and kernel (forward), of upstream gradient and kernel (towards the
 images), and of images and upstream gradient (towards the kernel). A transposed convolution has the same three, with
 forward and towards-the-images in each other's place. Each is stated here once, in the form that was measured to be
-fastest on a CPU; the measurements are in BUILD_NOTES.md, "Where the time of a step goes". All are "same"-padded, on
-sides that the stride divides.
+fastest on a CPU; the measurements are in BUILD_NOTES.md, "Where the time of a step goes". All are "same"-padded, with
+square kernels no smaller than the stride, on sides that the stride divides; all else is refused.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -25,49 +25,104 @@ class Convolution(layers.Conv2D):
     """`Conv2D` with "same" padding, for sides that are multiples of the stride.
 
     Raises:
-        ValueError: on building it with another padding, dilation or groups.
+        ValueError: on building it with what it does not compute: another padding, dilation, groups, a kernel or
+            strides that differ between the two directions, a kernel smaller than the stride, channels first, or
+            images whose sides are unknown or no multiples of the stride.
     """
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Makes the weights."""
         _require_plain(self)
+        _require_whole_cells(self, input_shape)
         super().build(input_shape)
 
     def convolution_op(self, inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
         """The convolution without its bias."""
         stride = self.strides[0]
+        _require_whole_cells(self, inputs.shape)  # sides may differ from call to call
         if self.kernel_size[0] == stride > 1:
             return _patches_times_kernel(inputs, kernel, stride)
-        return _convolution(stride, inputs.shape[1])(inputs, tf.convert_to_tensor(kernel))
+        return _convolution(stride, inputs.shape[1:3])(inputs, tf.convert_to_tensor(kernel))
 
 
 @keras.saving.register_keras_serializable("agad_tf")
 class TransposedConvolution(layers.Conv2DTranspose):
-    """`Conv2DTranspose` with "same" padding.
+    """`Conv2DTranspose` with "same" padding, to sides that are the stride's multiples of the images'.
 
     Raises:
-        ValueError: on building it with another padding, dilation or groups.
+        ValueError: on building it with what it does not compute: another padding, output padding, dilation, groups,
+            a kernel or strides that differ between the two directions, a kernel smaller than the stride, channels
+            first, or images whose sides are unknown.
     """
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Makes the weights."""
         _require_plain(self)
+        _require_known_sides(self, input_shape)
         super().build(input_shape)
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        """Transposed convolution and bias."""
+        """Transposed convolution, bias and activation."""
         stride = self.strides[0]
+        _require_known_sides(self, inputs.shape)
         kernel = tf.convert_to_tensor(self.kernel)
         if self.kernel_size[0] == stride > 1:
             outputs = _kernel_to_patches(inputs, kernel, stride)
         else:
-            outputs = _transposed_convolution(stride, inputs.shape[1] * stride)(inputs, kernel)
-        return outputs + self.bias if self.use_bias else outputs
+            sides = [side * stride for side in inputs.shape[1:3]]
+            outputs = _transposed_convolution(stride, sides)(inputs, kernel)
+        if self.use_bias:
+            outputs += self.bias
+        return outputs if self.activation is None else self.activation(outputs)
 
 
 def _require_plain(layer: layers.Layer) -> None:
-    if layer.padding != "same" or layer.dilation_rate != (1, 1) or getattr(layer, "groups", 1) != 1:
-        raise ValueError(f"{type(layer).__name__} takes padding='same' alone, without dilation or groups.")
+    name, size, strides = type(layer).__name__, layer.kernel_size, layer.strides
+    groups = getattr(layer, "groups", 1)
+    if layer.padding != "same" or layer.dilation_rate != (1, 1) or groups != 1:
+        raise ValueError(
+            f"{name} takes padding='same' alone, without dilation or groups, and was given padding='{layer.padding}', "
+            f"dilation_rate={layer.dilation_rate} and groups={groups}; give it padding='same', or use Keras' own layer."
+        )
+    if layer.data_format != "channels_last":
+        raise ValueError(
+            f"{name} takes images whose channels come last, and was given data_format='{layer.data_format}'; "
+            "give it data_format='channels_last'."
+        )
+    if strides[0] != strides[1]:
+        raise ValueError(
+            f"{name} takes the same stride in both directions, and was given strides={strides}; give it one number."
+        )
+    if size[0] != size[1]:
+        raise ValueError(f"{name} takes square kernels, and was given kernel_size={size}; give it one number.")
+    if size[0] < strides[0]:
+        raise ValueError(
+            f"{name} takes kernels no smaller than the stride, and was given kernel_size={size[0]} with "
+            f"strides={strides[0]}; give it kernel_size={strides[0]} or more."
+        )
+    if getattr(layer, "output_padding", None) is not None:
+        raise ValueError(
+            f"{name} gives sides of the stride times those of the images, and was given "
+            f"output_padding={layer.output_padding}; leave output_padding out."
+        )
+
+
+def _require_known_sides(layer: layers.Layer, shape: Sequence[int | None]) -> None:
+    if None in shape[1:3]:
+        raise ValueError(
+            f"{type(layer).__name__} takes images of known height and width, and was given the shape {tuple(shape)}; "
+            "give keras.Input both."
+        )
+
+
+def _require_whole_cells(layer: layers.Layer, shape: Sequence[int | None]) -> None:
+    _require_known_sides(layer, shape)
+    stride = layer.strides[0]
+    if any(side % stride for side in shape[1:3]):
+        raise ValueError(
+            f"{type(layer).__name__} takes images whose sides are multiples of the stride, and was given "
+            f"{shape[1]}×{shape[2]} pixels with strides={stride}; resize or pad them."
+        )
 
 
 def _patches_times_kernel(images: tf.Tensor, kernel: tf.Tensor, side: int) -> tf.Tensor:
@@ -82,29 +137,29 @@ def _kernel_to_patches(images: tf.Tensor, kernel: tf.Tensor, side: int) -> tf.Te
     return tf.nn.depth_to_space(patches, side)
 
 
-def _convolution(stride: int, side: int) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+def _convolution(stride: int, sides: Sequence[int]) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
     @tf.custom_gradient
     def convolution(images: tf.Tensor, kernel: tf.Tensor) -> Any:
         def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            return _towards_images(upstream, kernel, stride, side), _towards_kernel(images, upstream, kernel, stride)
+            return _towards_images(upstream, kernel, stride, sides), _towards_kernel(images, upstream, kernel, stride)
 
         return tf.nn.conv2d(images, kernel, stride, "SAME"), gradient
 
     return convolution
 
 
-def _transposed_convolution(stride: int, side: int) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+def _transposed_convolution(stride: int, sides: Sequence[int]) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
     @tf.custom_gradient
     def transposed_convolution(images: tf.Tensor, kernel: tf.Tensor) -> Any:
         def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             return tf.nn.conv2d(upstream, kernel, stride, "SAME"), _towards_kernel(upstream, images, kernel, stride)
 
-        return _towards_images(images, kernel, stride, side), gradient
+        return _towards_images(images, kernel, stride, sides), gradient
 
     return transposed_convolution
 
 
-def _towards_images(upstream: tf.Tensor, kernel: tf.Tensor, stride: int, side: int) -> tf.Tensor:
+def _towards_images(upstream: tf.Tensor, kernel: tf.Tensor, stride: int, sides: Sequence[int]) -> tf.Tensor:
     size, _, channels, filters = kernel.shape
     if channels <= FEW_CHANNELS and (size, stride) == (4, 2):
         # Each of the 2×2 pixels of a cell sees 2×2 taps: an ordinary convolution with the cell's pixels as channels.
@@ -112,7 +167,7 @@ def _towards_images(upstream: tf.Tensor, kernel: tf.Tensor, stride: int, side: i
         taps = tf.reshape(tf.transpose(taps, (0, 2, 5, 1, 3, 4)), (2, 2, filters, 4 * channels))
         cells = tf.nn.conv2d(upstream, taps, 1, ((0, 0), (1, 1), (1, 1), (0, 0)))
         return tf.nn.depth_to_space(cells, 2)[:, 1:-1, 1:-1]
-    return tf.nn.conv2d_transpose(upstream, kernel, (tf.shape(upstream)[0], side, side, channels), stride, "SAME")
+    return tf.nn.conv2d_transpose(upstream, kernel, (tf.shape(upstream)[0], *sides, channels), stride, "SAME")
 
 
 def _towards_kernel(images: tf.Tensor, upstream: tf.Tensor, kernel: tf.Tensor, stride: int) -> tf.Tensor:
