@@ -14,6 +14,6 @@ class BackendError(UsageError, ImportError):
 
     def __init__(self, backend: str):
         super().__init__(
-            f"agad_tf needs Keras with its TensorFlow backend, and the backend is set to {backend}; set the environment "
-            "variable KERAS_BACKEND=tensorflow before Python starts."
+            f"agad_tf needs Keras with its TensorFlow backend, and the backend is set to {backend}; set the "
+            "environment variable KERAS_BACKEND=tensorflow before Python starts."
         )

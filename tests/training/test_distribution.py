@@ -38,7 +38,11 @@ def state_of(model):
 
 
 def averages_of(model):
-    return model.averages
+    return model.ema_generator.variables
+
+
+def statistics_of(model):
+    return [*model.generator.non_trainable_variables, *model.discriminator.non_trainable_variables]
 
 
 def values_of(variables):
@@ -185,7 +189,7 @@ def test_replicas_train_the_networks_as_they_are_like_one(train):
     found, expected = train(2)
     assert_same_losses(found, expected)
     assert_same_in_all_replicas(found[0])
-    is_statistic = [any(variable is each for each in found[0].statistics) for variable in state_of(found[0])]
+    is_statistic = [any(variable is each for each in statistics_of(found[0])) for variable in state_of(found[0])]
     for after, expected_after, before in zip(found[2].after, expected[2].after, expected[2].before, strict=True):
         moves = [[], []]
         for value, wanted, old, exact in zip(after, expected_after, before, is_statistic, strict=True):
