@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 from agad_tf.models.registration import register_classes, register_with_keras
 
-__version__ = "0.6.0"
+__version__ = "0.7.0"
 
 __all__ = ["AGAD", "AGADDetector", "ExperimentConfig", "__version__", "build_discriminator", "build_generator"]
 
