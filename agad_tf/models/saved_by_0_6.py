@@ -22,9 +22,10 @@ def let_read_what_0_6_saved(model: Any) -> None:
     networks = [network for network in (model.ema_generator, model.pseudo_anomaly_generator) if network is not None]
     if not networks:
         return
+    # Keras saves a model's trainable variables first.
     moved = [
-        *(model.ema_generator.variables if model.ema_generator is not None else ()),
         *(variable for variable in model.auxiliary_variables if variable.trainable),
+        *(model.ema_generator.variables if model.ema_generator is not None else ()),
     ]
     # The file has nothing for these networks; what they share with G comes with G.
     shared = {id(layer) for layer in all_layers(model.generator)}

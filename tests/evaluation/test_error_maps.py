@@ -9,7 +9,7 @@ from agad_tf.evaluation.localization import smoothed_error_maps
 def test_the_scale_is_twice_the_usual_largest_error_of_normal_images(build_model, task):
     model = build_model(compiled=False)
     inputs = task.validation.of_label(0).images.astype(np.float32) / 127.5 - 1
-    largest = smoothed_error_maps(inputs, model(inputs).numpy()).max(axis=(1, 2))
+    largest = smoothed_error_maps(inputs, model(inputs)).numpy().max(axis=(1, 2))
     expected = np.clip(2 * np.median(largest), 1, 255)
     assert error_map_scale(model, task.validation) == pytest.approx(expected, rel=1e-4)
 
