@@ -10,10 +10,10 @@ import tensorflow as tf
 
 from agad_tf.models import losses
 from agad_tf.models.network_copies import batch_normalizations, copy_of, image_shape_of
-from agad_tf.models.optimizers import BothOptimizers, let_schedule_go_on
+from agad_tf.models.optimizers import AllOptimizers, let_schedule_go_on
 from agad_tf.models.replicas import assign, assign_mean
 from agad_tf.models.reset import not_drawn, reset_discriminator
-from agad_tf.models.step import Step, StepComputer, read_batch, require_labels
+from agad_tf.models.step import Step, StepComputer, TrainedNetwork, read_batch, require_labels
 from agad_tf.networks.keras_internals import BuiltByItsConstructor, all_layers, own_strategy
 from agad_tf.networks.normalization import BatchNormalization
 
@@ -39,6 +39,9 @@ class AdversarialModel(BuiltByItsConstructor):
         dtype: of the model itself; each network has a policy of its own.
     """
 
+    # Losses that are averaged over all images of a batch.
+    batch_terms: tuple[str, ...] = losses.BATCH_TERMS
+
     def __init__(
         self,
         generator: keras.Model,
@@ -63,8 +66,7 @@ class AdversarialModel(BuiltByItsConstructor):
             for variable in not_drawn(discriminator)
         ]
         self.loss_means = {
-            name: keras.metrics.Mean(name)
-            for name in (*losses.BATCH_TERMS, *losses.NORMAL_TERMS, *losses.ANOMALY_TERMS)
+            name: keras.metrics.Mean(name) for name in (*self.batch_terms, *losses.NORMAL_TERMS, *losses.ANOMALY_TERMS)
         }
         self.discriminator_resets = keras.metrics.Sum("discriminator_resets")
         self.skipped_steps = keras.metrics.Sum("skipped_steps")
@@ -81,6 +83,11 @@ class AdversarialModel(BuiltByItsConstructor):
             training: whether batch normalisation uses the statistics of the batch.
         """
         raise NotImplementedError
+
+    def losses_of_step(self, *batch: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Every loss of a training step, from what `train_step` gives to `compute_step`: images and labels."""
+        images, labels = batch
+        return self.batch_losses(images, labels, training=True)
 
     @property
     def networks(self) -> list[keras.Model]:
@@ -167,18 +174,16 @@ class AdversarialModel(BuiltByItsConstructor):
             steps_per_execution=steps_per_execution,
             auto_scale_loss=False,
         )
-        self.optimizer = BothOptimizers(self.generator_optimizer, self.discriminator_optimizer)
+        self.optimizer = AllOptimizers(*(own.optimizer for own in self.trained_networks.values()))
         self.jit_compile_asked = jit_compile
         self.compiles_gradients = not run_eagerly and (self._xla_pays() if jit_compile == "auto" else bool(jit_compile))
         for layer in self._batch_normalizations:
             if isinstance(layer, BatchNormalization):
                 layer.synchronized = not self.compiles_gradients
         self.compute_step = StepComputer(
-            lambda images, labels: self._regularized(self.batch_losses(images, labels, training=True)),
+            lambda *batch: self._regularized(self.losses_of_step(*batch)),
             self._step_variables,
-            self.generator_weights,
-            self.discriminator_weights,
-            (self.generator_optimizer, self.discriminator_optimizer),
+            self.trained_networks,
             self.compiles_gradients,
         )
 
@@ -215,6 +220,16 @@ class AdversarialModel(BuiltByItsConstructor):
         """Compiles with what `get_compile_config` describes."""
         self.compile(**{name: keras.saving.deserialize_keras_object(value) for name, value in config.items()})
 
+    @property
+    def trained_networks(self) -> dict[str, TrainedNetwork]:
+        """What learns, each with its loss, weights and optimizer."""
+        return {
+            "generator": TrainedNetwork("generator_loss", self.generator_weights, self.generator_optimizer),
+            "discriminator": TrainedNetwork(
+                "discriminator_loss", self.discriminator_weights, self.discriminator_optimizer
+            ),
+        }
+
     # === Fitting ===
 
     def fit(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> keras.callbacks.History:
@@ -233,7 +248,8 @@ class AdversarialModel(BuiltByItsConstructor):
         return found if return_dict else list(found.values())
 
     def export(self, filepath: Any, *args: Any, **kwargs: Any) -> None:
-        """As `keras.Model.export`; Keras exports a model only after it has been called."""
+        """As `keras.Model.export`; Keras exports a model only after it has been built and called."""
+        self.build((None, *self.image_shape))
         self(tf.zeros((1, *self.image_shape)))
         super().export(filepath, *args, **kwargs)
 
@@ -286,7 +302,7 @@ class AdversarialModel(BuiltByItsConstructor):
 
     def update_loss_means(self, labels: tf.Tensor, found: dict[str, tf.Tensor]) -> None:
         """Adds a batch to the epoch's means."""
-        for name in losses.BATCH_TERMS:
+        for name in self.batch_terms:
             self.loss_means[name].update_state(found[name])
         for name in losses.NORMAL_TERMS:
             self.loss_means[name].update_state(found[name], sample_weight=1 - labels)

@@ -116,7 +116,7 @@ class AGAD(ReconstructionScorer):
             else None
         )
         self.loss_weights = losses.LossWeights(*loss_weights)
-        self.build((None, *self.image_shape))
+        self.built = True
 
     # === Training ===
 
@@ -126,13 +126,18 @@ class AGAD(ReconstructionScorer):
         Runs once in every replica. A loss, gradient or statistic that is not a finite number reaches nothing: the step
         is left out, in all replicas, and counted.
         """
-        images, labels = read_batch(data)  # lines 1 and 2
-        step = self.compute_step(images, labels)  # lines 3 to 10: `batch_losses` and their gradients; nothing changes
+        images, labels, *others = self.read_batch(data)  # lines 1 and 2
+        # Lines 3 to 10, `batch_losses`, and their gradients; nothing changes yet.
+        step = self.compute_step(images, labels, *others)
         where_all_agree(step.finite, self.update_networks, step, labels)  # lines 12 and 13
         collapsed = step.finite & (step.discriminator_loss < self.reinit_threshold)  # δ
         where_all_agree(collapsed, self.reset_discriminator)
         self.count_step(taken=step.finite, reset=collapsed)
         return self.step_results()
+
+    def read_batch(self, data: Any) -> tuple[tf.Tensor, ...]:
+        """Lines 1 and 2: images and labels, from what `fit` passes to a step; a subclass may add to them."""
+        return read_batch(data)
 
     def batch_losses(self, images: tf.Tensor, labels: tf.Tensor, training: bool) -> dict[str, tf.Tensor]:
         """Lines 3 to 10: the losses L_g and L_d of each image, and all their terms.
@@ -195,8 +200,10 @@ class AGAD(ReconstructionScorer):
 
     def update_networks(self, step: Step, labels: tf.Tensor) -> None:
         """Lines 12 and 13: both networks take the step of their optimizers; what follows from it is kept up to date."""
-        apply_gradients(self.generator_optimizer, step.gradients.generator, self.generator_weights)  # line 12
-        apply_gradients(self.discriminator_optimizer, step.gradients.discriminator, self.discriminator_weights)  # 13
+        apply_gradients(self.generator_optimizer, step.gradients.of["generator"], self.generator_weights)  # line 12
+        apply_gradients(
+            self.discriminator_optimizer, step.gradients.of["discriminator"], self.discriminator_weights
+        )  # 13
         self.update_statistics(step)
         self.update_ema_generator()
         self.update_loss_means(labels, step.gradients.losses)
@@ -259,9 +266,10 @@ class AGAD(ReconstructionScorer):
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None) -> "AGAD":
         """The model that `get_config` describes, with new weights."""
-        networks = {
+        networks: dict[str, Any] = {
             name: keras.saving.deserialize_keras_object(config[name], custom_objects)
-            for name in ("generator", "discriminator")
+            for name in ("generator", "discriminator", "segmenter")
+            if name in config
         }
         arguments = {name: value for name, value in config.items() if name != VERSION_KEY}
         model = cls(**{**arguments, **networks})

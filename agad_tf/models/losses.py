@@ -6,6 +6,7 @@ Pure functions of tensors that return one value for each image. Norms are taken 
 
 from typing import Any, NamedTuple
 
+import tensorflow as tf
 from keras import ops
 
 Tensor = Any
@@ -172,6 +173,37 @@ def discriminator_loss(labels: Tensor, real: Tensor, fake: Tensor, anomaly: Tens
         float (batch,), not negative.
     """
     return labels * anomaly + (1 - labels) * (fake + real)
+
+
+def structural_loss(images: Tensor, reconstruction: Tensor) -> Tensor:
+    """1 − SSIM, how far the structure of a reconstruction is from that of the image (Wang et al. 2004).
+
+    Args:
+        images: x, float (batch, height, width, channels) in [-1, 1], at least 11 pixels a side.
+        reconstruction: x̂, same shape and range.
+
+    Returns:
+        float (batch,), in [0, 2].
+    """
+    return 1 - tf.image.ssim(images, reconstruction, max_val=2.0)
+
+
+def focal_loss(logits: Tensor, masks: Tensor) -> Tensor:
+    """Binary cross-entropy of each pixel's verdict, easy pixels counting less (Lin et al. 2017).
+
+    Pixels that are altered are few. (1 − p)² of the probability p that is given to the truth leaves those that are
+    told already out of account.
+
+    Args:
+        logits: verdicts, float (batch, height, width, 1), above 0 for "abnormal".
+        masks: 1 where a pixel is abnormal, else 0, same shape.
+
+    Returns:
+        float (batch,), in nats, not negative: the mean over pixels.
+    """
+    signed = logits * (2 * masks - 1)
+    cross_entropy = ops.softplus(-signed)  # −log p of the truth
+    return ops.mean(ops.square(ops.sigmoid(-signed)) * cross_entropy, axis=(1, 2, 3))
 
 
 def _mean_absolute_difference(a: Tensor, b: Tensor) -> Tensor:

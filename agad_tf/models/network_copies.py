@@ -79,6 +79,17 @@ def with_auxiliary_normalization(network: keras.Model, name: str) -> keras.Model
     return auxiliary
 
 
+def resized(network: keras.Model, size: tuple[int, int]) -> keras.Model:
+    """Makes a network of the same layers, with the same weights, for images of another size.
+
+    Args:
+        network: functional, and convolutional throughout.
+        size: height and width of the images in pixels.
+    """
+    images = keras.Input((*size, network.input_shape[-1]))
+    return keras.models.clone_model(network, input_tensors=images, clone_function=lambda layer: layer)
+
+
 def batch_normalizations(network: keras.Model) -> list[keras.layers.BatchNormalization]:
     """The batch normalisation layers of a network at any depth."""
     return [layer for layer in all_layers(network) if isinstance(layer, keras.layers.BatchNormalization)]

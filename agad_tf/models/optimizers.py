@@ -1,4 +1,4 @@
-"""Two optimizers where Keras expects one."""
+"""Several optimizers where Keras expects one."""
 
 from typing import Any
 
@@ -8,42 +8,39 @@ import tensorflow as tf
 from agad_tf.networks.keras_internals import schedule_of
 
 
-class BothOptimizers:
-    """What callbacks find as `model.optimizer`: one learning rate for the optimizers of G and D.
+class AllOptimizers:
+    """What callbacks find as `model.optimizer`: one learning rate for the optimizers of all networks.
 
-    Setting it keeps the ratio of the two rates.
+    Setting it keeps the ratios of the rates.
 
     Args:
-        generator_optimizer: of θ_g; its learning rate is the one that is read.
-        discriminator_optimizer: of θ_d.
+        optimizers: of θ_g, whose learning rate is the one that is read; of θ_d; and of other networks.
     """
 
-    def __init__(
-        self, generator_optimizer: keras.optimizers.Optimizer, discriminator_optimizer: keras.optimizers.Optimizer
-    ):
-        self.both = (generator_optimizer, discriminator_optimizer)
-        rates = [float(keras.ops.convert_to_numpy(optimizer.learning_rate)) for optimizer in self.both]
-        self._ratio = rates[1] / rates[0] if rates[0] else 1.0
+    def __init__(self, *optimizers: keras.optimizers.Optimizer):
+        self.optimizers = optimizers
+        rates = [float(keras.ops.convert_to_numpy(optimizer.learning_rate)) for optimizer in optimizers]
+        self._ratios = [rate / rates[0] if rates[0] else 1.0 for rate in rates]
 
     @property
     def learning_rate(self) -> Any:
-        """The learning rate of G; what is assigned to it is scaled for D by the ratio of their first rates."""
-        return self.both[0].learning_rate
+        """The learning rate of G; what is assigned to it is scaled for the others by the ratio of their first rates."""
+        return self.optimizers[0].learning_rate
 
     @learning_rate.setter
     def learning_rate(self, learning_rate: float) -> None:
-        self.both[0].learning_rate = learning_rate
-        self.both[1].learning_rate = learning_rate * self._ratio
+        for optimizer, ratio in zip(self.optimizers, self._ratios, strict=True):
+            optimizer.learning_rate = learning_rate * ratio
 
     @property
     def iterations(self) -> keras.Variable:
         """How many steps G has taken; D's count begins again when D is drawn again."""
-        return self.both[0].iterations
+        return self.optimizers[0].iterations
 
     @property
     def variables(self) -> list[keras.Variable]:
-        """The state of both."""
-        return [variable for optimizer in self.both for variable in optimizer.variables]
+        """The state of all."""
+        return [variable for optimizer in self.optimizers for variable in optimizer.variables]
 
 
 @keras.saving.register_keras_serializable("agad_tf")

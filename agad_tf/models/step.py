@@ -6,32 +6,44 @@ Values come in as one list of tensors, and what the forward pass would have writ
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from agad_tf.models import losses
 from agad_tf.models.replicas import all_finite, everywhere, sum_over_replicas
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+class TrainedNetwork(NamedTuple):
+    """A network, or part of one, with a loss of its own.
+
+    Attributes:
+        loss: name of the loss.
+        weights: what is trained by it, θ.
+        optimizer: of the weights.
+    """
+
+    loss: str
+    weights: list[keras.Variable]
+    optimizer: keras.optimizers.Optimizer
+
+
 class Gradients(NamedTuple):
     """What one replica has computed.
 
     Attributes:
-        generator: of L_g, one for each of θ_g.
-        discriminator: of L_d, one for each of θ_d.
+        of: by name of the trained network, the gradient of its loss for each of its weights.
         written: what the forward pass gives variables, such as moving statistics, by their place in the step's list.
         losses: by name, float (batch,) each.
         finite: bool scalar; gradients whose loss is scaled are left to the optimizer that scales it.
     """
 
-    generator: list[tf.Tensor]
-    discriminator: list[tf.Tensor]
+    of: dict[str, list[tf.Tensor]]
     written: dict[str, tf.Tensor]
     losses: dict[str, tf.Tensor]
     finite: tf.Tensor
@@ -55,45 +67,40 @@ class StepComputer:
     """Computes steps of a model.
 
     Args:
-        batch_losses: gives every loss of a batch by the names of `agad_tf.models.losses`, float (batch,) each, from
-            images and labels.
-        variables: all that the losses depend on, θ_g and θ_d among them.
-        generator_weights: θ_g.
-        discriminator_weights: θ_d.
-        optimizers: of G and of D.
+        batch_losses: gives every loss of a batch by its name, float (batch,) each, from the tensors of the batch.
+        variables: all that the losses depend on, the trained weights among them.
+        trained: the networks that learn, by name.
         jit_compile: whether XLA compiles the computation.
     """
 
     def __init__(
         self,
-        batch_losses: Callable[[tf.Tensor, tf.Tensor], dict[str, tf.Tensor]],
+        batch_losses: Callable[..., dict[str, tf.Tensor]],
         variables: list[keras.Variable],
-        generator_weights: list[keras.Variable],
-        discriminator_weights: list[keras.Variable],
-        optimizers: tuple[keras.optimizers.Optimizer, keras.optimizers.Optimizer],
+        trained: dict[str, TrainedNetwork],
         jit_compile: bool,
     ):
         self.batch_losses = batch_losses
         self.variables = variables
+        self.trained = trained
         place = {id(variable): number for number, variable in enumerate(variables)}
-        self._places = [[place[id(weight)] for weight in own] for own in (generator_weights, discriminator_weights)]
-        self.optimizers = optimizers
+        self._places = {name: [place[id(weight)] for weight in own.weights] for name, own in trained.items()}
         self.compiles = jit_compile
         self._gradients = tf.function(self._compute, jit_compile=True) if jit_compile else self._compute
 
-    def __call__(self, images: tf.Tensor, labels: tf.Tensor) -> Step:
+    def __call__(self, images: tf.Tensor, *others: tf.Tensor) -> Step:
         """Computes the step of a replica.
 
         A replica's losses are sums over its images, divided by the number of all replicas' images: the sum of its
         gradients over replicas is the gradient of the whole batch.
 
         Args:
-            images: x, float (batch, height, width, channels) in [-1, 1].
-            labels: float (batch,): 0 normal, 1 abnormal.
+            images: float (batch, height, width, channels) in [-1, 1].
+            others: what else the losses take, such as labels, float (batch,).
         """
         image_count = sum_over_replicas(tf.cast(tf.shape(images)[0], tf.float32))
         values = [tf.convert_to_tensor(variable) for variable in self.variables]
-        gradients = self._gradients(images, labels, image_count, values)
+        gradients = self._gradients((images, *others), image_count, values)
         discriminator_loss = tf.reduce_sum(gradients.losses["discriminator_loss"]) / image_count
         return Step(gradients, everywhere(gradients.finite), sum_over_replicas(discriminator_loss))
 
@@ -102,42 +109,40 @@ class StepComputer:
         written = step.gradients.written
         return [self.variables[int(place)] for place in written], list(written.values())
 
-    def _compute(
-        self, images: tf.Tensor, labels: tf.Tensor, image_count: tf.Tensor, values: list[tf.Tensor]
-    ) -> Gradients:
-        weights = [[values[place] for place in places] for places in self._places]
-        # Each tape watches one network alone, so that neither gradient goes back where it is not asked for.
-        with (
-            keras.StatelessScope(list(zip(self.variables, values, strict=True)), collect_losses=True) as scope,
-            tf.GradientTape(watch_accessed_variables=False) as generator_tape,
-            tf.GradientTape(watch_accessed_variables=False) as discriminator_tape,
-        ):
-            generator_tape.watch(weights[0])
-            discriminator_tape.watch(weights[1])
+    def _compute(self, batch: tuple[tf.Tensor, ...], image_count: tf.Tensor, values: list[tf.Tensor]) -> Gradients:
+        weights = {name: [values[place] for place in places] for name, places in self._places.items()}
+        with contextlib.ExitStack() as contexts:
+            scope = contexts.enter_context(
+                keras.StatelessScope(list(zip(self.variables, values, strict=True)), collect_losses=True)
+            )
+            # Each tape watches one network alone, so that no gradient goes back where it is not asked for.
+            tapes = {
+                name: contexts.enter_context(tf.GradientTape(watch_accessed_variables=False)) for name in self.trained
+            }
+            for name, tape in tapes.items():
+                tape.watch(weights[name])
             before = [scope.get_current_value(variable) for variable in self.variables]
-            found = self.batch_losses(images, labels)
-            generator_loss, discriminator_loss = (
-                optimizer.scale_loss(tf.reduce_sum(found[name]) / image_count)
-                for name, optimizer in zip(losses.BATCH_TERMS, self.optimizers, strict=True)
-            )
-        of_generator, of_discriminator = (
-            tape.gradient(loss, own, unconnected_gradients=tf.UnconnectedGradients.ZERO)
-            for tape, loss, own in zip(
-                (generator_tape, discriminator_tape), (generator_loss, discriminator_loss), weights, strict=True
-            )
-        )
+            found = self.batch_losses(*batch)
+            losses = {
+                name: own.optimizer.scale_loss(tf.reduce_sum(found[own.loss]) / image_count)
+                for name, own in self.trained.items()
+            }
+        gradients = {
+            name: tape.gradient(losses[name], weights[name], unconnected_gradients=tf.UnconnectedGradients.ZERO)
+            for name, tape in tapes.items()
+        }
         after = [scope.get_current_value(variable) for variable in self.variables]
         written = {
             str(place): new for place, (old, new) in enumerate(zip(before, after, strict=True)) if new is not old
         }
         unguarded = [
             gradient
-            for own, optimizer in zip((of_generator, of_discriminator), self.optimizers, strict=True)
-            if not isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
-            for gradient in own
+            for name, own in self.trained.items()
+            if not isinstance(own.optimizer, keras.optimizers.LossScaleOptimizer)
+            for gradient in gradients[name]
         ]
         finite = all_finite([*unguarded, *written.values(), *found.values()])
-        return Gradients(of_generator, of_discriminator, written, found, finite)
+        return Gradients(gradients, written, found, finite)
 
 
 def require_labels(labels: Any) -> None:

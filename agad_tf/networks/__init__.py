@@ -11,6 +11,7 @@ from agad_tf.config.choices import GENERATORS, NORMALIZATIONS, SIZE_MULTIPLE
 from agad_tf.networks.discriminator import discriminator
 from agad_tf.networks.encoder_decoder_encoder import encoder_decoder_encoder
 from agad_tf.networks.initialization import initialize
+from agad_tf.networks.segmenter import segmenter
 
 Builder = Callable[[tuple[int, int, int], float, str], keras.Model]
 
@@ -92,6 +93,22 @@ def build_discriminator(
         ValueError: an argument out of its range; the message says which and what is allowed.
     """
     return _build(discriminator, image_shape, width, normalization, seed, dtype_policy)
+
+
+def build_segmenter(
+    image_shape: tuple[int, int, int] = (32, 32, 1),
+    width: float = 1.0,
+    normalization: str = "batch",
+    seed: int | None = None,
+    dtype_policy: str = "float32",
+) -> keras.Model:
+    """Builds the segmentation network with initial weights; arguments and errors are those of `build_generator`.
+
+    Returns:
+        A Keras model that maps an image beside its reconstruction, float (batch, height, width, 2·channels) in [-1, 1],
+        to a logit for each pixel, float (batch, height, width, 1).
+    """
+    return _build(segmenter, image_shape, width, normalization, seed, dtype_policy)
 
 
 def _build(

@@ -1,0 +1,67 @@
+"""The peak of what is unusual."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from scipy import ndimage
+
+from agad_tf.models import peak_score
+from agad_tf.models.peak_score import PeakScore, smoothed
+
+SHAPE = (16, 24, 1)
+RNG = np.random.default_rng(0)
+
+
+def variables(shape, initializer, trainable, name):
+    return tf.Variable(tf.fill(shape, float("nan")), trainable=trainable, name=name)
+
+
+def fitted(maps, others=None):
+    images = RNG.normal(size=(len(maps), *SHAPE)).astype(np.float32)
+    score = PeakScore(variables, SHAPE)
+    score.fit([(images, maps)], [(images, maps)])
+    return score, images
+
+
+def noise(count, deviation=1.0):
+    return (RNG.normal(size=(count, *SHAPE[:2], 2)) * deviation).astype(np.float32)
+
+
+def test_maps_are_smoothed_as_scipy_does():
+    maps = noise(3)
+    expected = ndimage.gaussian_filter(maps, (0, peak_score.SMOOTHING, peak_score.SMOOTHING, 0))
+    np.testing.assert_allclose(smoothed(maps), expected, atol=1e-4)
+
+
+def test_normal_images_score_about_0_and_one_bright_spot_much_more():
+    score, _ = fitted(noise(40))
+    images, maps = RNG.normal(size=(20, *SHAPE)).astype(np.float32), noise(20)
+    usual = score.standardized_parts(images, maps).numpy()
+    assert np.abs(usual[:, :2].mean(axis=0)).max() < 1
+    maps[:, 5:8, 5:8, 0] += 6
+    assert (score.score(images, maps).numpy() > usual.max(axis=1)).mean() > 0.9
+
+
+def test_each_part_decides_where_it_deviates_most():
+    score, images = fitted(noise(40))
+    maps = noise(3)
+    maps[0, 3:6, 3:6, 0] += 20
+    maps[1, 3:6, 3:6, 1] += 20
+    images = images[:3].copy()
+    images[2] += 5
+    assert np.argmax(score.standardized_parts(images, maps), axis=1).tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("aligned", [True, False])
+def test_position_counts_where_normal_images_say_so(aligned):
+    maps = noise(60)
+    if aligned:
+        maps[:, :, :12] *= 10
+    score, _ = fitted(maps)
+    deviation = np.asarray(score.statistics["map_deviation"])
+    varies = np.ptp(deviation, axis=(0, 1)) > 1e-6
+    assert varies.tolist() == [aligned, aligned]
+
+
+def test_without_statistics_there_is_no_score():
+    assert np.isnan(PeakScore(variables, SHAPE).score(np.zeros((2, *SHAPE), np.float32), noise(2))).all()

@@ -1,0 +1,152 @@
+"""AGAD that restores local anomalies and says of each pixel whether it is abnormal."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from agad_tf.models.segmenting_agad import SegmentingAGAD, random_crops
+from agad_tf.networks import build_discriminator, build_generator, build_segmenter
+from agad_tf.training.distribution import mirrored
+
+CROP = (16, 16, 1)
+
+
+def build(scoring_shape=None, **options):
+    keras.utils.set_random_seed(0)
+    network = (CROP, 1 / 16, "batch", 1)
+    return SegmentingAGAD(
+        build_generator("unet", *network),
+        build_discriminator(*network),
+        build_segmenter(*network),
+        scoring_shape=scoring_shape,
+        **options,
+    )
+
+
+def stripes(count, height, width, seed=0):
+    """Normal images: stripes of several phases, with a little noise."""
+    rng = np.random.default_rng(seed)
+    phase = rng.uniform(0, 2 * np.pi, (count, 1, 1, 1))
+    wave = 0.6 * np.sin(np.arange(width)[None, None, :, None] * 0.8 + phase)
+    return (wave + 0.05 * rng.normal(size=(count, height, width, 1))).clip(-1, 1).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def trained():
+    """A model that was trained on stripes of 32×48 pixels by crops of 16×16, and adapted."""
+    model = build((32, 48, 1))
+    model.compile(*(keras.optimizers.Adam(2e-3, 0.5) for _ in range(2)), jit_compile=False)
+    images = stripes(32, 32, 48)
+    history = model.fit(images, batch_size=8, epochs=25, verbose=0).history
+    model.adapt(images, unseen=stripes(12, 32, 48, 1))
+    return model, history
+
+
+def test_both_tasks_are_learned(trained):
+    _, history = trained
+    assert history["segmentation_loss"][-1] < 0.8 * history["segmentation_loss"][0]
+    assert history["contextual_loss"][-1] < 0.8 * history["contextual_loss"][0]
+
+
+def test_a_small_flaw_of_a_large_image_is_found_and_located(trained):
+    model, _ = trained
+    normal, flawed = stripes(16, 32, 48, 2), stripes(16, 32, 48, 2)
+    flawed[:, 10:14, 20:24] = 0.9
+    scores = model.anomaly_score(np.concatenate([normal, flawed])).numpy()
+    assert np.mean(scores[16:, None] > scores[None, :16]) > 0.9
+    peaks = [np.unravel_index(np.argmax(each), each.shape) for each in model.error_map(tf.constant(flawed)).numpy()]
+    inside = [8 <= row < 16 and 18 <= column < 26 for row, column in peaks]
+    assert np.mean(inside) > 0.7
+
+
+def test_the_score_is_the_peak_of_the_map_unless_the_whole_image_deviates_more(trained):
+    model, _ = trained
+    images = tf.constant(stripes(4, 32, 48, 3))
+    maps = model.error_map(images).numpy()
+    peaks = model.peak_score.parts(images, model._maps(images)).numpy()[:, :2].max(axis=1)
+    np.testing.assert_allclose(maps.max(axis=(1, 2)), peaks, rtol=1e-4)
+
+
+def test_until_it_is_adapted_there_is_no_score():
+    model = build()
+    assert np.isnan(model.reconstruct_and_score(tf.constant(stripes(2, 16, 16)))[1]).all()
+
+
+def test_it_is_saved_with_what_is_usual(trained, tmp_path):
+    model, _ = trained
+    images = stripes(5, 32, 48, 4)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_allclose(loaded.anomaly_score(images), model.anomaly_score(images), rtol=1e-4)
+    first, second = (each.train_on_batch(images[:4], return_dict=True) for each in (model, loaded))
+    assert first == pytest.approx(second, rel=1e-3)
+
+
+def test_a_batch_is_altered_as_seed_and_step_say():
+    images = stripes(8, 16, 16)
+    first, second = build(seed=3), build(seed=3)
+    other = build(seed=4)
+    for model in (first, second, other):
+        model.compile(run_eagerly=True)
+    assert all(np.array_equal(a, b) for a, b in zip(first.read_batch(images), second.read_batch(images), strict=True))
+    assert not np.array_equal(first.read_batch(images)[0], other.read_batch(images)[0])
+    before = first.read_batch(images)[0]
+    first.train_on_batch(images)
+    assert not np.array_equal(first.read_batch(images)[0], before)
+
+
+def test_some_images_and_all_labelled_anomalies_stay_as_they_are():
+    model = build()
+    model.compile(run_eagerly=True)
+    images = stripes(64, 16, 16)
+    altered, _, originals, masks = model.read_batch((images, np.zeros(64)))
+    untouched = np.all(altered.numpy() == originals.numpy(), axis=(1, 2, 3))
+    assert 0.05 < untouched.mean() < 0.5
+    np.testing.assert_array_equal(masks.numpy().max(axis=(1, 2, 3)) > 0, ~untouched)
+    altered, *_ = model.read_batch((images, np.ones(64)))
+    np.testing.assert_array_equal(altered, images)
+
+
+def test_the_segmenter_learns_and_the_generator_does_not_learn_from_it():
+    images = stripes(8, 16, 16)
+    moved = []
+    for rate in (0.0, 1e-2):
+        model = build()
+        model.compile(segmenter_optimizer=keras.optimizers.SGD(rate), run_eagerly=True)
+        before = [variable.numpy() for variable in model.segmenter.trainable_variables]
+        model.train_on_batch(images)
+        pairs = zip(before, model.segmenter.trainable_variables, strict=True)
+        assert all(np.array_equal(old, new.numpy()) for old, new in pairs) is (rate == 0)
+        moved.append([variable.numpy() for variable in model.generator.trainable_variables])
+    assert all(np.array_equal(*pair) for pair in zip(*moved, strict=True))
+
+
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_it_trains_on_any_number_of_replicas(replicas):
+    strategy = tf.distribute.get_strategy() if replicas == 1 else mirrored(["CPU:0", "CPU:1"])
+    with strategy.scope():
+        model = build()
+        model.compile()
+    history = model.fit(stripes(8, 16, 16), batch_size=8, verbose=0).history
+    assert np.isfinite(history["loss"]).all()
+    assert history["skipped_steps"] == [0]
+
+
+def test_crops_are_parts_of_their_images():
+    images = tf.reshape(tf.range(3 * 20 * 30, dtype=tf.float32), (3, 20, 30, 1))
+    crops = random_crops(images, tf.constant([1, 2, 3]), (8, 16)).numpy()
+    assert crops.shape == (3, 8, 16, 1)
+    for place, crop in enumerate(crops):
+        row, column = np.argwhere(images[place, ..., 0].numpy() == crop[0, 0, 0])[0]
+        np.testing.assert_array_equal(crop, images[place, row : row + 8, column : column + 16])
+
+
+def test_a_network_scores_a_larger_image_as_its_parts_far_from_their_edges():
+    """The networks are convolutional: what a pixel is told by is its neighbourhood."""
+    model = build((64, 64, 1))
+    images = tf.constant(stripes(1, 64, 64))
+    whole = model.whole_image_segmenter(tf.concat([images, images], axis=-1), training=False)
+    again = build((64, 64, 1)).whole_image_segmenter(tf.concat([images, images], axis=-1), training=False)
+    np.testing.assert_allclose(whole, again, atol=1e-6)
+    assert {id(v) for v in model.whole_image_segmenter.variables} == {id(v) for v in model.segmenter.variables}
