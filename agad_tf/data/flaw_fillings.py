@@ -71,13 +71,13 @@ def smooth_noise(original: Original, draws: tf.Tensor) -> tf.Tensor:
     """Clouds, brighter and darker than what was there."""
     grain = between(2, max(3, min(original.size) / 8), draws[:, 0])
     clouds = random_fields.smooth_noise(original.tiles, grain, draws[:, 4:7], original.size)
-    return _shifted(original.within, draws[:, 1:3]) + _each(0.5 + draws[:, 3]) * clouds
+    return _folded(_shifted(original.within, draws[:, 1:3]) + _each(0.5 + draws[:, 3]) * clouds)
 
 
 def rough_noise(original: Original, draws: tf.Tensor) -> tf.Tensor:
     """Grain of one pixel, brighter and darker than what was there."""
     grain = 2 * uniform(original.seeds, (*original.size, 1), stream=2) - 1
-    return _shifted(original.within, draws[:, 1:3]) + _each(0.2 + 0.6 * draws[:, 3]) * grain
+    return _folded(_shifted(original.within, draws[:, 1:3]) + _each(0.2 + 0.6 * draws[:, 3]) * grain)
 
 
 FILLINGS: Sequence[Callable[[Original, tf.Tensor], tf.Tensor]] = (
@@ -90,6 +90,11 @@ def _shifted(colour: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
     shift = _each(LEAST_CHANGE + (MOST_CHANGE - LEAST_CHANGE) * draws[:, 0])
     shift = tf.where(_each(draws[:, 1]) < 0.5, -shift, shift)
     return colour + tf.where(tf.reduce_max(tf.abs(colour + shift), axis=-1, keepdims=True) > 1, -shift, shift)
+
+
+def _folded(values: tf.Tensor) -> tf.Tensor:
+    """Values that leave [-1, 1] turned back at its ends, so that noise on black or white is not lost."""
+    return tf.where(tf.abs(values) > 1, 2 * tf.sign(values) - values, values)
 
 
 def _moved(images: tf.Tensor, turns: np.ndarray, draws: tf.Tensor) -> tf.Tensor:

@@ -55,7 +55,8 @@ def add_local_anomalies(images: tf.Tensor, partners: tf.Tensor, seeds: tf.Tensor
     within = tf.gather(tf.reshape(images, (-1, height * width, channels)), deepest, batch_dims=1)
     original = Original(images, partners, within[:, tf.newaxis, tf.newaxis], tiles, seeds)
     filled = _by_kind([_of_original(kind) for kind in FILLINGS], filling, *original, for_filling)
-    change = cover * (tf.reshape(filled, tf.shape(images)) - images)
+    filled = tf.clip_by_value(tf.reshape(filled, tf.shape(images)), -1, 1)
+    change = cover * (filled - images)
 
     contrast = LEAST_CONTRAST + SHARE_OF_RANGE * (_greatest(images) + _greatest(-images))
     opacity = _each(LEAST_OPACITY + (1 - LEAST_OPACITY) * chosen[:, 4])
