@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from agad_tf.models.agad import AGAD
     from agad_tf.networks import build_discriminator, build_generator
 
-from agad_tf.models.registration import register_classes, register_with_keras
+from agad_tf.config.keras_registration import register_with_keras
 
 __version__ = "0.7.0"
 
@@ -33,14 +33,11 @@ if not TYPE_CHECKING:  # with this in sight a type checker would let any name pa
     def __getattr__(name: str) -> Any:
         if name not in _MODULE_OF:
             raise AttributeError(f"module 'agad_tf' has no attribute '{name}'; it has {', '.join(__all__)}")
-        found = getattr(import_module(_MODULE_OF[name]), name)
-        if name != "ExperimentConfig":
-            register_classes()
-        return found
+        return getattr(import_module(_MODULE_OF[name]), name)
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*__all__, *(name for name in globals() if name.startswith("__"))})
 
 
 register_with_keras()

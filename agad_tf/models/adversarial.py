@@ -9,24 +9,15 @@ import keras
 import tensorflow as tf
 
 from agad_tf.models import losses
-from agad_tf.models.network_copies import batch_normalizations, copy_of, image_shape_of
-from agad_tf.models.optimizers import AllOptimizers, let_schedule_go_on
+from agad_tf.models.compiling import CompiledModel
+from agad_tf.models.network_copies import copy_of, image_shape_of
 from agad_tf.models.replicas import assign, assign_mean
 from agad_tf.models.reset import not_drawn, reset_discriminator
-from agad_tf.models.step import Step, StepComputer, TrainedNetwork, read_batch, require_labels
-from agad_tf.networks.keras_internals import BuiltByItsConstructor, all_layers, own_strategy
-from agad_tf.networks.normalization import BatchNormalization
-
-# What `compile` of a Keras model takes and this one cannot use, with what to give in its place.
-_NOT_TAKEN = {
-    "loss": "the losses are those of the method; weigh their terms with the constructor's loss_weights",
-    "loss_weights": "weigh the terms of the losses with the constructor's loss_weights",
-    "metrics": "predictions are images; compute metrics of model.anomaly_score(images)",
-    "weighted_metrics": "predictions are images; compute metrics of model.anomaly_score(images)",
-}
+from agad_tf.models.step import Step, read_batch, require_labels
+from agad_tf.networks.keras_internals import own_strategy
 
 
-class AdversarialModel(BuiltByItsConstructor):
+class AdversarialModel(CompiledModel):
     """A generator and a discriminator with an optimizer each.
 
     Args:
@@ -60,6 +51,7 @@ class AdversarialModel(BuiltByItsConstructor):
         self.ema_momentum = ema_momentum
         self.seed = seed
         self.image_shape = image_shape_of(generator)
+        self._require_networks_that_fit()
         self.ema_generator = copy_of(generator, "ema_generator") if ema_momentum else None
         self.initial_values = [
             self.add_weight(variable.shape, initializer=value_of(variable), trainable=False, name="initial_value")
@@ -70,6 +62,31 @@ class AdversarialModel(BuiltByItsConstructor):
         }
         self.discriminator_resets = keras.metrics.Sum("discriminator_resets")
         self.skipped_steps = keras.metrics.Sum("skipped_steps")
+
+    def _require_networks_that_fit(self) -> None:
+        strategy = own_strategy(self)
+        if strategy is not None and any(
+            own_strategy(network) is not strategy for network in (self.generator, self.discriminator)
+        ):
+            raise ValueError(
+                "The networks were made outside of the strategy's scope, and the model inside; make both inside."
+            )
+        if image_shape_of(self.discriminator) != self.image_shape:
+            raise ValueError(
+                f"The generator takes images of shape {self.image_shape} and the discriminator of shape "
+                f"{image_shape_of(self.discriminator)}; make both for the same images."
+            )
+        images = keras.KerasTensor((None, *self.image_shape))
+        reconstruction, *_ = keras.tree.flatten(self.generator(images))
+        if tuple(reconstruction.shape[1:]) != self.image_shape:
+            raise ValueError(
+                f"The generator takes images of shape {self.image_shape} and gives {tuple(reconstruction.shape[1:])}; "
+                "it must give images of the shape that it takes."
+            )
+        if len(said := keras.tree.flatten(self.discriminator(images))) != 2:
+            raise ValueError(
+                f"The discriminator has {len(said)} outputs; it must have two, its logits and the latent embedding D_z."
+            )
 
     def build(self, input_shape: Any) -> None:
         """Notes the shape of images, for `export`; the networks are built already."""
@@ -90,145 +107,9 @@ class AdversarialModel(BuiltByItsConstructor):
         return self.batch_losses(images, labels, training=True)
 
     @property
-    def networks(self) -> list[keras.Model]:
-        """All networks that are trained."""
-        return [self.generator, self.discriminator]
-
-    @property
-    def generator_weights(self) -> list[keras.Variable]:
-        """θ_g."""
-        return list(self.generator.trainable_variables)
-
-    @property
-    def discriminator_weights(self) -> list[keras.Variable]:
-        """θ_d."""
-        return list(self.discriminator.trainable_variables)
-
-    @property
     def scoring_generator(self) -> keras.Model:
         """The generator that images are scored by: of averaged weights, if they are kept."""
         return self.ema_generator or self.generator
-
-    # === Compiling ===
-
-    def compile(
-        self,
-        generator_optimizer: Any = None,
-        discriminator_optimizer: Any = None,
-        jit_compile: bool | str = "auto",
-        *,
-        optimizer: Any = None,
-        run_eagerly: bool = False,
-        steps_per_execution: int = 1,
-        auto_scale_loss: bool = True,
-        **not_taken: Any,
-    ) -> None:
-        """Sets the two optimizers; by default Adam with the family's 2e-4 and β₁ 0.5.
-
-        Args:
-            generator_optimizer: of θ_g, an optimizer or its name.
-            discriminator_optimizer: of θ_d, an optimizer or its name; one whose state begins at 0, as Adam's does, for
-                a discriminator that is drawn again sets it back there. A learning rate schedule goes on all the same.
-            jit_compile: whether XLA compiles the passes and gradients of a step, all that costs time; what replicas
-                say to each other stays outside, as it must. Compiled replicas therefore cannot share the statistics
-                of batch normalisation: each normalises by its own images. "auto" compiles on accelerators, unless
-                that would be so.
-            optimizer: in place of the first two, for both networks; each gets an optimizer of its own.
-            run_eagerly: whether steps run line by line, to look at them.
-            steps_per_execution: training steps that TensorFlow takes at a time.
-            auto_scale_loss: whether the losses of a network that computes in float16 are scaled.
-            **not_taken: the other arguments of `keras.Model.compile`, at their default None.
-
-        Raises:
-            ValueError: an argument that this model cannot use, or two that contradict each other.
-        """
-        for name, value in not_taken.items():
-            if name not in _NOT_TAKEN:
-                raise ValueError(f"compile() has no argument {name}.")
-            if value is not None:
-                raise ValueError(f"compile({name}=…) cannot be used here: {_NOT_TAKEN[name]}.")
-        if run_eagerly and jit_compile is True:
-            raise ValueError("jit_compile=True compiles what run_eagerly=True runs line by line; give one of them.")
-        if optimizer is not None:
-            if generator_optimizer is not None or discriminator_optimizer is not None:
-                raise ValueError("optimizer= is for both networks; leave out the optimizers of each, or give those.")
-            generator_optimizer = keras.optimizers.get(optimizer)
-            discriminator_optimizer = type(generator_optimizer).from_config(generator_optimizer.get_config())
-        with self.distribute_strategy.scope():
-            self.generator_optimizer, self.discriminator_optimizer = (
-                _optimizer(given, network, auto_scale_loss)
-                for given, network in (
-                    (generator_optimizer, self.generator),
-                    (discriminator_optimizer, self.discriminator),
-                )
-            )
-            if self.generator_optimizer is self.discriminator_optimizer:
-                raise ValueError("Both networks have the same optimizer; give each one of its own, or use optimizer=.")
-            self.generator_optimizer.build(self.generator_weights)
-            self.discriminator_optimizer.build(self.discriminator_weights)
-        let_schedule_go_on(self.discriminator_optimizer, self.generator_optimizer)
-        super().compile(
-            optimizer=self.generator_optimizer,
-            jit_compile=False,  # of the whole step; the part that pays is compiled below
-            run_eagerly=run_eagerly,
-            steps_per_execution=steps_per_execution,
-            auto_scale_loss=False,
-        )
-        self.optimizer = AllOptimizers(*(own.optimizer for own in self.trained_networks.values()))
-        self.jit_compile_asked = jit_compile
-        self.compiles_gradients = not run_eagerly and (self._xla_pays() if jit_compile == "auto" else bool(jit_compile))
-        for layer in self._batch_normalizations:
-            if isinstance(layer, BatchNormalization):
-                layer.synchronized = not self.compiles_gradients
-        self.compute_step = StepComputer(
-            lambda *batch: self._regularized(self.losses_of_step(*batch)),
-            self._step_variables,
-            self.trained_networks,
-            self.compiles_gradients,
-        )
-
-    @property
-    def trains_on_gpu(self) -> bool:
-        """Whether steps run on GPUs: those of the strategy, or without one those of the machine."""
-        strategy = own_strategy(self)
-        if strategy is None:
-            return bool(tf.config.list_physical_devices("GPU"))
-        return "GPU" in strategy.extended.worker_devices[0]
-
-    def _xla_pays(self) -> bool:
-        """On the CPUs measured so far TensorFlow's own kernels are faster."""
-        shares_statistics = self.distribute_strategy.num_replicas_in_sync > 1 and bool(self._batch_normalizations)
-        return self.trains_on_gpu and not shares_statistics
-
-    @property
-    def _batch_normalizations(self) -> list[keras.layers.BatchNormalization]:
-        # In a .keras file these layers lie under the name of this property, the first that Keras finds them by.
-        return [layer for network in self.networks for layer in batch_normalizations(network)]
-
-    @property
-    def _step_variables(self) -> list[keras.Variable]:
-        """All that the losses of a step depend on, each once, though networks share some."""
-        return list({id(v): v for network in self.networks for v in network.variables}.values())
-
-    def get_compile_config(self) -> dict[str, Any]:
-        """Both optimizers and how steps are run, for `keras.models.load_model` to go on training with."""
-        names = ("generator_optimizer", "discriminator_optimizer", "run_eagerly", "steps_per_execution")
-        settings = {name: keras.saving.serialize_keras_object(getattr(self, name)) for name in names}
-        return {**settings, "jit_compile": self.jit_compile_asked}
-
-    def compile_from_config(self, config: dict[str, Any]) -> None:
-        """Compiles with what `get_compile_config` describes."""
-        self.compile(**{name: keras.saving.deserialize_keras_object(value) for name, value in config.items()})
-
-    @property
-    def trained_networks(self) -> dict[str, TrainedNetwork]:
-        """What learns, each with its loss, weights and optimizer."""
-        return {
-            "generator": TrainedNetwork("generator_loss", self.generator_weights, self.generator_optimizer),
-            "discriminator": TrainedNetwork(
-                "discriminator_loss", self.discriminator_weights, self.discriminator_optimizer
-            ),
-        }
 
     # === Fitting ===
 
@@ -241,11 +122,26 @@ class AdversarialModel(BuiltByItsConstructor):
         """As `keras.Model.evaluate`, with labels as in `fit`; gives every loss, "loss" first."""
         require_labels(y)
         results = super().evaluate(x, y, *args, return_dict=True, **kwargs)
-        # These count what happens in training alone.
-        found = {
-            name: value for name, value in results.items() if name not in ("discriminator_resets", "skipped_steps")
-        }
-        return found if return_dict else list(found.values())
+        for counted_in_training in ("discriminator_resets", "skipped_steps"):
+            del results[counted_in_training]
+        return self._in_order(results, return_dict)
+
+    def train_on_batch(self, *args: Any, return_dict: bool = False, **kwargs: Any) -> Any:
+        """As `keras.Model.train_on_batch`; gives every loss, "loss" first."""
+        return self._in_order(super().train_on_batch(*args, return_dict=True, **kwargs), return_dict)
+
+    def test_on_batch(self, *args: Any, return_dict: bool = False, **kwargs: Any) -> Any:
+        """As `keras.Model.test_on_batch`; gives every loss, "loss" first."""
+        return self._in_order(super().test_on_batch(*args, return_dict=True, **kwargs), return_dict)
+
+    @property
+    def metrics_names(self) -> list[str]:
+        """The names of what a list of results holds, in its order."""
+        return ["loss", *(metric.name for metric in self.metrics)]
+
+    def _in_order(self, results: dict[str, Any], return_dict: bool) -> Any:
+        ordered = {name: results[name] for name in self.metrics_names if name in results}
+        return ordered if return_dict else list(ordered.values())
 
     def export(self, filepath: Any, *args: Any, **kwargs: Any) -> None:
         """As `keras.Model.export`; Keras exports a model only after it has been built and called."""
@@ -285,13 +181,6 @@ class AdversarialModel(BuiltByItsConstructor):
             self.seed,
             tf.convert_to_tensor(self.generator_optimizer.iterations),
         )
-
-    def _regularized(self, found: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """Adds the regularizers of a network's layers to its loss of each image."""
-        for name, network in zip(losses.BATCH_TERMS, (self.generator, self.discriminator), strict=True):
-            for regularization in network.losses:
-                found[name] += regularization
-        return found
 
     # === Metrics ===
 
@@ -339,7 +228,7 @@ class AdversarialModel(BuiltByItsConstructor):
         images, labels = read_batch(data)
         values = [(variable, tf.convert_to_tensor(variable)) for variable in self._step_variables]
         with keras.StatelessScope(values, collect_losses=True):
-            found = self._regularized(self.batch_losses(images, labels, training=False))
+            found = self.regularized(self.batch_losses(images, labels, training=False))
         self.update_loss_means(labels, found)
         return self.step_results()
 
@@ -347,13 +236,3 @@ class AdversarialModel(BuiltByItsConstructor):
 def value_of(variable: keras.Variable) -> Any:
     """An initializer that gives the value that another variable has."""
     return lambda *_, **__: tf.identity(variable.value)
-
-
-def _optimizer(given: Any, network: keras.Model, auto_scale_loss: bool) -> keras.optimizers.Optimizer:
-    optimizer = keras.optimizers.Adam(2e-4, beta_1=0.5) if given is None else keras.optimizers.get(given)
-    if getattr(optimizer, "use_ema", False):
-        raise ValueError("An optimizer with use_ema averages weights that are never scored; give AGAD ema_momentum.")
-    in_float16 = any(layer.compute_dtype == "float16" for layer in all_layers(network))
-    if auto_scale_loss and in_float16 and not isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
-        return keras.optimizers.LossScaleOptimizer(optimizer)
-    return optimizer

@@ -15,6 +15,7 @@ from agad_tf.models import losses
 from agad_tf.models.forward_passes import Passes, passes_by_label
 from agad_tf.models.network_copies import (
     call_keeping_statistics,
+    in_float32,
     own_variables,
     with_auxiliary_normalization,
 )
@@ -167,7 +168,11 @@ class AGAD(ReconstructionScorer):
         logits, latent = self.discriminator(images, training=training)  # y, z = D(x)
         re_reconstruction = self.re_reconstruct(reconstruction, training)  # line 4: x̂' = G(x̂)
         reconstruction_logits, reconstruction_latent = self.discriminator(reconstruction, training=training)  # ŷ, ẑ
-        return Passes(reconstruction, re_reconstruction, logits, latent, reconstruction_logits, reconstruction_latent)
+        return Passes(
+            *in_float32(
+                (reconstruction, re_reconstruction, logits, latent, reconstruction_logits, reconstruction_latent)
+            )
+        )
 
     def losses_by_label(self, images: tf.Tensor, labels: tf.Tensor, passes: Passes) -> dict[str, tf.Tensor]:
         """Lines 5 to 10: L_g and L_d of each image, by its label, and all their terms; see `batch_losses`."""

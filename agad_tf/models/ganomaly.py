@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from agad_tf.models import losses
 from agad_tf.models.agad import AGAD
-from agad_tf.models.network_copies import call_keeping_statistics
+from agad_tf.models.network_copies import call_keeping_statistics, in_float32
 from agad_tf.models.scores import reconstruction_norm
 
 PUBLISHED_WEIGHTS = losses.LossWeights(adversarial=1.0, contextual=50.0, contextual_adversarial=0.0, latent=1.0)
@@ -42,9 +42,11 @@ class GANomaly(AGAD):
     def batch_losses(self, images: tf.Tensor, labels: tf.Tensor, training: bool) -> dict[str, tf.Tensor]:
         """Every loss of a batch, all of it taken for normal; see `AGAD.batch_losses`."""
         normal = tf.zeros_like(labels)
-        reconstruction, code, reconstruction_code = self.generator(images, training=training)
-        logits, features = self.discriminator(images, training=training)
-        reconstruction_logits, reconstruction_features = self.discriminator(reconstruction, training=training)
+        reconstruction, code, reconstruction_code = in_float32(self.generator(images, training=training))
+        logits, features = in_float32(self.discriminator(images, training=training))
+        reconstruction_logits, reconstruction_features = in_float32(
+            self.discriminator(reconstruction, training=training)
+        )
         contextual = losses.contextual_loss(images, reconstruction)
         feature_matching = losses.latent_loss(features, reconstruction_features)
         encoder = losses.latent_loss(code, reconstruction_code)

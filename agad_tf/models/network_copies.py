@@ -1,6 +1,7 @@
 """Copies of a network: with weights of their own, or with batch normalisation of their own alone."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -117,4 +118,9 @@ def call_keeping_statistics(network: keras.Model, images: tf.Tensor, training: b
         for variables in (network.trainable_variables, network.non_trainable_variables)
     )
     outputs, _ = network.stateless_call(trainable, non_trainable, images, training=training)
-    return outputs
+    return in_float32(outputs)
+
+
+def in_float32(outputs: Any) -> Any:
+    """Outputs of a network as float32, whatever it computes in: losses and scores are sums of many terms."""
+    return keras.tree.map_structure(lambda output: keras.ops.cast(output, "float32"), outputs)

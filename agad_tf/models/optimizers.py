@@ -11,11 +11,15 @@ from agad_tf.networks.keras_internals import schedule_of
 class AllOptimizers:
     """What callbacks find as `model.optimizer`: one learning rate for the optimizers of all networks.
 
-    Setting it keeps the ratios of the rates.
+    Setting it keeps the ratios of the rates. The optimizers themselves are built, saved and called one by one.
 
     Args:
         optimizers: of θ_g, whose learning rate is the one that is read; of θ_d; and of other networks.
     """
+
+    name = "all_optimizers"
+    built = True
+    use_ema = False
 
     def __init__(self, *optimizers: keras.optimizers.Optimizer):
         self.optimizers = optimizers
@@ -29,6 +33,11 @@ class AllOptimizers:
 
     @learning_rate.setter
     def learning_rate(self, learning_rate: float) -> None:
+        if any(schedule_of(getattr(each, "inner_optimizer", each)) is not None for each in self.optimizers):
+            raise ValueError(
+                "The learning rate of one network follows a schedule, and cannot be set; give all optimizers a number, "
+                "or leave out the callback that sets it."
+            )
         for optimizer, ratio in zip(self.optimizers, self._ratios, strict=True):
             optimizer.learning_rate = learning_rate * ratio
 
@@ -41,6 +50,13 @@ class AllOptimizers:
     def variables(self) -> list[keras.Variable]:
         """The state of all."""
         return [variable for optimizer in self.optimizers for variable in optimizer.variables]
+
+    def build(self, variables: Any) -> None:
+        """Does nothing: each optimizer is built for its own weights when the model is compiled."""
+
+    def get_config(self) -> dict[str, Any]:
+        """The configuration of each, in their order."""
+        return {"optimizers": [keras.saving.serialize_keras_object(optimizer) for optimizer in self.optimizers]}
 
 
 @keras.saving.register_keras_serializable("agad_tf")

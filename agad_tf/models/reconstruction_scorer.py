@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from agad_tf.config.choices import RESIDUAL_NORMS
 from agad_tf.models.adversarial import AdversarialModel
-from agad_tf.models.network_copies import call_keeping_statistics
+from agad_tf.models.network_copies import call_keeping_statistics, in_float32
 from agad_tf.models.scores import (
     GRID,
     combined_norm,
@@ -19,6 +19,7 @@ from agad_tf.models.scores import (
     residual_features,
     smoothed_norm,
 )
+from agad_tf.models.step import require_floats
 
 SCORING_BATCH_SIZE = 256
 
@@ -40,6 +41,7 @@ class ReconstructionScorer(AdversarialModel):
         super().__init__(generator, discriminator, **kwargs)
         if residual_norm not in RESIDUAL_NORMS:
             raise ValueError(f"Unknown residual_norm '{residual_norm}'; choose one of {', '.join(RESIDUAL_NORMS)}.")
+        self.scoring_shape = self.image_shape
         self.residual_norm = residual_norm
         self.residual_statistics = []
         if self.needs_adapt:
@@ -68,7 +70,7 @@ class ReconstructionScorer(AdversarialModel):
     def call(self, images: tf.Tensor, training: bool = False) -> tf.Tensor:
         """Reconstructs images, x̂ = G(x), same shape and range."""
         network = self.generator if training else self.scoring_generator
-        return network(images, training=training)
+        return in_float32(network(images, training=training))
 
     def anomaly_score(self, images: Any, batch_size: int = SCORING_BATCH_SIZE) -> tf.Tensor:
         """A(x) of each image, by default ‖x − G(x)‖₂, by the moving statistics: it does not depend on the batch.
@@ -91,7 +93,9 @@ class ReconstructionScorer(AdversarialModel):
                 f"residual_norm='{self.residual_norm}' compares images with normal ones, and this model has not seen "
                 "any: call model.adapt(normal_images) after fit()."
             )
-        return tf.concat([self._score_of_batch(batch) for batch in _batches(images, batch_size)], axis=0)
+        return tf.concat(
+            [self._score_of_batch(batch) for batch in _batches(images, batch_size, self.image_shape)], axis=0
+        )
 
     def reconstruct_and_score(self, images: tf.Tensor, batch_statistics: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
         """Reconstructions and anomaly scores, from one pass over one batch; no statistics move.
@@ -120,7 +124,9 @@ class ReconstructionScorer(AdversarialModel):
         """
         if not self.needs_adapt:
             return
-        features = np.concatenate([self._features_of_batch(batch) for batch in _batches(images, batch_size)])
+        features = np.concatenate(
+            [self._features_of_batch(batch) for batch in _batches(images, batch_size, self.image_shape)]
+        )
         if np.isfinite(features).all():
             for variable, value in zip(self.residual_statistics, fit_mahalanobis(features), strict=True):
                 variable.assign(value)
@@ -144,10 +150,28 @@ class ReconstructionScorer(AdversarialModel):
         return [*self.scoring_generator.variables, *self.residual_statistics]
 
 
-def _batches(images: Any, batch_size: int) -> Iterator[tf.Tensor]:
+def _batches(images: Any, batch_size: int, shape: tuple[int, ...]) -> Iterator[tf.Tensor]:
+    """Batches of images, of an array or of what gives batches; of pairs of images and labels the images alone.
+
+    Raises:
+        ValueError: they are no images of the shape.
+    """
     if isinstance(images, (tf.data.Dataset, Iterator)):
-        yield from images
+        for batch in images:
+            yield _checked(batch[0] if isinstance(batch, tuple) else batch, shape)
         return
-    images = images if tf.is_tensor(images) else np.asarray(images)
+    images = _checked(images if tf.is_tensor(images) else np.asarray(images), shape)
+    if not len(images):
+        raise ValueError("There are no images: the array is empty.")
     for start in range(0, len(images), batch_size):
         yield tf.cast(images[start : start + batch_size], tf.float32)
+
+
+def _checked(images: Any, shape: tuple[int, ...]) -> Any:
+    if tuple(images.shape[1:]) != tuple(shape):
+        raise ValueError(
+            f"Images have shape {tuple(images.shape)}; they must be (images, {', '.join(map(str, shape))}). "
+            "A single image has an axis of length 1 in front."
+        )
+    require_floats(images)
+    return images

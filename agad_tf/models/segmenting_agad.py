@@ -164,6 +164,11 @@ class SegmentingAGAD(AGAD):
         reconstruction = self.whole_image_generator(images, training=batch_statistics)
         return reconstruction, self.peak_score.score(images, self._maps(images))
 
+    def score_parts(self, images: np.ndarray, batch_size: int = 16) -> np.ndarray:
+        """The parts of the score, float (images, 3), by the names of `agad_tf.models.peak_score.PARTS`."""
+        pairs = self._with_maps(images, batch_size)
+        return np.concatenate([self.peak_score.standardized_parts(batch, maps).numpy() for batch, maps in pairs])
+
     def error_map(self, images: tf.Tensor) -> tf.Tensor:
         """The map whose peak is the score, float (images, height, width): the larger of both standardised maps."""
         return tf.reduce_max(self.peak_score.standardized_maps(self._maps(images)), axis=-1)

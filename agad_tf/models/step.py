@@ -163,6 +163,18 @@ def require_labels(labels: Any) -> None:
         )
 
 
+def require_floats(images: Any) -> None:
+    """Looks at what images are made of.
+
+    Raises:
+        ValueError: they are integers, whose range is not [-1, 1].
+    """
+    if not tf.as_dtype(images.dtype).is_floating:
+        raise ValueError(
+            f"Images are {tf.as_dtype(images.dtype).name}; give floats in [-1, 1]: images / 127.5 - 1 of pixels."
+        )
+
+
 def read_batch(data: Any) -> tuple[tf.Tensor, tf.Tensor]:
     """Takes images and labels from what `fit` passes to a step.
 
@@ -179,10 +191,11 @@ def read_batch(data: Any) -> tuple[tf.Tensor, tf.Tensor]:
     images, labels, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
     if sample_weight is not None:
         raise ValueError("AGAD's losses are weighted by label alone; leave out sample_weight and class_weight.")
+    require_floats(images)
     if labels is None:
         return images, tf.zeros(tf.shape(images)[:1])
     labels = tf.convert_to_tensor(labels)
-    if labels.shape.rank is None or any(size != 1 for size in labels.shape[1:]):
+    if labels.shape.rank is not None and any(size != 1 for size in labels.shape[1:]):
         raise ValueError(
             f"Labels have shape {tuple(labels.shape)}; give one number for each image, 0 for normal and 1 for abnormal."
         )

@@ -1,8 +1,8 @@
 """How well a detector from good images alone does on users' own images: `python -m tests.benchmarks.own_images`.
 
-Sets are folders of `train/good`, `test/good` and `test/<defect>`, optionally with `ground_truth/`. A development part is
-put aside: every fifth of the training images, and every third of the abnormal test images by sorted name. `--part=development` measures on
-it, to choose a recipe by; `--part=test` on all other test images, for the table.
+Sets are folders of `train/good`, `test/good` and `test/<defect>`. A development part is put aside: every fifth of the
+training images, and every third of the abnormal test images by sorted name. `--part=development` measures on it, to
+choose a recipe by; `--part=test` on all other test images, for the table.
 """
 
 import argparse
@@ -13,9 +13,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+BATCH = 16
+NORMS = ("residual", "segmentation", "whole")
 
-def main() -> None:
-    """Trains and measures, and appends a row to a CSV."""
+
+def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", required=True, help="folder of the set")
     parser.add_argument("--part", choices=("development", "test"), default="development")
@@ -23,11 +25,37 @@ def main() -> None:
     parser.add_argument("--crop", type=int, default=64, help="side in pixels of what a training step sees")
     parser.add_argument("--width", type=float, default=0.25)
     parser.add_argument("--steps", type=int, default=1200)
-    parser.add_argument("--batch_size", type=int, default=16)
     parser.add_argument("--learning_rate", type=float, default=1e-3)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--csv", help="file that a row is appended to")
-    options = parser.parse_args()
+    parser.add_argument("--csv", default="", help="file that a row is appended to")
+    return parser.parse_args()
+
+
+def read_parts(root: Path, development: bool, size: int) -> dict[str, np.ndarray]:
+    """Images to train on, normal ones kept from the gradient, and those that are measured, float in [-1, 1]."""
+    train = sorted((root / "train" / "good").iterdir())
+    held_out, train = train[::5], [file for place, file in enumerate(train) if place % 5]
+    good = sorted((root / "test" / "good").iterdir())
+    bad = sorted(file for folder in (root / "test").iterdir() if folder.name != "good" for file in folder.iterdir())
+    bad = [file for place, file in enumerate(bad) if (place % 3 == 0) is development]
+    if development:
+        held_out, good = held_out[::2], held_out[1::2]
+
+    def read(files: list[Path]) -> np.ndarray:
+        pixels = [np.asarray(Image.open(file).convert("RGB").resize((size, size))) for file in files]
+        return np.stack(pixels).astype(np.float32) / 127.5 - 1
+
+    parts = {
+        name: read(files) for name, files in {"train": train, "held_out": held_out, "good": good, "bad": bad}.items()
+    }
+    if all(np.ptp(images, axis=-1).max() < 0.05 for images in parts.values()):
+        return {name: images[..., :1] for name, images in parts.items()}
+    return parts
+
+
+def main() -> None:
+    """Trains and measures, and appends a row to a CSV."""
+    options = parse()
 
     import keras
     from sklearn.metrics import roc_auc_score
@@ -35,31 +63,10 @@ def main() -> None:
     from agad_tf.models.segmenting_agad import SegmentingAGAD
     from agad_tf.networks import build_discriminator, build_generator, build_segmenter
 
-    began = time.monotonic()
-    root = Path(options.data)
-    train = sorted((root / "train" / "good").iterdir())
-    held_out, train = train[::5], [file for place, file in enumerate(train) if place % 5]
-    good = sorted((root / "test" / "good").iterdir())
-    bad = sorted(file for folder in (root / "test").iterdir() if folder.name != "good" for file in folder.iterdir())
-    development = options.part == "development"
-    bad = [file for place, file in enumerate(bad) if (place % 3 == 0) is development]
-    if development:
-        good = held_out[1::2]
-        held_out = held_out[::2]
-
-    def read(files: list[Path]) -> np.ndarray:
-        pixels = [np.asarray(Image.open(file).convert("RGB").resize((options.size, options.size))) for file in files]
-        images = np.stack(pixels).astype(np.float32) / 127.5 - 1
-        return images.mean(axis=-1, keepdims=True) if np.ptp(images, axis=-1).max() < 0.05 else images
-
-    images = {
-        name: read(files) for name, files in {"train": train, "held_out": held_out, "good": good, "bad": bad}.items()
-    }
-    channels = min(part.shape[-1] for part in images.values())
-    images = {name: part[..., :channels] for name, part in images.items()}
+    images = read_parts(Path(options.data), options.part == "development", options.size)
+    channels = images["train"].shape[-1]
     keras.utils.set_random_seed(options.seed)
-    shape = (options.crop, options.crop, channels)
-    network = (shape, options.width, "batch", options.seed)
+    network = ((options.crop, options.crop, channels), options.width, "batch", options.seed)
     model = SegmentingAGAD(
         build_generator("unet", *network),
         build_discriminator(*network),
@@ -67,39 +74,28 @@ def main() -> None:
         scoring_shape=(options.size, options.size, channels),
         seed=options.seed,
     )
-    schedules = (keras.optimizers.schedules.CosineDecay(options.learning_rate, options.steps) for _ in range(3))
-    optimizers = [keras.optimizers.Adam(schedule, beta_1=0.5) for schedule in schedules]
+    rates = (keras.optimizers.schedules.CosineDecay(options.learning_rate, options.steps) for _ in range(3))
+    optimizers = [keras.optimizers.Adam(rate, beta_1=0.5) for rate in rates]
     model.compile(*optimizers[:2], segmenter_optimizer=optimizers[2])
-    epochs = -(-options.steps * options.batch_size // len(images["train"]))
-    history = model.fit(images["train"], batch_size=options.batch_size, epochs=epochs, verbose=0).history
-    trained = time.monotonic() - began
+    began = time.monotonic()
+    epochs = -(-options.steps * BATCH // len(images["train"]))
+    model.fit(images["train"], batch_size=BATCH, epochs=epochs, verbose="auto")
+    seconds = time.monotonic() - began
     model.adapt(images["train"], unseen=images["held_out"])
-    labels = np.repeat([0, 1], [len(good), len(bad)])
-    both = np.concatenate([images["good"], images["bad"]])
-    maps = np.concatenate([maps for _, maps in model._with_maps(both, 16)])
-    parts = np.concatenate(
-        [model.peak_score.standardized_parts(both[i : i + 16], maps[i : i + 16]) for i in range(0, len(both), 16)]
-    )
+    labels = np.repeat([0, 1], [len(images["good"]), len(images["bad"])])
+    parts = model.score_parts(np.concatenate([images["good"], images["bad"]]))
     row = {
-        **{name: value for name, value in vars(options).items() if name != "csv"},
-        "data": root.name,
-        **{
-            f"auroc_{name}": roc_auc_score(labels, parts[:, place])
-            for place, name in enumerate(("residual", "segmentation", "whole"))
-        },
-        "auroc_norm": roc_auc_score(labels, np.sqrt(np.square(maps[..., 0]).sum(axis=(1, 2)))),
+        **{name: value for name, value in vars(options).items() if name not in ("csv", "data")},
+        "data": Path(options.data).name,
         "auroc": roc_auc_score(labels, parts.max(axis=1)),
-        "segmentation_loss": history["segmentation_loss"][-1],
-        "contextual_loss": history["contextual_loss"][-1],
-        "seconds_training": round(trained),
-        "seconds": round(time.monotonic() - began),
+        **{f"auroc_{name}": roc_auc_score(labels, parts[:, place]) for place, name in enumerate(NORMS)},
+        "training_seconds": round(seconds),
     }
     print({name: round(value, 4) if isinstance(value, float) else value for name, value in row.items()})
     if options.csv:
-        path = Path(options.csv)
-        fresh = not path.exists()
-        with path.open("a", newline="") as file:
-            writer = csv.DictWriter(file, row)
+        fresh = not Path(options.csv).exists()
+        with Path(options.csv).open("a", newline="") as file:
+            writer = csv.DictWriter(file, row, lineterminator="\n")
             if fresh:
                 writer.writeheader()
             writer.writerow(row)

@@ -1,5 +1,6 @@
 """The model behaves as Keras users expect of any Keras model, or says in one sentence what to do."""
 
+import copy
 import subprocess
 import sys
 
@@ -159,6 +160,7 @@ def test_one_optimizer_for_both_is_an_optimizer_of_its_own_for_each(build_model,
         ({"jit_compile": True, "run_eagerly": True}, "give one of them"),
         ({"optimizer": "adam", "generator_optimizer": "adam"}, "optimizer= is for both"),
         ({"optimizer": keras.optimizers.Adam(use_ema=True)}, "ema_momentum"),
+        ({"steps_per_execution": "auto"}, "whole number of steps"),
     ],
 )
 def test_what_compile_cannot_use_is_refused_with_what_to_give(build_model, arguments, complaint):
@@ -216,7 +218,66 @@ def test_a_global_dtype_policy_changes_no_score(build_model, batch):
     np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
+def test_a_model_prints_its_summary_whether_compiled_or_not(build_model):
+    lines = []
+    for compiled in (False, True):
+        build_model(compiled=compiled).summary(print_fn=lines.append)
+    assert "encoder_decoder" in "".join(lines)
+
+
+def test_a_model_that_is_not_compiled_is_saved_and_copied(build_model, batch, tmp_path):
+    model = build_model(compiled=False)
+    model.save(tmp_path / "model.keras")
+    for again in (keras.models.load_model(tmp_path / "model.keras"), copy.deepcopy(model)):
+        assert not again.compiled
+        np.testing.assert_allclose(again.anomaly_score(batch[0]), model.anomaly_score(batch[0]), rtol=1e-6)
+
+
+def test_whether_losses_are_scaled_is_kept_in_a_file(build_model, tmp_path):
+    model = build_model(compiled=False, dtype_policy="mixed_float16")
+    model.compile(auto_scale_loss=False)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert not isinstance(loaded.generator_optimizer, keras.optimizers.LossScaleOptimizer)
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16", "float64"])
+def test_networks_of_any_precision_train_and_score(batch, policy):
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        model = AGAD(generator_of(L.Conv2D(4, 3, padding="same")), discriminator_of(L.Conv2D(4, 3)))
+        model.compile()
+        assert np.isfinite(model.fit(*batch, verbose=0).history["loss"]).all()
+        assert model.anomaly_score(batch[0]).dtype == tf.float32
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
 # === Logs and callbacks ===
+
+
+def test_lists_of_results_begin_with_the_loss_and_have_names(build_model, batch):
+    model = build_model()
+    for method in (model.train_on_batch, model.test_on_batch, lambda *data: model.evaluate(*data, verbose=0)):
+        results = method(*batch)
+        assert model.metrics_names[0] == "loss"
+        by_name = dict(zip(model.metrics_names, results, strict=False))
+        assert by_name["generator_loss"] == results[0]
+    assert model.evaluate(*batch, verbose=0, return_dict=True)["loss"] == model.evaluate(*batch, verbose=0)[0]
+
+
+def test_training_is_backed_up_and_gone_on_with(build_model, batch, tmp_path):
+    class Stop(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            raise KeyboardInterrupt
+
+    model = build_model()
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(*batch, epochs=3, verbose=0, callbacks=[keras.callbacks.BackupAndRestore(tmp_path), Stop()])
+    again = build_model()
+    history = again.fit(*batch, epochs=3, verbose=0, callbacks=[keras.callbacks.BackupAndRestore(tmp_path)]).history
+    assert len(history["loss"]) < 3
 
 
 def test_callbacks_of_keras_find_the_loss_they_look_for(build_model, batch, tmp_path):
@@ -270,6 +331,15 @@ def test_callbacks_move_the_learning_rates_of_both_networks(build_model, batch):
     model.fit(*batch, epochs=2, verbose=0, callbacks=[plateau])
     rates = [float(each.learning_rate) for each in (model.generator_optimizer, model.discriminator_optimizer)]
     assert rates == pytest.approx([5e-5, 2e-4])
+
+
+def test_a_learning_rate_that_follows_a_schedule_is_not_set(build_model):
+    model = build_model(compiled=False)
+    decay = keras.optimizers.schedules.ExponentialDecay(1e-3, 10, 0.9)
+    model.compile(keras.optimizers.Adam(1e-3), keras.optimizers.Adam(decay))
+    with pytest.raises(ValueError, match="follows a schedule"):
+        model.optimizer.learning_rate = 1e-4
+    assert float(model.generator_optimizer.learning_rate) == pytest.approx(1e-3)
 
 
 def test_a_schedule_of_the_discriminator_goes_on_when_it_is_drawn_again(build_model, batch, tmp_path):
@@ -481,9 +551,23 @@ def test_auxiliary_normalisation_that_cannot_be_is_one_sentence(networks):
         AGAD(*NETWORKS[networks](), pseudo_anomaly_normalization="auxiliary")
 
 
-def test_a_network_that_is_not_built_is_refused():
-    with pytest.raises(ValueError, match=r"SubclassedGenerator .* AGAD needs a network that is built"):
-        AGAD(SubclassedGenerator(), discriminator_of())
+def test_networks_that_do_not_fit_are_refused():
+    larger = keras.Input((32, 32, 1))
+    for networks, complaint in (
+        ((SubclassedGenerator(), discriminator_of()), r"SubclassedGenerator .* AGAD needs a network that is built"),
+        ((generator_of(), SubclassedDiscriminator()), r"SubclassedDiscriminator .* needs a network that is built"),
+        ((discriminator_of(), generator_of()), "must give images of the shape that it takes"),
+        ((generator_of(), generator_of()), "has 1 outputs; it must have two"),
+        ((generator_of(), keras.Model(larger, [larger, larger])), "make both for the same images"),
+    ):
+        with pytest.raises(ValueError, match=complaint):
+            AGAD(*networks)
+
+
+def test_networks_from_outside_of_a_strategys_scope_are_refused():
+    networks = generator_of(), discriminator_of()
+    with mirrored(["CPU:0", "CPU:1"]).scope(), pytest.raises(ValueError, match="outside of the strategy's scope"):
+        AGAD(*networks)
 
 
 # === Scores ===
@@ -505,6 +589,25 @@ def test_images_are_scored_in_batches_however_many_there_are(build_model, monkey
     monkeypatch.setattr(model, "_score_of_batch", lambda batch: model.reconstruct_and_score(batch)[1])
     np.testing.assert_allclose(model.anomaly_score(given, batch_size=8), expected, rtol=1e-5)
     assert sizes == [8, 8, 5]
+
+
+@pytest.mark.parametrize(
+    ("images", "complaint"),
+    [
+        (np.zeros((4, *SHAPE), np.uint8), "Images are uint8; give floats"),
+        (np.zeros(SHAPE, np.float32), "A single image has an axis"),
+        (np.zeros((4, 32, 32, 1), np.float32), r"they must be \(images, 16, 16, 1\)"),
+        (np.zeros((0, *SHAPE), np.float32), "the array is empty"),
+    ],
+)
+def test_what_cannot_be_scored_is_refused(build_model, images, complaint):
+    with pytest.raises(ValueError, match=complaint):
+        build_model().anomaly_score(images)
+
+
+def test_pixels_are_not_trained_on_as_they_are(build_model):
+    with pytest.raises(ValueError, match="Images are uint8; give floats"):
+        build_model().fit(np.zeros((4, *SHAPE), np.uint8), verbose=0)
 
 
 def test_scoring_many_images_takes_little_memory(tmp_path):

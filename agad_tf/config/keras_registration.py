@@ -19,8 +19,6 @@ from agad_tf.config.errors import BackendError
 _BACKEND = "tensorflow"
 # Importing these registers every class that a `.keras` file of this package can hold.
 _MODULES = ("agad_tf.models.ganomaly", "agad_tf.models.skip_ganomaly")
-# Where these are being imported already, they register their classes by themselves.
-_ROOMS = ("agad_tf.networks", "agad_tf.models.agad")
 
 
 def register_with_keras() -> None:
@@ -44,8 +42,8 @@ def register_classes() -> None:
 def _look_at(keras: Any) -> None:
     if keras.config.backend() != _BACKEND:
         raise BackendError(keras.config.backend())
-    if not any(room in sys.modules for room in _ROOMS):
-        register_classes()
+    # The rooms that import Keras do so before all else: none of their modules is half imported here.
+    register_classes()
 
 
 class _KerasFinder(importlib.abc.MetaPathFinder):
