@@ -164,12 +164,17 @@ def test_areas_are_spread_from_tiny_to_a_fifth_and_small_ones_are_common():
     assert logarithms.min() > 0.05 * len(areas)
 
 
-def test_flaws_are_found_everywhere():
-    _, _, masks = made_of(600)
-    where = masks[..., 0].mean(axis=0)
-    assert where.min() > 0
-    for border in (where[0], where[-1], where[:, 0], where[:, -1]):
-        assert border.mean() > where.mean() / 4
+def test_flaws_of_every_shape_are_found_everywhere():
+    _, _, masks = made_of(900)
+    shapes = kinds_of(tf.range(900))[0].numpy()
+    small = (masks.mean(axis=(1, 2, 3)) < 0.03) & masks.any(axis=(1, 2, 3))
+    for number in range(len(SHAPES)):
+        centres = [np.argwhere(mask[..., 0]).mean(axis=0) for mask in masks[small & (shapes == number)]]
+        quarters = np.quantile(centres, [0.25, 0.75], axis=0)
+        assert (quarters[0] < 14).all()
+        assert (quarters[0] > 4).all()
+        assert (quarters[1] > 17).all()
+        assert (quarters[1] < 27).all()
 
 
 def test_a_box_is_filled_and_a_stroke_is_thin():
