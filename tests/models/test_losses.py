@@ -93,3 +93,20 @@ def test_no_input_in_range_gives_a_loss_or_gradient_that_is_not_finite(labels, l
     assert np.isfinite(values).all()
     for gradient in tape.gradient(values, [shift, logits]):
         assert np.isfinite(gradient).all()
+
+
+def test_focal_loss_is_cross_entropy_times_the_square_of_what_is_missed():
+    masks = (RNG.uniform(size=LOGITS.shape) < 0.3).astype(float)
+    probability = 1 / (1 + np.exp(-LOGITS))
+    of_truth = np.where(masks == 1, probability, 1 - probability)
+    expected = (-((1 - of_truth) ** 2) * np.log(of_truth)).mean(axis=(1, 2, 3))
+    np.testing.assert_allclose(losses.focal_loss(*tensors(LOGITS, masks)), expected, rtol=1e-4)
+
+
+def test_structural_loss_is_0_for_an_image_itself_and_grows_with_noise():
+    images = np.repeat(np.linspace(-1, 1, 16)[None, :, None, None], 16, axis=2) * np.ones((3, 1, 1, 1))
+    noise = RNG.normal(size=images.shape)
+    found = [losses.structural_loss(*tensors(images, images + share * noise)).numpy() for share in (0, 0.1, 0.5)]
+    np.testing.assert_allclose(found[0], 0, atol=1e-5)
+    assert (found[0] < found[1]).all()
+    assert (found[1] < found[2]).all()
