@@ -28,6 +28,7 @@ ONLY_CLASS = "good"
 # Of a set that is not divided, the test part: of normal pictures most are for training; of abnormal ones half, since
 # few are needed there.
 NORMAL_TEST_SHARE, ABNORMAL_TEST_SHARE = 0.2, 0.5
+_IMAGES_NAME = r"(train|test|val)_images|x_(train|test|val)"
 
 LAYOUTS = (
     "normal/ and, if you have any, abnormal/; train/good/, test/good/ and test/<defect>/; or a CSV with the columns "
@@ -184,9 +185,7 @@ def read_own_npz(path: Path) -> dict[str, Any]:
     if "class_names" in arrays:
         fields["class_names"] = tuple(str(name) for name in arrays["class_names"])
     # Any other array might hold the labels under a name of its own: then nothing is taken as normal.
-    without_labels = bool(arrays) and all(
-        re.fullmatch(r"(train|test|val)_images|x_(train|test|val)", n) for n in arrays
-    )
+    without_labels = bool(arrays) and all(re.fullmatch(_IMAGES_NAME, name) for name in arrays)
     if without_labels:
         fields["note"] = f"{path} holds no labels: all images count as normal, as class 0."
     for split in ("train", "test", "val"):

@@ -93,9 +93,21 @@ def test_the_configuration_a_run_leaves_repeats_it(config, tmp_path):
 
 
 def test_flags_that_do_not_fit_the_data_leave_no_run_behind(config):
-    with pytest.raises(UsageError, match="--batch_size=500"):
-        training.train(dataclasses.replace(config, batch_size=500))
+    with pytest.raises(UsageError, match=r"--gamma=0\.99"):
+        training.train(dataclasses.replace(config, gamma=0.99))
     assert not config.folder.exists()
+
+
+def test_a_batch_is_made_smaller_where_there_are_fewer_images(config, capsys):
+    training.train(dataclasses.replace(config, batch_size=500, epochs=1))
+    results = files_of(config)[1]
+    _, task = load_images(config)
+    assert results["batch_size"] == len(task.train.labels) < 500
+    said = f"The batch is {results['batch_size']} images, not --batch_size=500"
+    assert said in capsys.readouterr().out
+    assert read_config(config.folder).batch_size == 500
+    training.evaluate(read_config(config.folder))
+    assert files_of(config)[1]["batch_size"] == results["batch_size"]
 
 
 def test_a_run_whose_checkpoints_were_removed_starts_anew(config, monkeypatch):
