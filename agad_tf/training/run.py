@@ -28,7 +28,7 @@ from agad_tf.training.checkpoints import Checkpoints, saved_positions
 from agad_tf.training.distribution import build_strategy, describe, folder_to_write, is_chief, require_same_epoch
 from agad_tf.training.export import write_portable
 from agad_tf.training.fitting import Fitting, Schedule
-from agad_tf.training.images import load_images
+from agad_tf.training.images import load_images, normals_alone
 from agad_tf.training.outcome import write_outcome
 from agad_tf.training.restore import restore, restore_with_checkpoints
 from agad_tf.training.run_folder import used_by_this_process_alone, write_set_up
@@ -85,6 +85,8 @@ def train(config: ExperimentConfig) -> None:
 
     with folder_to_write(config.folder, chief) as folder, used_by_this_process_alone(Workdir(folder)) as own:
         write_set_up(own, config, source)
+        if not task.has_test_anomalies:
+            print(normals_alone(task))
         if batch_size < config.batch_size:
             normals = np.sum(task.train.labels == NORMAL)
             print(
@@ -174,11 +176,12 @@ def _measure_and_export(
         model,
         source,
         task,
-        read_family_scores(workdir.family_scores),
+        read_family_scores(workdir.family_scores) if task.has_test_anomalies else None,
         epochs=config.epochs,
         batch_size=config.batch_size,
         threshold=config.threshold,
         anomaly_classes=config.anomaly_classes,
+        synthetic_anomalies=config.synthetic_anomalies,
         seed=config.seed,
     )
     export_saved_model(model, measured.decision, workdir.saved_model)
