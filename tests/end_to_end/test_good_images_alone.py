@@ -44,7 +44,7 @@ def run(tmp_path_factory):
 
 
 def test_ten_good_images_make_a_detector(run):
-    place, done = run
+    place, _ = run
     assert {path.name for path in (place / "run").iterdir()} == LEFT | {"left_out.csv"}
     results = results_of(place / "run")
     assert set(results["protocols"]) == {"per_image"}
