@@ -46,7 +46,11 @@ def measure_batch_dependence(
     """
     rows_of = [np.flatnonzero(test.labels == label) for label in (NORMAL, ABNORMAL)]
     if min(map(len, rows_of)) < 2:
-        raise UsageError("The audit needs at least two normal and two abnormal test images; use a larger test set.")
+        normals, anomalies = map(len, rows_of)
+        raise UsageError(
+            f"The audit needs at least two normal and two abnormal test images, and there are {normals} and "
+            f"{anomalies}; use a larger test set."
+        )
     images = np.asarray(test.images)
     rng = np.random.default_rng(seed)
     share = min(1, most_images / len(test.labels))

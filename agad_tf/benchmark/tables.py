@@ -24,7 +24,8 @@ NOTE = (
     "which that is. per_image is the result: each image is scored by itself, after the last epoch. family_shuffled "
     "scores by the statistics of mixed batches. family lets the label leak through batches that are ordered by it, and "
     "takes the epoch that is best on the test set, as the published figures were made, over all classes; last epoch is "
-    "the same without that choice."
+    "the same without that choice. synthetic anomalies is the AUROC against anomalies made from normal test images, of "
+    "runs whose test set has no others; it is no result."
 )
 
 
@@ -32,7 +33,7 @@ def tidy(results: Iterable[dict[str, Any]]) -> pd.DataFrame:
     """One row for every protocol of every run.
 
     Args:
-        results: contents of results.json.
+        results: contents of results.json; a run without anomalies in its test set has no AUROC.
 
     Returns:
         Settings, facts and figures as columns; AUROC and the like as fractions.
@@ -52,6 +53,8 @@ def tidy(results: Iterable[dict[str, Any]]) -> pd.DataFrame:
         facts |= {"published": published_auroc(result), **parts}
         rows += [{**facts, "protocol": protocol, **figures} for protocol, figures in protocols.items()]
     runs = pd.DataFrame(rows)
+    # Where no test set had anomalies, there is nothing to take a type from.
+    runs["auroc"] = pd.to_numeric(runs["auroc"])
     # Where a baseline has none, whole numbers would become fractions.
     whole = [name for name in runs if isinstance(DEFAULTS.get(str(name)), int) and runs[name].dtype == float]
     return runs.astype(dict.fromkeys(whole, "Int64")).assign(labelled=runs["anomaly_classes"].map(_how_labelled))
@@ -80,6 +83,7 @@ def summarize(runs: pd.DataFrame) -> pd.DataFrame:
             ("family, last epoch", "last_epoch_auroc", family),
             ("seen classes", "auroc_seen", own),
             ("unseen classes", "auroc_unseen", own),
+            ("synthetic anomalies", "synthetic_auroc", own),
         ):
             if name in runs:
                 row[title] = _mean_and_deviation(part[name])

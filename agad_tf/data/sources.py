@@ -1,6 +1,7 @@
 """Where pixels come from: each `--dataset` name is one row of `SOURCES`."""
 
 import dataclasses
+import shlex
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,7 @@ class Source:
         test_names: of the test images, where they have any.
         test_masks: files that show where test images are abnormal, by position in the test set.
         left_out: files that could not be read, with what is wrong with each.
+        note: what the user should know of how the set was read, a sentence; empty if there is nothing to say.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Source:
     test_names: tuple[str, ...] = ()
     test_masks: Mapping[int, Path] = dataclasses.field(default_factory=dict)
     left_out: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    note: str = ""
 
     @property
     def channels(self) -> int:
@@ -71,6 +74,11 @@ class Source:
             return self.class_names.index(str(name))
         known = self.class_names or tuple(str(number) for number in np.unique(self.y_train))
         if self.name == "folder" and name == 0 and known[0].lower() not in NORMAL_NAMES:
+            if len(known) == 1:
+                raise UsageError(
+                    f"Which class is normal? All images of {self.origin} are of class '{known[0]}'; if they are "
+                    f"normal, add --normal_class={shlex.quote(known[0])} to the command."
+                )
             raise UsageError(f"Which class is normal? Give --normal_class, one of {', '.join(known)}.")
         if isinstance(name, str) or not 0 <= name <= max(self.y_train.max(), self.y_test.max()):
             raise UsageError(f"{self.origin} has no class '{name}'; choose one of {', '.join(known)}.")

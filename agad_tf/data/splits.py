@@ -39,12 +39,18 @@ class OneClassTask:
     Attributes:
         train: normal images and, for γ > 0, labelled anomalies.
         validation: of the same kinds in the same shares; thresholds and epochs may be chosen on it.
-        test: the published test set, for figures alone. All normals come first.
+        test: the published test set, for figures alone. All normals come first; of a set of normal images alone
+            there are no others.
     """
 
     train: Split
     validation: Split
     test: Split
+
+    @property
+    def has_test_anomalies(self) -> bool:
+        """Whether the test set has anomalies; without any, no AUROC can be measured."""
+        return bool(self.test.labels.any())
 
 
 def one_class_task(
@@ -77,10 +83,11 @@ def one_class_task(
     name = source.class_name(normal_class)
     if not len(normals) or not (source.y_test == normal_class).any():
         raise UsageError(f"Class {name} of {source.name} has no images; choose another --normal_class.")
-    if (source.y_test == normal_class).all():
+    # A set of normal images alone is welcome. One whose anomalies all lie in the training part was divided by mistake.
+    if (source.y_test == normal_class).all() and (source.y_train != normal_class).any():
         raise UsageError(
             f"The test set of {source.name} has class {name} alone: nothing could be measured. "
-            "Add images of another class; an empty folder is none."
+            "Add images of another class to it, or take them out of the training part as well."
         )
     anomalies = np.empty(0, np.int64)
     if gamma:

@@ -1,7 +1,10 @@
 """The images of an experiment: read, looked at and divided."""
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
+
+from tqdm import tqdm
 
 from agad_tf.data.inspection import leave_out_unreadable
 from agad_tf.data.readers import limit_pixels
@@ -44,7 +47,10 @@ def load_task(
         RunError: it cannot be read.
     """
     limit_pixels(max_megapixels)
-    source = leave_out_unreadable(load_source(dataset, data_dir, image_size), left_out)
+    source = load_source(dataset, data_dir, image_size)
+    if source.note:
+        tqdm.write(f"agad_tf: {source.note}", file=sys.stderr)
+    source = leave_out_unreadable(source, left_out)
     task = one_class_task(
         source,
         source.class_number(normal_class),

@@ -26,6 +26,39 @@ class BatchPlan(NamedTuple):
     horizontal_flip: bool  # mirrors each image with a probability of one half
     steps_per_epoch: int
 
+    @property
+    def batch_size(self) -> int:
+        """Images in a batch, of all kinds."""
+        return self.normals + self.anomalies + self.synthetic
+
+
+def batch_size_that_fits(
+    train: Split,
+    batch_size: int,
+    min_anomalies: int,
+    kinds: tuple[str, ...] = (),
+    synthetic_share: float = DEFAULTS["synthetic_share"],
+) -> tuple[int, int]:
+    """Makes a batch smaller if the training set has too few normal images for it.
+
+    Args:
+        train: the training images.
+        batch_size: images in a batch, as asked for.
+        min_anomalies: least number of anomalies in a batch, as asked for.
+        kinds: of synthetic anomalies; empty means none.
+        synthetic_share: their share of a batch, in (0, 1).
+
+    Returns:
+        Batch size and least number of anomalies: as asked for where they fit, else the number of training images and
+        as large a share of anomalies.
+    """
+    normals, _, _ = _composition(train, batch_size, min_anomalies, kinds, synthetic_share)
+    if normals <= np.sum(train.labels == NORMAL):
+        return batch_size, min_anomalies
+    if train.labels.any():
+        min_anomalies = max(1, min_anomalies * len(train.labels) // batch_size)
+    return len(train.labels), min_anomalies
+
 
 def plan_batches(
     train: Split,
@@ -56,11 +89,7 @@ def plan_batches(
     """
     normal_count = int(np.sum(train.labels == NORMAL))
     share = 1 - normal_count / len(train.labels)
-    synthetic = max(1, round(batch_size * synthetic_share)) if kinds else 0
-    # However many anomalies there are, a normal image has its place.
-    most = max(batch_size - synthetic - 1, 0)
-    anomalies = min(max(min_anomalies, round(batch_size * share)), most) if share else 0
-    normals = batch_size - anomalies - synthetic
+    normals, anomalies, synthetic = _composition(train, batch_size, min_anomalies, kinds, synthetic_share)
     if batch_size % replicas:
         raise UsageError(
             f"--batch_size={batch_size} cannot be shared evenly by {replicas} replicas; "
@@ -82,6 +111,18 @@ def plan_batches(
             f"{normal_count}; choose a smaller --batch_size."
         )
     return BatchPlan(normals, anomalies, synthetic, kinds, horizontal_flip, normal_count // normals)
+
+
+def _composition(
+    train: Split, batch_size: int, min_anomalies: int, kinds: tuple[str, ...], synthetic_share: float
+) -> tuple[int, int, int]:
+    """How many images of a batch are normal, labelled anomalies and synthetic ones."""
+    share = 1 - np.sum(train.labels == NORMAL) / len(train.labels)
+    synthetic = max(1, round(batch_size * synthetic_share)) if kinds else 0
+    # However many anomalies there are, a normal image has its place.
+    most = max(batch_size - synthetic - 1, 0)
+    anomalies = min(max(min_anomalies, round(batch_size * share)), most) if share else 0
+    return batch_size - anomalies - synthetic, anomalies, synthetic
 
 
 class TrainingInputs(NamedTuple):

@@ -7,12 +7,16 @@ from sklearn.metrics import roc_auc_score
 
 from agad_tf.data.sources import Source
 from agad_tf.data.splits import ABNORMAL, NORMAL, OneClassTask, Split
+from agad_tf.data.synthetic_anomalies import synthetic_images
 from agad_tf.evaluation.error_maps import error_map_scale, localization_metrics
 from agad_tf.evaluation.family_scores import FamilyScores
-from agad_tf.evaluation.metrics import detection_metrics
+from agad_tf.evaluation.metrics import DETECTION_FIGURES, detection_metrics
 from agad_tf.evaluation.scorer import Scorer
-from agad_tf.evaluation.thresholds import Decision, decide
+from agad_tf.evaluation.thresholds import Decision, decide, threshold_basis
 from agad_tf.models.agad import AGAD
+
+# Of so many held-out normal images, synthetic anomalies are made to measure by.
+SYNTHETIC_IMAGES = 1000
 
 
 class Measurement(NamedTuple):
@@ -21,15 +25,18 @@ class Measurement(NamedTuple):
     Attributes:
         test_scores: float (images,), of each test image by itself; higher is more abnormal.
         decision: how the detector judges scores, chosen on the validation images.
+        threshold_basis: what the threshold rests on, see `agad_tf.evaluation.thresholds.threshold_basis`.
         shares_flagged: shares of the test images that the decision flags, in [0, 1]: "false_positive_rate" of the
-            normal and "true_positive_rate" of the abnormal ones.
-        protocols: the figures of each protocol by its name, "per_image" first.
+            normal and "true_positive_rate" of the abnormal ones, None if there are none.
+        protocols: the figures of each protocol by its name, "per_image" first. Without anomalies in the test set it is
+            the only one, and what needs anomalies is None in it.
         error_map_scale: the error that error maps are drawn with the brightest colour from; None without error maps.
     """
 
     test_scores: np.ndarray
     decision: Decision
-    shares_flagged: dict[str, float]
+    threshold_basis: dict[str, Any]
+    shares_flagged: dict[str, float | None]
     protocols: dict[str, dict[str, Any]]
     error_map_scale: float | None = None
 
@@ -38,25 +45,27 @@ def measure_model(
     model: AGAD,
     source: Source,
     task: OneClassTask,
-    family: FamilyScores,
+    family: FamilyScores | None,
     *,
     epochs: int,
     batch_size: int,
     threshold: str,
     anomaly_classes: tuple[int | str, ...],
+    synthetic_anomalies: tuple[str, ...],
     seed: int,
 ) -> Measurement:
-    """Scores the test set under all protocols.
+    """Scores the test set under all protocols; without anomalies in it, under "per_image" alone.
 
     Args:
         model: as the last epoch left it.
         source: the data set.
         task: its images.
-        family: test scores of the epoch that the family protocol reports.
+        family: test scores of the epoch that the family protocol reports; None if the test set has no anomalies.
         epochs: that the model was trained for.
         batch_size: images that are scored at a time.
         threshold: rule for the threshold, see `agad_tf.evaluation.thresholds.decide`.
         anomaly_classes: classes that labelled anomalies were drawn from; empty means all but the normal one.
+        synthetic_anomalies: kinds that the model was trained with; empty means none.
         seed: of the order that images are scored in, and of the bootstrap.
 
     Returns:
@@ -65,16 +74,21 @@ def measure_model(
     scorer = Scorer(model, batch_size, progress=True)
     test_scores = scorer.per_image(task.test.images)
     validation_scores = scorer.per_image(task.validation.images)
-    shuffled_scores = scorer.family_shuffled(task.test, seed)
     measured = _measure_scores(source, task, validation_scores, test_scores, threshold, anomaly_classes, seed)
+    measured = measured._replace(error_map_scale=error_map_scale(model, task.validation))
+    per_image = {
+        **measured.protocols["per_image"],
+        "epoch": epochs,
+        **localization_metrics(model, task.test, source.test_masks),
+    }
+    if family is None:
+        if synthetic_anomalies:
+            per_image |= _against_synthetic_anomalies(scorer, task.test, test_scores, synthetic_anomalies, seed)
+        return measured._replace(protocols={"per_image": per_image})
     protocols = {
-        "per_image": {
-            **measured.protocols["per_image"],
-            "epoch": epochs,
-            **localization_metrics(model, task.test, source.test_masks),
-        },
+        "per_image": per_image,
         "family_shuffled": {
-            **detection_metrics(task.test.labels, shuffled_scores, seed),
+            **detection_metrics(task.test.labels, scorer.family_shuffled(task.test, seed), seed),
             "epoch": epochs,
         },
         "family": {
@@ -84,7 +98,7 @@ def measure_model(
             "last_epoch_auroc": float(roc_auc_score(*scorer.family(task.test))),
         },
     }
-    return measured._replace(protocols=protocols, error_map_scale=error_map_scale(model, task.validation))
+    return measured._replace(protocols=protocols)
 
 
 def measure_baseline(
@@ -125,17 +139,44 @@ def _measure_scores(
 ) -> Measurement:
     labels = task.test.labels
     decision = decide(task.validation.labels, validation_scores, threshold)
+    basis = threshold_basis(task.validation.labels, validation_scores, decision.threshold, threshold)
     per_image = {
-        **detection_metrics(labels, test_scores, seed),
+        **(detection_metrics(labels, test_scores, seed) if labels.any() else _of_normals_alone(test_scores)),
         "epoch": None,
         **_seen_and_unseen(task.test, test_scores, source, anomaly_classes),
     }
     flagged = test_scores >= decision.threshold
     shares_flagged = {
         "false_positive_rate": float(flagged[labels == NORMAL].mean()),
-        "true_positive_rate": float(flagged[labels == ABNORMAL].mean()),
+        "true_positive_rate": float(flagged[labels == ABNORMAL].mean()) if labels.any() else None,
     }
-    return Measurement(test_scores, decision, shares_flagged, {"per_image": per_image})
+    return Measurement(test_scores, decision, basis, shares_flagged, {"per_image": per_image})
+
+
+def _of_normals_alone(scores: np.ndarray) -> dict[str, Any]:
+    """What can be said of the scores of a test set without anomalies; None for what needs them."""
+    lowest, median, highest = (float(quantile) for quantile in np.quantile(scores, [0, 0.5, 1]))
+    return {
+        **dict.fromkeys(DETECTION_FIGURES),
+        "normal_images": len(scores),
+        "normal_score_lowest": lowest,
+        "normal_score_median": median,
+        "normal_score_highest": highest,
+    }
+
+
+def _against_synthetic_anomalies(
+    scorer: Scorer, test: Split, scores: np.ndarray, kinds: tuple[str, ...], seed: int
+) -> dict[str, float]:
+    """AUROC of held-out normal images against anomalies made from them.
+
+    It says how well the detector finds what it was trained to find, and nothing of real anomalies.
+    """
+    rows = np.unique(np.linspace(0, len(scores) - 1, min(SYNTHETIC_IMAGES, len(scores))).round().astype(int))
+    made = scorer.per_image(synthetic_images(test.images[rows], scorer.image_size, kinds))
+    labels = np.repeat([NORMAL, ABNORMAL], [len(scores), len(made)])
+    figures = detection_metrics(labels, np.concatenate([scores, made]), seed)
+    return {f"synthetic_{name}": figures[name] for name in ("auroc", "auroc_low", "auroc_high")}
 
 
 def _seen_and_unseen(

@@ -6,6 +6,8 @@ from sklearn.metrics import average_precision_score, precision_recall_curve, roc
 
 BOOTSTRAP_RESAMPLES = 1000
 CONFIDENCE = 0.95
+DETECTION_FIGURES = ("auroc", "auroc_low", "auroc_high", "average_precision", "fpr_at_95_tpr", "f1", "threshold")
+"""Names of what `detection_metrics` returns."""
 
 
 def detection_metrics(labels: np.ndarray, scores: np.ndarray, seed: int = 0) -> dict[str, float]:

@@ -15,11 +15,12 @@ from agad_tf.data.sources import Source
 from agad_tf.data.splits import Split
 from agad_tf.evaluation.measurement import Measurement
 from agad_tf.evaluation.scorer import PROTOCOLS
-from agad_tf.evaluation.thresholds import Decision
+from agad_tf.evaluation.thresholds import FEW_NORMALS, Decision
 from agad_tf.files.whole_files import write_whole
 
 SCHEMA_VERSION = 2
 _REQUIRED = ("dataset", "normal_class", "gamma", "generator", "seed", "channels", "method", "protocols")
+NO_ANOMALIES = "No anomalies in the test set: AUROC cannot be measured."
 FIGURES = {
     "auroc": "AUROC",
     "average_precision": "average precision",
@@ -43,6 +44,9 @@ def results_of(
 ) -> dict[str, Any]:
     """Puts together what results.json says of a run.
 
+    Without anomalies in the test set there is the protocol "per_image" alone; in it "auroc" and all else that needs
+    anomalies is None, which JSON writes as null, and so is the detector's "true_positive_rate".
+
     Args:
         settings: of the experiment, None for each that its method does not read.
         source: the data set.
@@ -53,19 +57,58 @@ def results_of(
     Returns:
         The content of results.json, without its schema version.
     """
+    detector = {**measured.decision._asdict(), **measured.threshold_basis, **measured.shares_flagged}
     results = {
         **settings,
         "data_origin": source.origin,
         "channels": source.channels,
         "versions": versions(),
         "seconds": round(seconds, 1),
-        "detector": {**measured.decision._asdict(), **measured.shares_flagged},
-        "warnings": list(warnings),
+        "detector": detector,
+        "warnings": [*warnings, *_threshold_warnings(detector)],
         "protocols": {
             name: {**figures, "labels_leak": PROTOCOLS[name]} for name, figures in measured.protocols.items()
         },
     }
     return results if measured.error_map_scale is None else {**results, "error_map_scale": measured.error_map_scale}
+
+
+def threshold_uncertainty(detector: Mapping[str, Any]) -> str:
+    """What is known of the share of normal images that a detector will flag, in a sentence.
+
+    Args:
+        detector: of results.json.
+
+    Returns:
+        The sentence; empty where nothing is known, or the run is of an earlier version.
+    """
+    if detector.get("expected_flagged_low") is None:
+        return ""
+    low, high = (100 * detector[f"expected_flagged_{end}"] for end in ("low", "high"))
+    share = f"between {low:.1f} % and {high:.1f} % of normal images will be flagged (95 % interval)"
+    normals = detector["threshold_normals"]
+    if normals is None:
+        return f"As the normal validation images tell, {share}."
+    few = "; with so few, " if normals < FEW_NORMALS else ": "
+    return f"The threshold rests on {normals} normal validation image{'s' * (normals != 1)}{few}{share}."
+
+
+def _threshold_warnings(detector: Mapping[str, Any]) -> list[str]:
+    normals = detector["threshold_normals"]
+    if normals is None or normals >= FEW_NORMALS:
+        return []
+    return [
+        f"{threshold_uncertainty(detector)} Add normal images, or raise --validation_fraction in another --workdir."
+    ]
+
+
+def has_test_anomalies(results: Mapping[str, Any]) -> bool:
+    """Whether the test set of a run had anomalies, so that AUROC could be measured.
+
+    Args:
+        results: the content of results.json.
+    """
+    return results["protocols"]["per_image"]["auroc"] is not None
 
 
 def decision_of(results: Mapping[str, Any]) -> Decision:

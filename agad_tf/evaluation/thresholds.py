@@ -3,18 +3,21 @@
 Both are chosen on validation images, never on the test set.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 from scipy.special import expit, logit
+from scipy.stats import beta
 from sklearn.linear_model import LogisticRegression
 
 from agad_tf.config.errors import UsageError
 from agad_tf.config.options import parse_threshold
-from agad_tf.evaluation.metrics import detection_metrics
+from agad_tf.evaluation.metrics import CONFIDENCE, detection_metrics
 
 NORMAL_QUANTILE = 0.99
+# A threshold that rests on fewer normal images than this deserves a warning.
+FEW_NORMALS = 50
 # Scores of less spread than float32 can tell apart count as this far apart, as a share of their size.
 _LEAST_SPREAD = 1e-6
 
@@ -88,13 +91,71 @@ def decide(labels: np.ndarray, scores: np.ndarray, rule: str = "auto") -> Decisi
     return Decision(threshold, threshold_source, center, slope, probability_source)
 
 
-def _threshold(labels: np.ndarray, scores: np.ndarray, rule: str) -> tuple[float, str]:
+def flagged_share_interval(
+    normal_scores: np.ndarray, threshold: float, confidence: float = CONFIDENCE
+) -> tuple[float, float]:
+    """Which share of all normal images a threshold will flag, as a sample of normal images tells it.
+
+    The interval is exact for scores that differ, whatever their distribution. Of a threshold given beforehand, it is
+    Clopper and Pearson's for the share of the sample at or above it. Of a threshold that is the k-th lowest of n scores
+    of the sample itself, the share above it follows the distribution Beta(n - k + 1, k); between two scores, the
+    interval covers both, which is Clopper and Pearson's again.
+
+    Args:
+        normal_scores: float (images,), at least one; the threshold may have been chosen on them as a quantile.
+        threshold: score at or above which an image is flagged.
+        confidence: of the interval, in (0, 1).
+
+    Returns:
+        Lower and upper end, shares in [0, 1].
+    """
+    count = len(normal_scores)
+    flagged, above = (int(np.sum(chosen)) for chosen in (normal_scores >= threshold, normal_scores > threshold))
+    # Where several images have the threshold's very score, the distribution is not known to be continuous there.
+    most = flagged if flagged > above + 1 else above
+    tail = (1 - confidence) / 2
+    low = float(beta.ppf(tail, flagged, count - flagged + 1)) if flagged else 0.0
+    high = float(beta.ppf(1 - tail, most + 1, count - most)) if most < count else 1.0
+    return low, high
+
+
+def threshold_basis(labels: np.ndarray, scores: np.ndarray, threshold: float, rule: str) -> dict[str, Any]:
+    """What a threshold rests on, and how sure it is.
+
+    Args:
+        labels: int (images,) of the validation images: 0 normal, 1 abnormal.
+        scores: float (images,) of them.
+        threshold: that `decide` chose on them.
+        rule: that it was chosen by, see `decide`.
+
+    Returns:
+        "threshold_normals", the number of normal images that the threshold rests on, None if it was given or is the
+        best F1; "expected_flagged_low" and "expected_flagged_high", shares of normal images in [0, 1], see
+        `flagged_share_interval`, None for the best F1, which depends on the anomalies as well.
+    """
+    kind, _ = _kind_of(rule, labels)
+    normals = scores[labels == 0]
+    low, high = (None, None) if kind == "f1" else flagged_share_interval(normals, threshold)
+    return {
+        "threshold_normals": len(normals) if kind in ("quantile", "fpr") else None,
+        "expected_flagged_low": low,
+        "expected_flagged_high": high,
+    }
+
+
+def _kind_of(rule: str, labels: np.ndarray) -> tuple[str, float]:
+    """Kind and value of a rule for these labels: "f1", "fpr", "quantile" or "value"."""
     try:
         kind, value = parse_threshold(rule)
     except ValueError as error:
         raise UsageError(f"--threshold={rule}: {error}") from error
     if kind == "auto":
-        kind, value = ("f1", 0.0) if labels.any() else ("quantile", NORMAL_QUANTILE)
+        return ("f1", 0.0) if labels.any() else ("quantile", NORMAL_QUANTILE)
+    return kind, value
+
+
+def _threshold(labels: np.ndarray, scores: np.ndarray, rule: str) -> tuple[float, str]:
+    kind, value = _kind_of(rule, labels)
     normals = np.sort(scores[labels == 0])
     if kind == "f1":
         if not labels.any():

@@ -64,6 +64,23 @@ def baseline_scores(
     return score(task.validation.images), score(task.test.images)
 
 
+def require_labels(name: str, source: Source) -> None:
+    """Checks that a baseline finds the labels that it learns from.
+
+    Args:
+        name: one of `agad_tf.config.choices.BASELINES`.
+        source: the data set.
+
+    Raises:
+        UsageError: "supervised" has images of one class alone.
+    """
+    if name == "supervised" and len(np.unique(source.y_train)) < 2:
+        raise UsageError(
+            f"--method=supervised learns from normal and abnormal images, and the training part of {source.origin} has "
+            "one class only; give --method=agad, or add images of anomalies."
+        )
+
+
 def _rows(images: Images) -> np.ndarray:
     return np.asarray(images).reshape(len(images), -1).astype(np.float32) / 255
 

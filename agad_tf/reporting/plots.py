@@ -85,13 +85,16 @@ def score_histogram(labels: np.ndarray, scores: np.ndarray, threshold: float) ->
     edges = np.histogram_bin_edges(scores, BINS).tolist()
     for label, name in LABEL_NAMES.items():
         chosen = scores[labels == label]
+        if not len(chosen):
+            continue
         shares = np.full(len(chosen), 100 / len(chosen))
         axes.hist(chosen, edges, weights=shares, color=COLORS[label], alpha=0.55, label=name)
     axes.axvline(threshold, linestyle="--", color=INK, label="threshold")
     axes.set_xlabel("anomaly score")
     axes.set_ylabel("% of the images of a label")
     axes.legend(**ABOVE, ncols=3)
-    return inline_svg(_figure(axes), "Histograms of the scores of normal and of abnormal test images.")
+    kinds = "normal and of abnormal" if labels.any() else "normal"
+    return inline_svg(_figure(axes), f"Histograms of the scores of {kinds} test images.")
 
 
 def tukey_boxes(scores: Sequence[np.ndarray]) -> list[dict[str, Any]]:
@@ -125,6 +128,8 @@ def class_boxes(names: Sequence[str], scores: Sequence[np.ndarray], normal: int,
     places = range(len(names))
     for label, color in COLORS.items():
         chosen = [place for place in places if (place == normal) == (label == NORMAL)]
+        if not chosen:
+            continue
         line = {"color": color, "linewidth": 1.5}
         axes.bxp(
             tukey_boxes([scores[place] for place in chosen]),

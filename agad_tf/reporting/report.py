@@ -13,7 +13,7 @@ from agad_tf.data.preprocessing import to_network_input, to_uint8
 from agad_tf.data.sources import Source
 from agad_tf.data.splits import ABNORMAL, NORMAL, OneClassTask
 from agad_tf.evaluation.localization import smoothed_error_maps
-from agad_tf.evaluation.results import FIGURES
+from agad_tf.evaluation.results import FIGURES, NO_ANOMALIES, threshold_uncertainty
 from agad_tf.files.whole_files import write_whole
 from agad_tf.files.workdir import Workdir
 from agad_tf.models.agad import AGAD
@@ -68,7 +68,14 @@ def write_report(
     detector = results["detector"]
     classes = _classes(test)
     normal_place = int(classes["label"].argmin())
-    groups = {"normal": _typical_normals(test), "abnormal": _typical_anomalies(test), **_errors(test)}
+    groups = {"normal": _typical_normals(test), **_errors(test)}
+    plots = {}
+    if task.has_test_anomalies:
+        groups["abnormal"] = _typical_anomalies(test)
+        plots = {
+            "ROC: anomalies found for false alarms": roc_plot(labels, scores, detector),
+            "Precision and recall": precision_recall_plot(labels, scores, detector),
+        }
     examples, largest_error = _examples(test, task, groups, model)
     page = render(
         "report.html",
@@ -78,9 +85,10 @@ def write_report(
         classes=classes.to_dict("records"),
         normal_kind=classes["kind"].iloc[normal_place],
         counts={name: np.bincount(split.labels, minlength=2) for name, split in vars(task).items()},
+        no_anomalies="" if task.has_test_anomalies else NO_ANOMALIES,
+        threshold_uncertainty=threshold_uncertainty(detector),
         plots={
-            "ROC: anomalies found for false alarms": roc_plot(labels, scores, detector),
-            "Precision and recall": precision_recall_plot(labels, scores, detector),
+            **plots,
             "Scores by label": score_histogram(labels, scores, detector["threshold"]),
             "Scores by class": class_boxes(
                 classes["kind"].tolist(),

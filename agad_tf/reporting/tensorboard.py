@@ -72,7 +72,7 @@ def write_test_summaries(
     settings: Mapping[str, Any],
     test: Split,
     scores: np.ndarray,
-    figures: Mapping[str, float],
+    figures: Mapping[str, float | None],
     model: AGAD | None = None,
 ) -> None:
     """Writes what TensorBoard shows of the test set, at the step of the last epoch.
@@ -105,14 +105,16 @@ def write_scores_and_images(model: AGAD, split: Split, scores: np.ndarray, name:
 
 
 def write_figures(
-    run: str, settings: Mapping[str, Any], figures: Mapping[str, float], test: Split, scores: np.ndarray
+    run: str, settings: Mapping[str, Any], figures: Mapping[str, float | None], test: Split, scores: np.ndarray
 ) -> None:
     """Writes what runs are compared by in TensorBoard's HParams table, and the test set's precision–recall curve.
+
+    Without anomalies in the test set, the table has the settings alone, and there is no curve.
 
     Args:
         run: its name in the table.
         settings: of the experiment.
-        figures: per image, of results.json.
+        figures: per image, of results.json; None for what could not be measured.
         test: the test set.
         scores: float (images,).
     """
@@ -121,8 +123,10 @@ def write_figures(
     hp.hparams_config([hp.HParam(name) for name in columns], metrics)
     hp.hparams(columns, trial_id=run)
     for name in COMPARED:
-        tf.summary.scalar(f"per_image/{name}", figures[name])
-    write_precision_recall("test", test.labels, scores)
+        if figures[name] is not None:
+            tf.summary.scalar(f"per_image/{name}", figures[name])
+    if test.labels.any():
+        write_precision_recall("test", test.labels, scores)
 
 
 def write_precision_recall(name: str, labels: np.ndarray, scores: np.ndarray) -> None:

@@ -6,7 +6,12 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from agad_tf.evaluation.results import FIGURES
+from agad_tf.evaluation.results import (
+    FIGURES,
+    NO_ANOMALIES,
+    has_test_anomalies,
+    threshold_uncertainty,
+)
 
 _NOTES = {
     "per_image": "the result\n\nlast epoch, {epoch}",
@@ -29,17 +34,43 @@ def print_table(results: dict[str, Any]) -> None:
         epoch = results["protocols"][name]["epoch"]
         note = "the result" if epoch is None else _NOTES[name].format(epoch=epoch)
         table.add_column(f"{name}\n{note}", justify="right")
-    for title, texts in _table_rows(results["protocols"]):
+    with_anomalies = has_test_anomalies(results)
+    rows = _table_rows if with_anomalies else _rows_of_normals_alone
+    for title, texts in rows(results["protocols"]):
         table.add_row(title, *texts)
+    detector, warnings = results["detector"], results.get("warnings", [])
+    if not with_anomalies:
+        table.add_row("normal images flagged", f"{100 * detector['false_positive_rate']:.1f}")
     Console().print(table)
-    detector = results["detector"]
-    print(
-        f"The detector flags scores from {detector['threshold']:.4g} on ({detector['threshold_source']}): of the test "
-        f"images {100 * detector['false_positive_rate']:.1f} % of the normal and "
-        f"{100 * detector['true_positive_rate']:.1f} % of the abnormal ones."
-    )
-    for warning in results.get("warnings", []):
+    flags = f"The detector flags scores from {detector['threshold']:.4g} on ({detector['threshold_source']}): of the"
+    if with_anomalies:
+        print(
+            f"{flags} test images {100 * detector['false_positive_rate']:.1f} % of the normal and "
+            f"{100 * detector['true_positive_rate']:.1f} % of the abnormal ones."
+        )
+    else:
+        per_image = results["protocols"]["per_image"]
+        count = per_image["normal_images"]
+        print(
+            f"{NO_ANOMALIES}\n{flags} {count} held-out normal images {round(count * detector['false_positive_rate'])}. "
+            f"Their scores lie between {per_image['normal_score_lowest']:.4g} and "
+            f"{per_image['normal_score_highest']:.4g}, with the median {per_image['normal_score_median']:.4g}."
+        )
+    uncertainty = threshold_uncertainty(detector)
+    # A warning of few images begins with it.
+    if uncertainty and not any(uncertainty in warning for warning in warnings):
+        print(uncertainty)
+    for warning in warnings:
         print(f"Warning: {warning}")
+
+
+def _rows_of_normals_alone(protocols: dict[str, dict[str, float]]) -> Iterator[tuple[str, list[str]]]:
+    figures = protocols["per_image"]
+    yield "AUROC", ["no anomalies"]
+    if "synthetic_auroc" in figures:
+        low, high = figures["synthetic_auroc_low"], figures["synthetic_auroc_high"]
+        yield "synthetic_auroc: against synthetic anomalies", [f"{100 * figures['synthetic_auroc']:.1f}"]
+        yield "  95 % interval", [f"{100 * low:.1f} – {100 * high:.1f}"]
 
 
 def _table_rows(protocols: dict[str, dict[str, float]]) -> Iterator[tuple[str, list[str]]]:

@@ -5,8 +5,8 @@ import time
 from agad_tf.config.experiment import ExperimentConfig
 from agad_tf.evaluation.measurement import measure_baseline
 from agad_tf.files.workdir import Workdir
-from agad_tf.models.baselines import baseline_scores
-from agad_tf.training.images import load_images
+from agad_tf.models.baselines import baseline_scores, require_labels
+from agad_tf.training.images import load_images, normals_alone
 from agad_tf.training.outcome import write_outcome
 from agad_tf.training.run_folder import used_by_this_process_alone, write_set_up
 
@@ -19,8 +19,11 @@ def run_baseline(config: ExperimentConfig) -> None:
     """
     workdir = Workdir(config.folder)
     source, task = load_images(config)
+    require_labels(config.method, source)
     with used_by_this_process_alone(workdir):
         write_set_up(workdir, config, source)
+        if not task.has_test_anomalies:
+            print(normals_alone(task))
         began = time.monotonic()
         scores = baseline_scores(config.method, source, task, config.image_size, config.width, config.seed)
         seconds = time.monotonic() - began

@@ -18,7 +18,7 @@ class EpochScores(keras.callbacks.Callback):
 
     Adds to the logs "validation_score" (mean of the normal images), where the validation set has anomalies
     "validation_auroc", and against synthetic ones "validation_synthetic_auroc". The test set is scored under the
-    leaking protocol only, and nothing here depends on it.
+    leaking protocol only, if it has anomalies, and nothing here depends on it.
 
     Args:
         task: the images.
@@ -57,6 +57,8 @@ class EpochScores(keras.callbacks.Callback):
         for scores in synthetic_scores:
             labels = np.repeat([NORMAL, ABNORMAL], [len(normal_scores), len(scores)])
             logs["validation_synthetic_auroc"] = roc_auc_score(labels, np.concatenate([normal_scores, scores]))
+        if not self.task.has_test_anomalies:
+            return
         labels, scores = self.scorer.family(self.task.test)
         auroc = roc_auc_score(labels, scores)
         if auroc > self.best_auroc:

@@ -32,3 +32,16 @@ def load_images(config: ExperimentConfig) -> tuple[Source, OneClassTask]:
         validation_fraction=config.validation_fraction,
         seed=config.seed,
     )
+
+
+def normals_alone(task: OneClassTask) -> str:
+    """How a set of normal images alone is divided, in a sentence.
+
+    Args:
+        task: without anomalies in its test set.
+    """
+    train, validation, test = (len(split.labels) for split in (task.train, task.validation, task.test))
+    return (
+        f"The images are all normal: {train} are to train on, {validation} to choose the threshold by, and {test} held "
+        "out for the report."
+    )

@@ -1,15 +1,17 @@
 """The story of a run: data, model, training, measurement, export, report."""
 
+import dataclasses
 import math
 
+import numpy as np
 import tensorflow as tf
 
 from agad_tf.config.choices import BASELINES
 from agad_tf.config.experiment import ExperimentConfig
 from agad_tf.config.flags import read_config, require_same_settings
 from agad_tf.data.sources import Source
-from agad_tf.data.splits import OneClassTask
-from agad_tf.data.training_batches import plan_batches
+from agad_tf.data.splits import NORMAL, OneClassTask
+from agad_tf.data.training_batches import batch_size_that_fits, plan_batches
 from agad_tf.evaluation.family_scores import read_family_scores
 from agad_tf.evaluation.measurement import measure_model
 from agad_tf.evaluation.results import decision_of, read_results
@@ -26,7 +28,7 @@ from agad_tf.training.checkpoints import Checkpoints, saved_positions
 from agad_tf.training.distribution import build_strategy, describe, folder_to_write, is_chief, require_same_epoch
 from agad_tf.training.export import write_portable
 from agad_tf.training.fitting import Fitting, Schedule
-from agad_tf.training.images import load_images
+from agad_tf.training.images import load_images, normals_alone
 from agad_tf.training.outcome import write_outcome
 from agad_tf.training.restore import restore, restore_with_checkpoints
 from agad_tf.training.run_folder import used_by_this_process_alone, write_set_up
@@ -70,10 +72,11 @@ def train(config: ExperimentConfig) -> None:
 
     # === Data ===
     source, task = load_images(config)
+    batch_size, min_anomalies = _batch_size(config, task)
     plan = plan_batches(
         task.train,
-        config.batch_size,
-        config.min_anomalies,
+        batch_size,
+        min_anomalies,
         strategy.num_replicas_in_sync,
         config.synthetic_anomalies,
         config.synthetic_share,
@@ -82,6 +85,14 @@ def train(config: ExperimentConfig) -> None:
 
     with folder_to_write(config.folder, chief) as folder, used_by_this_process_alone(Workdir(folder)) as own:
         write_set_up(own, config, source)
+        if not task.has_test_anomalies:
+            print(normals_alone(task))
+        if batch_size < config.batch_size:
+            normals = np.sum(task.train.labels == NORMAL)
+            print(
+                f"The batch is {batch_size} images, not --batch_size={config.batch_size}: {normals} normal images are "
+                "there to train on."
+            )
 
         # === Model ===
         # An epoch that is gone on with in the middle is to be executed in equal parts too.
@@ -165,15 +176,25 @@ def _measure_and_export(
         model,
         source,
         task,
-        read_family_scores(workdir.family_scores),
+        read_family_scores(workdir.family_scores) if task.has_test_anomalies else None,
         epochs=config.epochs,
         batch_size=config.batch_size,
         threshold=config.threshold,
         anomaly_classes=config.anomaly_classes,
+        synthetic_anomalies=config.synthetic_anomalies,
         seed=config.seed,
     )
     export_saved_model(model, measured.decision, workdir.saved_model)
     if config.export_format != "saved_model":
         write_portable(config, model, measured.decision)
     warnings = run_warnings(read_curves(workdir.tensorboard), float(checkpoints.learning_rate_scale))
-    write_outcome(workdir, config, source, task, measured, float(checkpoints.seconds), warnings, model)
+    batch_size, min_anomalies = _batch_size(config, task)
+    used = dataclasses.replace(config, workdir=str(config.folder), batch_size=batch_size, min_anomalies=min_anomalies)
+    write_outcome(workdir, used, source, task, measured, float(checkpoints.seconds), warnings, model)
+
+
+def _batch_size(config: ExperimentConfig, task: OneClassTask) -> tuple[int, int]:
+    """Images in a batch, and least anomalies among them: as many as asked for, or as there are."""
+    return batch_size_that_fits(
+        task.train, config.batch_size, config.min_anomalies, config.synthetic_anomalies, config.synthetic_share
+    )

@@ -159,3 +159,15 @@ def test_classes_have_columns():
     table = by_class(tidy([result(auroc=0.8), result(auroc=0.9, seed=1), result(auroc=0.7, normal_class=3)]))
     assert table.columns.name is None, "HTML would show it as a column"
     assert table.to_dict("records") == [{"gamma": 0.0, 0: pytest.approx(85.0), 3: pytest.approx(70.0)}]
+
+
+def test_runs_without_test_anomalies_have_rows_without_auroc(tmp_path):
+    alone = result(auroc=None, dataset="folder", data_dir="a")
+    alone["protocols"] = {"per_image": {**alone["protocols"]["per_image"], "synthetic_auroc": 0.8}}
+    (row,) = rows(alone)
+    assert (row["synthetic anomalies"], row["runs"]) == ("80.0", 1)
+    assert "per_image" not in row
+    both = rows(alone, result(dataset="folder", data_dir="b", auroc=0.75))
+    assert sorted(row["per_image"] for row in both) == ["", "75.0"]
+    assert "Benchmark" in write_tables([alone, alone], "All done.", tmp_path)
+    by_class(tidy([alone]))

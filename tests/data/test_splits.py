@@ -96,6 +96,13 @@ def test_a_test_set_without_anomalies_is_refused():
         one_class_task(source, 0)
 
 
+def test_normal_images_alone_make_a_task_without_test_anomalies():
+    images = np.zeros((10, 2, 2, 1), np.uint8)
+    task = one_class_task(Source("test", images, np.zeros(10, int), images[:3], np.zeros(3, int), "memory"), 0)
+    assert [len(split.labels) for split in (task.train, task.validation, task.test)] == [9, 1, 3]
+    assert not task.has_test_anomalies
+
+
 def test_labelled_anomalies_that_are_not_there_are_not_to_be_had_by_another_share():
     images = np.zeros((8, 2, 2, 1), np.uint8)
     source = Source("test", images, np.zeros(8, int), images, np.arange(8) % 2, "memory")

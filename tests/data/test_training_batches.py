@@ -7,7 +7,7 @@ from agad_tf.data.images_in_files import Pictures
 from agad_tf.data.preprocessing import to_network_input
 from agad_tf.data.scoring_batches import scoring_batches
 from agad_tf.data.splits import Split
-from agad_tf.data.training_batches import plan_batches, training_batches, training_inputs
+from agad_tf.data.training_batches import batch_size_that_fits, plan_batches, training_batches, training_inputs
 
 
 def split_of(normals, anomalies=0):
@@ -44,6 +44,28 @@ def test_any_size_is_resized(shape):
 def test_uint8_and_float_pixels_are_seen_alike():
     images = np.random.default_rng(0).integers(0, 256, (2, 28, 28, 1), np.uint8)
     np.testing.assert_array_equal(to_network_input(images, 32), to_network_input(images.astype(np.float32), 32))
+
+
+@pytest.mark.parametrize(
+    ("normals", "anomalies", "kinds", "expected"),
+    [
+        (40, 0, (), (32, 8)),
+        (32, 0, (), (32, 8)),
+        (31, 0, (), (31, 8)),
+        (7, 0, (), (7, 8)),
+        (28, 0, ("warp",), (32, 8)),
+        (7, 0, ("warp",), (7, 8)),
+        (24, 2, (), (32, 8)),
+        (20, 2, (), (22, 5)),
+        (6, 1, ("warp",), (7, 1)),
+    ],
+)
+def test_a_batch_is_made_smaller_where_there_are_too_few_normal_images(normals, anomalies, kinds, expected):
+    train = split_of(normals, anomalies)
+    batch_size, min_anomalies = batch_size_that_fits(train, 32, 8, kinds)
+    assert (batch_size, min_anomalies) == expected
+    plan = plan_batches(train, batch_size, min_anomalies, kinds=kinds)
+    assert (plan.batch_size, plan.steps_per_epoch >= 1) == (batch_size, True)
 
 
 def test_an_epoch_shows_every_normal_image_once_in_whole_batches():

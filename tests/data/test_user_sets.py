@@ -74,6 +74,56 @@ def test_a_csv_lists_pictures_with_labels_and_splits(tmp_path):
     assert (len(source.x_train), source.test_names) == (4, ("pictures/000.png", "pictures/001.png"))
 
 
+def parts_of(source):
+    return len(source.x_train), len(source.x_test)
+
+
+@pytest.mark.parametrize("folder", ["", "good/", "normal/", "train/good/"])
+def test_good_images_alone_are_divided_into_train_and_test(tmp_path, folder):
+    write(tmp_path, *(f"{folder}{number:03d}.png" for number in range(40)))
+    source = load_source("folder", str(tmp_path), 16)
+    assert parts_of(source) == (32, 8)
+    assert not set(source.x_train.paths) & set(source.x_test.paths)
+    assert source.class_number(0) == 0
+    assert len(source.class_names) == 1
+    assert ("no class folders: all 40 images count as normal" in source.note) == (folder == "")
+    task = one_class_task(source, 0)
+    assert [len(split.labels) for split in (task.train, task.validation, task.test)] == [29, 3, 8]
+    assert not task.has_test_anomalies
+
+
+def test_good_images_alone_that_are_divided_stay_divided(tmp_path):
+    write(tmp_path, *numbered("train/good", 10), *numbered("val/good", 4), *numbered("test/good", 3))
+    source = load_source("folder", str(tmp_path), 16)
+    assert (*parts_of(source), len(source.x_val)) == (10, 3, 4)
+
+
+def test_a_validation_part_stays_whole_when_the_training_part_of_good_images_is_divided(tmp_path):
+    write(tmp_path, *numbered("train/good", 10), *numbered("val/good", 4))
+    source = load_source("folder", str(tmp_path), 16)
+    assert (*parts_of(source), len(source.x_val)) == (8, 2, 4)
+
+
+@pytest.mark.parametrize("name", ["parts", "my parts"])
+def test_an_only_class_of_another_name_is_not_taken_as_normal(tmp_path, name):
+    write(tmp_path, *numbered(name, 10))
+    source = load_source("folder", str(tmp_path), 16)
+    with pytest.raises(UsageError, match=f"of class '{name}'.*--normal_class=(parts|'my parts') "):
+        source.class_number(0)
+    assert source.class_number(name) == 0
+
+
+@pytest.mark.parametrize("columns", ["path", "path,label", "path,split"])
+def test_a_csv_of_good_images_alone_is_divided(tmp_path, columns):
+    write(tmp_path, *numbered("pictures", 10))
+    rest = {"path": "", "path,label": ",good", "path,split": ",train"}[columns]
+    lines = [f"{name}{rest}" for name in numbered("pictures", 10)]
+    (tmp_path / "list.csv").write_text("\n".join([columns, *lines]))
+    source = load_source("folder", str(tmp_path / "list.csv"), 16)
+    assert (parts_of(source), source.class_names) == ((8, 2), ("good",))
+    assert ("no column label: all 10 images count as normal" in source.note) == (columns != "path,label")
+
+
 def test_classes_go_by_name_and_by_number(undivided):
     source = load_source("folder", str(undivided), 16)
     assert [source.class_number(name) for name in (0, 1, "normal", "abnormal")] == [0, 1, 0, 1]
@@ -100,10 +150,13 @@ def test_numbered_folders_go_by_their_names(tmp_path):
     ("names", "complaint"),
     [
         ([], "no pictures"),
-        (["a.png"], "lies in no class"),
+        (["a.png", "good/b.png"], "lies in no class"),
+        (["a.png"], "too few to divide"),
         (["train/a.png", "test/good/b.png"], "lies in no class"),
         (["train/good/a.png", "other/b.png", "test/good/c.png"], "lies in no class"),
-        (["train/good/a.png"], "both train and test"),
+        (["train/good/a.png", "train/bad/b.png"], "both train and test"),
+        (["test/good/a.png"], "both train and test"),
+        (["train/good/a.png"], "too few to divide"),
     ],
 )
 def test_folders_in_no_layout_are_refused(tmp_path, names, complaint):
@@ -117,6 +170,7 @@ def test_folders_in_no_layout_are_refused(tmp_path, names, complaint):
     [
         ("", RunError, "cannot be read as a CSV"),
         ("file,label\na.png,x\n", UsageError, "columns path and label"),
+        ("path,class\na.png,bad\n", UsageError, "columns path and label; it has path, class"),
         ("path,label\n", UsageError, "must have rows"),
         ("path,label\nnone.png,x\n", RunError, r"none\.png, which is not there"),
         ("path,label,split\na.png,x,later\n", UsageError, "the split 'later'"),
@@ -162,6 +216,31 @@ def test_an_array_file_of_keras_is_read_by_class_name(tmp_path):
     )
     source = load_source("npz", str(tmp_path / "set.npz"))
     assert (source.channels, source.class_number("c"), source.class_number(1)) == (3, 2, 1)
+
+
+@pytest.mark.parametrize("labels", [True, False])
+@pytest.mark.parametrize(("images_name", "labels_name"), [("train_images", "train_labels"), ("x_train", "y_train")])
+def test_arrays_of_good_images_alone_are_divided(tmp_path, images_name, labels_name, labels):
+    images = RNG.integers(0, 256, (20, 8, 8), np.uint8)
+    given = {labels_name: np.zeros(20, int)} if labels else {}
+    np.savez(tmp_path / "set.npz", **{images_name: images}, **given)
+    source = load_source("npz", str(tmp_path / "set.npz"))
+    assert parts_of(source) == (16, 4)
+    together = np.concatenate([source.x_train, source.x_test])[..., 0]
+    assert sorted(map(bytes, together)) == sorted(map(bytes, images))
+    assert ("holds no labels" in source.note) == (not labels)
+
+
+def test_labels_under_another_name_are_not_taken_for_none(tmp_path):
+    np.savez(tmp_path / "set.npz", x_train=np.zeros((9, 8, 8), np.uint8), labels=np.arange(9))
+    with pytest.raises(UsageError, match="it has x_train, labels"):
+        load_source("npz", str(tmp_path / "set.npz"))
+
+
+def test_arrays_of_several_classes_need_a_test_part(tmp_path):
+    np.savez(tmp_path / "set.npz", x_train=np.zeros((9, 8, 8), np.uint8), y_train=np.arange(9) % 2)
+    with pytest.raises(UsageError, match="must hold"):
+        load_source("npz", str(tmp_path / "set.npz"))
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import numpy as np
@@ -5,8 +6,9 @@ import pytest
 
 from agad_tf.data.sources import Source
 from agad_tf.data.splits import one_class_task
-from agad_tf.evaluation.measurement import measure_baseline
-from agad_tf.evaluation.results import results_of
+from agad_tf.evaluation.measurement import measure_baseline, measure_model
+from agad_tf.evaluation.metrics import DETECTION_FIGURES
+from agad_tf.evaluation.results import has_test_anomalies, results_of, threshold_uncertainty
 
 
 @pytest.fixture
@@ -48,3 +50,52 @@ def test_a_baseline_has_figures_per_image_alone(source):
     assert not results["protocols"]["per_image"]["labels_leak"]
     assert len(measured.test_scores) == 60
     json.dumps(results)
+
+
+@pytest.fixture
+def normals_alone():
+    """27 training and 8 test images of one class; two of them are for validation."""
+    images = np.random.default_rng(0).integers(0, 256, (35, 16, 16, 1), np.uint8)
+    source = Source("folder", images[:27], np.zeros(27, int), images[27:], np.zeros(8, int), "nowhere")
+    return source, one_class_task(source, 0)
+
+
+def test_without_test_anomalies_normal_images_are_measured_and_nothing_else(normals_alone):
+    source, task = normals_alone
+    validation_scores = np.linspace(0, 1, len(task.validation.images))
+    options = {"threshold": "auto", "anomaly_classes": (), "seed": 0}
+    measured = measure_baseline(source, task, validation_scores, np.arange(8) / 4, **options)
+    figures = measured.protocols["per_image"]
+    assert [figures[name] for name in DETECTION_FIGURES] == [None] * len(DETECTION_FIGURES)
+    assert (figures["normal_images"], figures["normal_score_lowest"], figures["normal_score_highest"]) == (8, 0, 1.75)
+    assert figures["normal_score_median"] == 0.875
+    assert measured.shares_flagged == {"false_positive_rate": 0.5, "true_positive_rate": None}
+    results = json.loads(json.dumps(results_of({"method": "knn"}, source, measured, 1.0)))
+    assert not has_test_anomalies(results)
+    detector = results["detector"]
+    assert detector["threshold_normals"] == len(task.validation.images) == 3
+    uncertainty = threshold_uncertainty(detector)
+    assert "rests on 3 normal validation images; with so few, between 0.8 % and 90.6 % of normal" in uncertainty
+    assert [warning for warning in results["warnings"] if uncertainty in warning]
+
+
+def test_a_threshold_on_many_images_is_given_with_its_uncertainty_and_no_warning(normals_alone):
+    source, task = normals_alone
+    task = dataclasses.replace(task, validation=dataclasses.replace(task.validation, labels=np.zeros(50, int)))
+    options = {"threshold": "auto", "anomaly_classes": (), "seed": 0}
+    measured = measure_baseline(source, task, np.arange(50.0), np.arange(8.0), **options)
+    results = results_of({"method": "knn"}, source, measured, 1.0)
+    assert results["warnings"] == []
+    assert "rests on 50 normal validation images: between" in threshold_uncertainty(results["detector"])
+
+
+@pytest.mark.parametrize("kinds", [(), ("rotation", "erasure")])
+def test_synthetic_anomalies_are_measured_by_where_training_made_some(normals_alone, build_model, kinds):
+    source, task = normals_alone
+    options = {"threshold": "auto", "anomaly_classes": (), "synthetic_anomalies": kinds, "seed": 0}
+    measured = measure_model(build_model(), source, task, None, epochs=1, batch_size=4, **options)
+    assert set(measured.protocols) == {"per_image"}
+    figures = measured.protocols["per_image"]
+    assert ("synthetic_auroc" in figures) == bool(kinds)
+    if kinds:
+        assert 0 <= figures["synthetic_auroc_low"] <= figures["synthetic_auroc"] <= figures["synthetic_auroc_high"] <= 1

@@ -8,7 +8,7 @@ from scipy.stats import spearmanr
 
 import agad_tf
 from agad_tf.config.errors import UsageError
-from agad_tf.evaluation.thresholds import Decision, decide, probability
+from agad_tf.evaluation.thresholds import Decision, decide, flagged_share_interval, probability, threshold_basis
 
 NORMAL_SCORES = np.random.default_rng(0).gamma(9.0, size=10_000).astype(np.float32)
 NORMALS = np.zeros(len(NORMAL_SCORES), int)
@@ -44,6 +44,60 @@ def test_fpr_does_not_flag_what_is_equal_to_an_image_that_it_must_not():
 def test_quantile_and_number_are_taken_as_they_are():
     assert decide(NORMALS, NORMAL_SCORES, "quantile=0.9").threshold == pytest.approx(np.quantile(NORMAL_SCORES, 0.9))
     assert decide(NORMALS, NORMAL_SCORES, "12.5").threshold == 12.5
+
+
+@pytest.mark.parametrize("rule", ["auto", "quantile=0.9", "quantile=0.5", "fpr=0.1", "9.5"])
+@pytest.mark.parametrize("count", [1, 7, 24, 101])
+def test_the_interval_holds_the_share_of_normals_that_will_be_flagged_as_often_as_it_says(rule, count):
+    rng = np.random.default_rng(0)
+    labels, simulations = np.zeros(count, int), 2000
+    missed_low = missed_high = 0
+    for _ in range(simulations):
+        # Scores of which the share above any threshold is known.
+        scores = rng.exponential(4.0, count)
+        threshold = decide(labels, scores, rule).threshold
+        low, high = flagged_share_interval(scores, threshold)
+        share = np.exp(-threshold / 4.0)
+        missed_low += share < low
+        missed_high += share > high
+    # Each side may be missed in 2.5 % of cases: three standard errors more for chance.
+    assert max(missed_low, missed_high) / simulations < 0.025 + 3 * np.sqrt(0.025 * 0.975 / simulations)
+
+
+def test_the_interval_of_a_threshold_at_a_score_is_exact():
+    rng = np.random.default_rng(1)
+    missed = 0
+    for _ in range(4000):
+        scores = np.sort(rng.random(20))
+        low, high = flagged_share_interval(scores, scores[17])
+        missed += not low <= 1 - scores[17] <= high
+    assert missed / 4000 == pytest.approx(0.05, abs=0.011)
+
+
+@pytest.mark.parametrize(
+    ("scores", "threshold", "expected"),
+    [
+        # Clopper and Pearson's interval of 0, 1 and all of 10.
+        (np.arange(10.0), 99.0, (0.0, 0.3085)),
+        (np.arange(10.0), 8.5, (0.0025, 0.4450)),
+        (np.arange(10.0), -1.0, (0.6915, 1.0)),
+        # A single image says next to nothing.
+        ([3.0], 3.0, (0.025, 0.975)),
+        # Equal scores: all of them are flagged, and none lies above.
+        (np.full(10, 3.0), 3.0, (0.6915, 1.0)),
+    ],
+)
+def test_the_interval_of_known_cases(scores, threshold, expected):
+    assert flagged_share_interval(np.array(scores), threshold) == pytest.approx(expected, abs=1e-4)
+
+
+def test_a_threshold_says_how_many_normal_images_it_rests_on():
+    labels, scores = np.repeat([0, 1], [24, 3]), np.arange(27.0)
+    for rule, normals in (("auto", None), ("quantile=0.99", 24), ("fpr=0.1", 24), ("12", None)):
+        basis = threshold_basis(labels, scores, decide(labels, scores, rule).threshold, rule)
+        assert basis["threshold_normals"] == normals
+        assert (basis["expected_flagged_low"] is None) == (rule == "auto")
+    assert threshold_basis(labels[:24], scores[:24], 22.77, "auto")["threshold_normals"] == 24
 
 
 def test_f1_without_anomalies_is_refused():

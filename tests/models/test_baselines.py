@@ -10,7 +10,7 @@ from agad_tf.config.errors import UsageError
 from agad_tf.data.sources import Source
 from agad_tf.data.splits import one_class_task
 from agad_tf.models import baselines
-from agad_tf.models.baselines import baseline_scores
+from agad_tf.models.baselines import baseline_scores, require_labels
 from agad_tf.networks.encoder_decoder import encode
 
 CLASSICAL = ("knn", "pca", "one_class_svm", "isolation_forest")
@@ -104,3 +104,11 @@ def test_detectors_of_pyod_where_it_is_installed(source, name):
 def test_every_baseline_is_known_and_no_other(source):
     with pytest.raises(ValueError, match="choose one of " + ", ".join(BASELINES)):
         baseline_scores("oracle", source, one_class_task(source, 0), 16, 1, 0)
+
+
+def test_the_ceiling_is_refused_where_all_images_are_of_one_class():
+    images = np.zeros((4, 8, 8, 1), np.uint8)
+    source = Source("folder", images, np.zeros(4, int), images, np.zeros(4, int), "photos")
+    with pytest.raises(UsageError, match="photos has one class only"):
+        require_labels("supervised", source)
+    require_labels("knn", source)

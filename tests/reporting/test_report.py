@@ -313,3 +313,50 @@ def test_curves_are_those_of_the_epochs_in_their_order(tmp_path):
     curves = read_curves(tmp_path)
     assert curves == {"generator_loss": {1: 0.25, 2: 0.5, 10: 2.5}}
     assert list(curves["generator_loss"]) == [1, 2, 10]
+
+
+@pytest.fixture
+def normals_alone(config, source, task, measure, build_model, monkeypatch):
+    """A function that writes and reads the report of a run whose images are all normal."""
+    for name, split in vars(task).items():
+        object.__setattr__(task, name, split.of_label(0))
+    images = task.test.images
+    source = Source("folder", images, np.zeros(6, int), images, np.zeros(6, int), "nowhere", class_names=("good",))
+
+    def write(with_model=True, **figures):
+        results = measure(np.array([0, 0.25, 0.5, 0.75, 1, 1.25]))
+        results["protocols"]["per_image"] |= {"epoch": 2, **figures}
+        model = build_model(compiled=False) if with_model else None
+        write_report(Workdir(config.folder), source, task, results, config.options(), model)
+        return Page(Workdir(config.folder).report.read_text())
+
+    return write
+
+
+def test_without_anomalies_the_page_says_so_and_shows_what_normal_images_score(normals_alone):
+    page = normals_alone()
+    text = " ".join(page.text.split())
+    assert "No anomalies in the test set: AUROC cannot be measured." in text
+    assert "wrongly flags 33.3 % of the 6 normal images that were held out" in text
+    assert "2 of 6 held-out normal images" in text
+    assert "rests on 6 normal validation images; with so few, between 0.4 % and 64.1 % of normal" in text
+    assert "synthetic" not in text.replace("--synthetic", "")
+    plots = [attributes["aria-label"] for tag, attributes in page.tags if tag == "svg"]
+    assert plots[0] == "Histograms of the scores of normal test images."
+    assert not any("ROC" in plot or "recall" in plot for plot in plots)
+    for absent in ("Strongest false negatives", "Abnormal images", "Protocols"):
+        assert absent not in text
+    faces = {attributes["alt"].partition(" of good")[0] for tag, attributes in page.tags if tag == "img"}
+    assert faces >= {"input", "reconstruction", "error map"}
+
+
+def test_without_anomalies_the_page_names_the_auroc_of_synthetic_ones_as_such(normals_alone):
+    figures = {"synthetic_auroc": 0.876, "synthetic_auroc_low": 0.8, "synthetic_auroc_high": 0.9}
+    text = " ".join(normals_alone(**figures).text.split())
+    assert "AUROC against synthetic anomalies87.6 %" in text
+    assert "(synthetic_auroc). Real anomalies may be harder to find." in text
+    assert "AUROC cannot be measured" in text
+
+
+def test_a_baseline_without_anomalies_has_a_page(normals_alone):
+    assert "AUROC cannot be measured" in normals_alone(with_model=False).text

@@ -109,6 +109,15 @@ def test_runs_are_compared_by_their_settings_and_figures(task, tmp_path):
     assert (auroc.step, tf.make_ndarray(auroc.tensor_proto)) == (3, 0.875)
 
 
+def test_what_could_not_be_measured_is_left_out(task, tmp_path):
+    normals = task.test.of_label(0)
+    with event_file(tmp_path, "figures", 3):
+        write_figures("a", {"gamma": 0.0}, dict.fromkeys(FIGURES), normals, np.arange(6.0))
+    tags = events_of(tmp_path).Tags()["tensors"]
+    assert not [tag for tag in tags if tag.startswith(("per_image", "test"))]
+    assert events_of(tmp_path).SummaryMetadata("_hparams_/session_start_info")
+
+
 def test_the_precision_recall_curve_is_that_of_the_scores(task, tmp_path):
     # Six normal images, then six abnormal ones; one of either scores like the other kind.
     scores = np.array([1, 2, 3, 4, 5, 9, 8, 10, 11, 12, 13, 14.0])

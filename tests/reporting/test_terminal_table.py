@@ -1,3 +1,4 @@
+from agad_tf.evaluation.results import threshold_uncertainty
 from agad_tf.reporting.terminal_table import print_table
 
 FIGURES = {
@@ -44,3 +45,57 @@ def test_table_gives_percentages_and_marks_the_leaking_protocol(capsys, monkeypa
     assert "90.0 – 92.0" in printed
     assert "labels leak" in printed
     assert "3.25" in printed
+
+
+NORMALS_ALONE = {
+    **RESULTS,
+    "gamma": 0.0,
+    "detector": {
+        "threshold": 3.25,
+        "threshold_source": "0.99 quantile of validation normals",
+        "threshold_normals": 60,
+        "expected_flagged_low": 0.004,
+        "expected_flagged_high": 0.0894,
+        "false_positive_rate": 0.25,
+        "true_positive_rate": None,
+    },
+    "protocols": {
+        "per_image": {
+            **dict.fromkeys(FIGURES),
+            "epoch": 7,
+            "normal_images": 8,
+            "normal_score_lowest": 1.5,
+            "normal_score_median": 2.5,
+            "normal_score_highest": 4.5,
+        }
+    },
+}
+
+
+def test_without_anomalies_the_table_says_so_and_what_is_known(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "100")
+    print_table(NORMALS_ALONE)
+    printed = capsys.readouterr().out
+    assert "No anomalies in the test set: AUROC cannot be measured." in printed
+    assert "of the 8 held-out normal images 2." in printed
+    assert "between 1.5 and 4.5, with the median 2.5" in printed
+    assert "rests on 60 normal validation images: between 0.4 % and 8.9 % of normal images" in printed
+    assert "synthetic" not in printed
+
+
+def test_auroc_against_synthetic_anomalies_goes_by_its_own_name(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "100")
+    figures = {f"synthetic_{name}": share for name, share in (("auroc", 0.9), ("auroc_low", 0.8), ("auroc_high", 0.95))}
+    per_image = {**NORMALS_ALONE["protocols"]["per_image"], **figures}
+    print_table({**NORMALS_ALONE, "protocols": {"per_image": per_image}})
+    printed = capsys.readouterr().out
+    assert "synthetic_auroc: against synthetic anomalies" in printed
+    assert "80.0 – 95.0" in printed
+    assert "AUROC cannot be measured" in printed
+
+
+def test_the_uncertainty_that_a_warning_gives_is_not_said_twice(capsys):
+    detector = {**NORMALS_ALONE["detector"], "threshold_normals": 3}
+    uncertainty = threshold_uncertainty(detector)
+    print_table({**NORMALS_ALONE, "detector": detector, "warnings": [f"{uncertainty} Add normal images."]})
+    assert capsys.readouterr().out.count("with so few") == 1

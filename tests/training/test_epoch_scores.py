@@ -37,6 +37,17 @@ def test_synthetic_anomalies_are_told_from_the_normal_validation_images(
         assert logs["validation_synthetic_auroc"] == expected
 
 
+def test_without_test_anomalies_the_leaking_protocol_is_not_computed(build_model, task, batch, tmp_path, monkeypatch):
+    model = build_model()
+    scorer = Scorer(model, 4)
+    monkeypatch.setattr(scorer, "family", lambda _: pytest.fail("there is nothing to compare"))
+    normals = OneClassTask(*(split.of_label(0) for split in (task.train, task.validation, task.test)))
+    logs = {}
+    EpochScores(normals, scorer, tmp_path / "family.npz").on_epoch_end(0, logs)
+    assert set(logs) == {"validation_score"}
+    assert not (tmp_path / "family.npz").exists()
+
+
 def test_family_keeps_the_best_epoch_on_the_test_set(fitted, task, tmp_path, monkeypatch):
     model, _ = fitted
     scorer = Scorer(model, 4)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from filelock import FileLock
+from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from agad_tf.config.errors import RunError, UsageError
@@ -77,6 +78,35 @@ def test_a_resumed_run_equals_an_unbroken_one(config, tmp_path, monkeypatch, cap
     assert [event.step for event in events.Tensors("generator_loss")] == [1, 2, 3]
 
 
+@pytest.fixture
+def good_images(tmp_path):
+    """The options of a run on a folder of 20 good images."""
+    folder = tmp_path / "good"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for number in range(20):
+        Image.fromarray(rng.integers(0, 256, (16, 16), np.uint8)).save(folder / f"{number}.png")
+    return {"dataset": "folder", "data_dir": str(folder), "normal_class": 0, "gamma": 0.0}
+
+
+def test_a_resumed_run_of_good_images_alone_equals_an_unbroken_one(config, good_images, tmp_path, monkeypatch):
+    config = dataclasses.replace(config, **good_images, synthetic_anomalies=("warp",))
+    unbroken = dataclasses.replace(config, workdir=str(tmp_path / "unbroken"))
+    training.train(unbroken)
+    with monkeypatch.context() as patched, pytest.raises(Killed):
+        kill_in_epoch(patched, 1)
+        training.train(config)
+    training.train(config)
+    (scores, results), (expected_scores, expected_results) = files_of(config), files_of(unbroken)
+    assert scores == expected_scores
+    for part in ("protocols", "detector", "batch_size", "warnings"):
+        assert results[part] == expected_results[part]
+    assert results["protocols"]["per_image"]["auroc"] is None
+    assert 0 <= results["protocols"]["per_image"]["synthetic_auroc"] <= 1
+    training.evaluate(config)
+    assert files_of(config) == (scores, results)
+
+
 def test_what_is_measured_is_what_was_trained(config):
     training.train(config)
     model, (_, task) = restore(config), load_images(config)
@@ -93,9 +123,21 @@ def test_the_configuration_a_run_leaves_repeats_it(config, tmp_path):
 
 
 def test_flags_that_do_not_fit_the_data_leave_no_run_behind(config):
-    with pytest.raises(UsageError, match="--batch_size=500"):
-        training.train(dataclasses.replace(config, batch_size=500))
+    with pytest.raises(UsageError, match=r"--gamma=0\.99"):
+        training.train(dataclasses.replace(config, gamma=0.99))
     assert not config.folder.exists()
+
+
+def test_a_batch_is_made_smaller_where_there_are_fewer_images(config, capsys):
+    training.train(dataclasses.replace(config, batch_size=500, epochs=1))
+    results = files_of(config)[1]
+    _, task = load_images(config)
+    assert results["batch_size"] == len(task.train.labels) < 500
+    said = f"The batch is {results['batch_size']} images, not --batch_size=500"
+    assert said in capsys.readouterr().out
+    assert read_config(config.folder).batch_size == 500
+    training.evaluate(read_config(config.folder))
+    assert files_of(config)[1]["batch_size"] == results["batch_size"]
 
 
 def test_a_run_whose_checkpoints_were_removed_starts_anew(config, monkeypatch):
