@@ -8,7 +8,7 @@ from setuptools import find_packages, setup
 INIT = Path(__file__).with_name("agad_tf").joinpath("__init__.py").read_text(encoding="utf-8")
 BEAM_REQUIREMENTS = ["apache-beam[tfrecord]>=2.77,<3", "pyarrow>=16"]
 ONNX_REQUIREMENTS = ["onnx>=1.17", "onnxruntime>=1.20", "tf2onnx>=1.16.1"]
-LITERT_REQUIREMENTS = ["ai-edge-litert>=2.1"]
+LITERT_REQUIREMENTS = ["ai-edge-litert>=2.1", "keras>=3.15; python_version >= '3.11'"]
 TEST_REQUIREMENTS = [
     *(*BEAM_REQUIREMENTS, *ONNX_REQUIREMENTS, *LITERT_REQUIREMENTS),
     *("hypothesis>=6.100", "mypy>=1.15", "pytest>=8", "pytest-xdist>=3"),
@@ -29,7 +29,7 @@ setup(
         "filelock>=3.12",
         "importlib_resources>=6",  # imported, but not required, by tensorflow-datasets 4.9.10
         "jinja2>=3.1",
-        "keras>=3.15,<4",
+        "keras>=3.12,<4",
         "matplotlib>=3.10",
         "numpy>=1.26",
         "pandas>=2.2",

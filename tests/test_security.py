@@ -1,5 +1,6 @@
 """Names and files that strangers have made to do more than they should."""
 
+import contextlib
 import io
 import json
 import shutil
@@ -100,7 +101,9 @@ def test_a_keras_file_cannot_leave_its_folder(tmp_path):
     with zipfile.ZipFile(inside / "model.keras", "a") as archive:
         archive.writestr("../../../escaped", "text")
     before = sorted(tmp_path.rglob("*"))
-    scoring_models.load_scoring_model(inside / "model.keras")
+    # Keras before 3.14 refuses such a file, later ones leave the member out.
+    with contextlib.suppress(RunError):
+        scoring_models.load_scoring_model(inside / "model.keras")
     assert sorted(tmp_path.rglob("*")) == before
 
 

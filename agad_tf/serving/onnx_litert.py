@@ -14,6 +14,8 @@ from agad_tf.models.agad import AGAD
 
 # By format: the packages it needs, which are the extra of its name.
 PACKAGES = {"onnx": ("tf2onnx", "onnxruntime"), "litert": ("ai_edge_litert",)}
+# Keras' exporter to LiteRT names inputs and outputs as they are named here from this version on.
+KERAS_FOR_LITERT = (3, 15)
 # Largest difference of a score from that of the Keras model, as a share of it.
 TOLERANCE = 1e-3
 CHECKED_IMAGES = 5
@@ -54,6 +56,11 @@ def require_packages(form: str) -> None:
     missing = [package for package in PACKAGES.get(form, ()) if find_spec(package) is None]
     if missing:
         raise UsageError(f'--export_format={form} needs {" and ".join(missing)}; run: pip install "agad_tf[{form}]".')
+    if form == "litert" and tuple(map(int, keras.__version__.split(".")[:2])) < KERAS_FOR_LITERT:
+        raise UsageError(
+            f"--export_format=litert needs Keras 3.15 or later, and this is Keras {keras.__version__}; run: "
+            'pip install "agad_tf[litert]".'
+        )
 
 
 def export_portable(model: AGAD, decision: Decision, path: Path, form: str) -> None:

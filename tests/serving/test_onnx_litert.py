@@ -30,9 +30,19 @@ def run_file(path, images):
 
 @pytest.fixture(params=["onnx", "litert"])
 def form(request):
-    for package in portable.PACKAGES[request.param]:
-        pytest.importorskip(package)
+    try:
+        portable.require_packages(request.param)
+    except UsageError as error:
+        pytest.skip(str(error))
     return request.param
+
+
+def test_a_keras_that_cannot_export_is_named(monkeypatch):
+    monkeypatch.setattr(portable, "find_spec", lambda package: package)
+    monkeypatch.setattr(portable.keras, "__version__", "3.12.0")
+    portable.require_packages("onnx")
+    with pytest.raises(UsageError, match=r"needs Keras 3\.15 or later, and this is Keras 3\.12\.0; run: pip install"):
+        portable.require_packages("litert")
 
 
 def file_of(form, folder):
