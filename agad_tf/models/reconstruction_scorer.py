@@ -94,7 +94,7 @@ class ReconstructionScorer(AdversarialModel):
                 "any: call model.adapt(normal_images) after fit()."
             )
         return tf.concat(
-            [self._score_of_batch(batch) for batch in _batches(images, batch_size, self.image_shape)], axis=0
+            [self._score_of_batch(batch) for batch in _batches(images, batch_size, self.scoring_shape)], axis=0
         )
 
     def reconstruct_and_score(self, images: tf.Tensor, batch_statistics: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
@@ -125,7 +125,7 @@ class ReconstructionScorer(AdversarialModel):
         if not self.needs_adapt:
             return
         features = np.concatenate(
-            [self._features_of_batch(batch) for batch in _batches(images, batch_size, self.image_shape)]
+            [self._features_of_batch(batch) for batch in _batches(images, batch_size, self.scoring_shape)]
         )
         if np.isfinite(features).all():
             for variable, value in zip(self.residual_statistics, fit_mahalanobis(features), strict=True):

@@ -171,7 +171,7 @@ def require_floats(images: Any) -> None:
     """
     if not tf.as_dtype(images.dtype).is_floating:
         raise ValueError(
-            f"Images are {tf.as_dtype(images.dtype).name}; give floats in [-1, 1]: images / 127.5 - 1 of pixels."
+            f"Images are {tf.as_dtype(images.dtype).name}; give floats in [-1, 1], which is the range of the networks."
         )
 
 

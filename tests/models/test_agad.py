@@ -320,9 +320,10 @@ def test_statistics_of_residuals_are_saved(build_model, batch, tmp_path):
 
 @pytest.mark.parametrize("residual_norm", ["mahalanobis", "combined"])
 def test_windows_need_a_size_that_they_divide(residual_norm):
-    networks = [keras.Sequential([keras.Input((24, 24, 1)), keras.layers.Conv2D(1, 1)]) for _ in "GD"]
+    images = keras.Input((24, 24, 1))
+    generator, discriminator = keras.Model(images, images), keras.Model(images, [images, images])
     with pytest.raises(ValueError, match=f"{residual_norm}.*multiples of 16"):
-        AGAD(*networks, residual_norm=residual_norm)
+        AGAD(generator, discriminator, residual_norm=residual_norm)
 
 
 @pytest.mark.parametrize("anomaly_normalization", ["separate", "frozen"])
