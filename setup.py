@@ -35,7 +35,7 @@ setup(
         "pandas>=2.2",
         "pillow>=10",
         "rich>=13",
-        "scikit-learn>=1.6",
+        "scikit-learn>=1.7",
         "scipy>=1.15",
         "tabulate>=0.9",
         "tensorboard>=2.20,<3",

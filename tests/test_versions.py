@@ -7,6 +7,7 @@ import pickle
 import tarfile
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -90,6 +91,8 @@ def test_an_unfinished_run_is_gone_on_with(runs, name, request, capsys):
 
 @pytest.mark.parametrize("runs", WITH_EVERYTHING, indirect=True)
 def test_a_fitted_estimator_gives_the_scores_it_gave(runs):
+    if tuple(map(int, keras.__version__.split(".")[:2])) < (3, 15):
+        pytest.skip("The file was written by Keras 3.15, which writes what earlier versions cannot read.")
     folder = runs / "estimator"
     images, expected = load_source("digits").x_test, np.load(folder / "scores.npy")
     saved, pickled = AGADDetector.load(folder), pickle.loads((folder / "detector.pickle").read_bytes())

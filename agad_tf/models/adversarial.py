@@ -140,7 +140,7 @@ class AdversarialModel(CompiledModel):
         return ["loss", *(metric.name for metric in self.metrics)]
 
     def _in_order(self, results: dict[str, Any], return_dict: bool) -> Any:
-        ordered = {name: results[name] for name in self.metrics_names if name in results}
+        ordered = {name: float(results[name]) for name in self.metrics_names if name in results}
         return ordered if return_dict else list(ordered.values())
 
     def export(self, filepath: Any, *args: Any, **kwargs: Any) -> None:

@@ -321,7 +321,8 @@ def test_statistics_of_residuals_are_saved(build_model, batch, tmp_path):
 @pytest.mark.parametrize("residual_norm", ["mahalanobis", "combined"])
 def test_windows_need_a_size_that_they_divide(residual_norm):
     images = keras.Input((24, 24, 1))
-    generator, discriminator = keras.Model(images, images), keras.Model(images, [images, images])
+    same = keras.layers.Identity()(images)
+    generator, discriminator = keras.Model(images, same), keras.Model(images, [same, same])
     with pytest.raises(ValueError, match=f"{residual_norm}.*multiples of 16"):
         AGAD(generator, discriminator, residual_norm=residual_norm)
 
