@@ -14,7 +14,6 @@ import numpy as np
 from PIL import Image
 
 BATCH = 16
-NORMS = ("residual", "segmentation", "whole")
 
 
 def parse() -> argparse.Namespace:
@@ -60,6 +59,7 @@ def main() -> None:
     import keras
     from sklearn.metrics import roc_auc_score
 
+    from agad_tf.models.peak_score import combined
     from agad_tf.models.segmenting_agad import SegmentingAGAD
     from agad_tf.networks import build_discriminator, build_generator, build_segmenter
 
@@ -87,8 +87,8 @@ def main() -> None:
     row = {
         **{name: value for name, value in vars(options).items() if name not in ("csv", "data")},
         "data": Path(options.data).name,
-        "auroc": roc_auc_score(labels, parts.max(axis=1)),
-        **{f"auroc_{name}": roc_auc_score(labels, parts[:, place]) for place, name in enumerate(NORMS)},
+        "auroc": roc_auc_score(labels, combined(parts)),
+        **{f"auroc_{name}": roc_auc_score(labels, parts[:, place]) for place, name in enumerate(model.part_names)},
         "training_seconds": round(seconds),
     }
     print({name: round(value, 4) if isinstance(value, float) else value for name, value in row.items()})
