@@ -28,6 +28,9 @@ ANOMALY_TERMS = (
     "discriminator_anomaly_loss",
 )
 
+# Of an anomaly's pixels that are taken for abnormal where nobody has marked any.
+HIGHEST_SHARE = 0.01
+
 # Below this mean square a root's slope is not followed: it would be infinite at 0.
 _SMALLEST_MEAN_SQUARE = 1e-12
 
@@ -204,6 +207,20 @@ def focal_loss(logits: Tensor, masks: Tensor) -> Tensor:
     signed = logits * (2 * masks - 1)
     cross_entropy = ops.softplus(-signed)  # −log p of the truth
     return ops.mean(ops.square(ops.sigmoid(-signed)) * cross_entropy, axis=(1, 2, 3))
+
+
+def highest_verdict_loss(logits: Tensor) -> Tensor:
+    """Focal loss of an anomaly of which no pixel is known: the highest verdicts ought to say "abnormal".
+
+    Args:
+        logits: verdicts, float (batch, height, width, 1), above 0 for "abnormal".
+
+    Returns:
+        float (batch,), in nats, not negative: of the mean of the `HIGHEST_SHARE` of all pixels that are highest.
+    """
+    flat = ops.reshape(logits, (-1, logits.shape[1] * logits.shape[2]))
+    highest = ops.mean(ops.top_k(flat, max(1, int(HIGHEST_SHARE * flat.shape[1])))[0], axis=1)
+    return ops.square(ops.sigmoid(-highest)) * ops.softplus(-highest)
 
 
 def _mean_absolute_difference(a: Tensor, b: Tensor) -> Tensor:

@@ -1,11 +1,11 @@
-"""Scores that find what is small: the peak of a map, beside a look at the whole, each by what is usual.
+"""Scores that find what is small: the peaks of maps at several scales, beside a look at the whole, by what is usual.
 
 A flaw that covers 0.3 % of an image vanishes in a norm over all of it. Maps are therefore standardised by what normal
 images show there, and their highest value counts. One part of the score looks at the whole image at low resolution.
-Each part is standardised again by its values on normal images, so that the part that deviates most decides.
+Each part is standardised again by its values on normal images that no gradient came from, so that they can be compared.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -15,37 +15,45 @@ import tensorflow as tf
 from keras import ops
 from scipy import ndimage
 
-from agad_tf.models.scores import fit_mahalanobis, mahalanobis_norm
+from agad_tf.models.whole_image import WholeImage
 
-# σ in pixels of the Gaussian that smooths maps.
+# σ in pixels, at its own scale, of the Gaussian that smooths a map.
 SMOOTHING = 1.5
-# Side of the grid that the whole image is looked at by.
-WHOLE = 16
-PARTS = ("residual", "segmentation", "whole")
+# The kinds of maps, and the part that looks at the whole.
+KINDS, WHOLE = ("residual", "segmentation"), "whole"
 # A position counts where a pixel's own statistics make other images more likely by so much, in nats a pixel.
 LEAST_GAIN = 0.02
 _LEAST_DEVIATION = 1e-4
+# So many images' worth of what all pixels show is added to what a pixel shows.
+_PRIOR_IMAGES = 10
+# How the peaks of a random map spread, in deviations of its pixels: what few images are told to expect.
+_PRIOR_SPREAD, _PRIOR_PARTS = 0.5, 4
 
-ImagesAndMaps = tuple[np.ndarray, np.ndarray]
-"""Images, float (images, height, width, channels) in [-1, 1], and their maps of residuals and verdicts."""
+Size = tuple[int, int]
+
+
+def part_names(scales: Sequence[int], kinds: int) -> tuple[str, ...]:
+    """The parts of the score, in order: each kind of map at each scale, then the whole image."""
+    return (*(f"{kind}_{scale}" for scale in scales for kind in KINDS[:kinds]), WHOLE)
 
 
 def smoothed(maps: Any) -> Any:
     """Smooths maps, float (images, height, width, kinds), by a Gaussian of `SMOOTHING` pixels, mirrored at edges."""
-    height, width = maps.shape[1:3]
-    return tf.einsum("ij,njkc,lk->nilc", _gaussian(height), maps, _gaussian(width))
+    line = _gaussian()
+    reach, kinds = len(line) // 2, maps.shape[-1]
+    padded = tf.pad(maps, ((0, 0), (reach, reach), (reach, reach), (0, 0)), mode="SYMMETRIC")
+    for shape in ((-1, 1, 1, 1), (1, -1, 1, 1)):
+        kernel = tf.constant(np.tile(line.reshape(shape), (1, 1, kinds, 1)))
+        padded = tf.nn.depthwise_conv2d(padded, kernel, (1, 1, 1, 1), "VALID")
+    return padded
 
 
 @lru_cache
-def _gaussian(size: int) -> tf.Tensor:
-    with tf.init_scope():
-        return tf.constant(ndimage.gaussian_filter1d(np.eye(size), SMOOTHING, axis=0), tf.float32)
-
-
-def whole_features(images: Any) -> Any:
-    """An image at low resolution, float (images, `WHOLE`²·channels)."""
-    small = tf.image.resize(images, (WHOLE, WHOLE), method="area")
-    return ops.reshape(small, (-1, WHOLE**2 * images.shape[-1]))
+def _gaussian() -> np.ndarray:
+    """SciPy's filter, float32 (odd,)."""
+    impulse = np.zeros(2 * round(4 * SMOOTHING) + 1)
+    impulse[len(impulse) // 2] = 1
+    return ndimage.gaussian_filter1d(impulse, SMOOTHING).astype(np.float32)
 
 
 class PeakScore:
@@ -54,87 +62,145 @@ class PeakScore:
     Args:
         add_weight: of the model that keeps the statistics.
         shape: height, width and channels of the images that are scored.
+        sizes: height and width of the maps at each scale, from the finest.
+        kinds: 1, residuals alone, or 2, with verdicts.
+        aligned: "yes", what is usual differs from place to place; "no", it does not; "auto", normal images decide.
     """
 
-    def __init__(self, add_weight: Callable[..., keras.Variable], shape: tuple[int, int, int]):
-        height, width, channels = shape
-        features = WHOLE**2 * channels
-        shapes = {
-            "map_mean": (height, width, 2),
-            "map_deviation": (height, width, 2),
-            "whole_mean": (features,),
-            "whole_whitening": (features, features),
-            "part_mean": (len(PARTS),),
-            "part_deviation": (len(PARTS),),
-        }
+    def __init__(
+        self,
+        add_weight: Callable[..., keras.Variable],
+        shape: tuple[int, int, int],
+        sizes: Sequence[Size],
+        kinds: int = 2,
+        aligned: str = "auto",
+    ):
+        self.size, self.aligned = shape[:2], aligned
         unknown = keras.initializers.Constant(float("nan"))
-        self.statistics = {
-            name: add_weight(each, initializer=unknown, trainable=False, name=name) for name, each in shapes.items()
-        }
-
-    def standardized_maps(self, maps: Any) -> Any:
-        """Maps of residuals and verdicts, float (images, height, width, 2), in deviations from what is usual there."""
-        return (smoothed(maps) - self.statistics["map_mean"]) / self.statistics["map_deviation"]
-
-    def parts(self, images: Any, maps: Any) -> Any:
-        """Each part of the score, float (images, 3): the peaks of both maps, and how unusual the whole image is."""
-        peaks = ops.max(self.standardized_maps(maps), axis=(1, 2))
-        whole = mahalanobis_norm(
-            whole_features(images), self.statistics["whole_mean"], self.statistics["whole_whitening"]
+        self.map_statistics = [
+            [
+                add_weight((*size, kinds), initializer=unknown, trainable=False, name=f"map_{name}_{place}")
+                for name in ("mean", "deviation")
+            ]
+            for place, size in enumerate(sizes)
+        ]
+        parts = kinds * len(sizes) + 1
+        self.part_mean, self.part_deviation = (
+            add_weight((parts,), initializer=unknown, trainable=False, name=f"part_{name}")
+            for name in ("mean", "deviation")
         )
-        return ops.concatenate([peaks, whole[:, None]], axis=1)
+        self.whole = WholeImage(add_weight, shape[2])
 
-    def standardized_parts(self, images: Any, maps: Any) -> Any:
-        """The parts in deviations from their means over normal images, float (images, 3)."""
-        return (self.parts(images, maps) - self.statistics["part_mean"]) / self.statistics["part_deviation"]
+    def parts(self, images: Any, maps: Sequence[Any]) -> Any:
+        """Each part of the score, float (images, parts): the peaks of all maps, and how unusual the whole image is."""
+        peaks = [ops.max(each, axis=(1, 2)) for each in self._standardized_maps(maps)]
+        return ops.concatenate([*peaks, self.whole.score(images)[:, None]], axis=1)
 
-    def score(self, images: Any, maps: Any) -> Any:
-        """The part that deviates most, float (images,); higher is more abnormal."""
-        return ops.max(self.standardized_parts(images, maps), axis=1)
+    def standardized_parts(self, images: Any, maps: Sequence[Any]) -> Any:
+        """The parts in deviations from their means over normal images, float (images, parts)."""
+        return (self.parts(images, maps) - self.part_mean) / self.part_deviation
 
-    def fit(
-        self, seen: Iterable[tuple[np.ndarray, np.ndarray]], unseen: Iterable[tuple[np.ndarray, np.ndarray]]
-    ) -> None:
+    def score(self, images: Any, maps: Sequence[Any]) -> Any:
+        """How far an image is from what is usual, by all parts together, float (images,); higher is more abnormal.
+
+        Args:
+            images: float (images, height, width, channels) in [-1, 1].
+            maps: at each scale, float (images, height, width, kinds), as a network gives them.
+        """
+        return combined(self.standardized_parts(images, maps))
+
+    def error_map(self, maps: Sequence[Any]) -> Any:
+        """The highest of all maps, each in the units of its part of the score, float (images, height, width)."""
+        means, deviations = (ops.split(each[:-1], len(maps)) for each in (self.part_mean, self.part_deviation))
+        highest = [
+            ops.max((each - mean) / deviation, axis=-1, keepdims=True)
+            for each, mean, deviation in zip(self._standardized_maps(maps), means, deviations, strict=True)
+        ]
+        return ops.max(ops.concatenate([tf.image.resize(each, self.size) for each in highest], axis=-1), axis=-1)
+
+    def fit(self, images: np.ndarray, maps: Sequence[np.ndarray]) -> None:
         """Learns what is usual.
 
         Args:
-            seen: batches of normal images and their maps, for the whole image's distribution.
-            unseen: batches of normal images, and their maps, that no gradient came from: half of them for what is usual
-                in each pixel, half for what is usual of the parts.
+            images: normal ones, 4 or more, float (images, height, width, channels) in [-1, 1].
+            maps: of normal images that no gradient came from, 4 or more; at each scale, float (images, height, width,
+                kinds), as a network gives them. Each half of them says what is usual in a pixel for the other.
         """
-        whole = np.concatenate([whole_features(images) for images, _ in seen])
-        self._assign(whole_mean=fit_mahalanobis(whole)[0], whole_whitening=fit_mahalanobis(whole)[1])
-        batches = list(unseen)
-        images = np.concatenate([images for images, _ in batches])
-        maps = np.concatenate([smoothed(maps) for _, maps in batches])
-        raw = np.concatenate([np.asarray(maps) for _, maps in batches])
-        first, second = np.arange(len(maps)) % 2 == 0, np.arange(len(maps)) % 2 == 1
-        self._assign(**_usual(maps[first], maps[second]))
-        parts = self.parts(images[second], raw[second]).numpy()
-        self._assign(part_mean=parts.mean(axis=0), part_deviation=np.maximum(parts.std(axis=0), _LEAST_DEVIATION))
+        whole = self.whole.fit(images)
+        means: list[float] = []
+        deviations: list[float] = []
+        for each, (mean, deviation) in zip(maps, self.map_statistics, strict=True):
+            smooth = np.asarray(smoothed(each))
+            halves = smooth[::2], smooth[1::2]
+            by_place = [self._place_counts(*(half[..., kind] for half in halves)) for kind in range(each.shape[-1])]
+            peaks = np.concatenate(
+                [_peaks(half, *_usual(other, by_place)) for half, other in (halves, halves[::-1])], axis=0
+            )
+            means.extend(np.mean(peaks, axis=0))
+            deviations.extend(_deviation(peaks))
+            for variable, value in zip((mean, deviation), _usual(smooth, by_place), strict=True):
+                variable.assign(value)
+        self.part_mean.assign(np.array([*means, whole.mean()], np.float32))
+        self.part_deviation.assign(np.array([*deviations, max(whole.std(), _LEAST_DEVIATION)], np.float32))
 
-    def _assign(self, **values: np.ndarray) -> None:
-        for name, value in values.items():
-            self.statistics[name].assign(value)
+    def _standardized_maps(self, maps: Sequence[Any]) -> list[Any]:
+        """Maps in deviations from what is usual there, of the shapes of the maps."""
+        return [
+            (smoothed(each) - mean) / deviation
+            for each, (mean, deviation) in zip(maps, self.map_statistics, strict=True)
+        ]
+
+    def _place_counts(self, maps: np.ndarray, others: np.ndarray) -> bool:
+        """Whether what is usual differs from place to place, by maps of one kind, float (images, height, width).
+
+        Normal images decide: whichever makes other maps more likely, as normal distributions. Where images are aligned,
+        as a part in a fixture, that is each pixel's own; for a surface it is that of all pixels.
+        """
+        if self.aligned != "auto":
+            return self.aligned == "yes"
+        overall, own = (
+            np.mean([_likelihood(pair[0], *_usual(pair[1], [place])) for pair in ((maps, others), (others, maps))])
+            for place in (False, True)
+        )
+        return bool(own > overall + LEAST_GAIN)
 
 
-def _usual(maps: np.ndarray, others: np.ndarray) -> dict[str, np.ndarray]:
-    """Mean and deviation of maps in each pixel, or of all pixels alike where position says nothing.
+def combined(parts: Any) -> Any:
+    """One score of standardised parts, float (images, parts) to (images,); the last part is the whole image's.
 
-    Which of the two is decided by normal images: whichever makes other maps more likely, as normal distributions. Where
-    images are aligned, as a part in a fixture, that is each pixel's own; for a surface it is that of all pixels.
+    All maps together count as much as the whole image, and of the maps the one that deviates most counts most. What is
+    more usual than usual says nothing: else an image that is smooth as a whole could have any flaw.
     """
-    chosen: dict[str, list[np.ndarray]] = {"map_mean": [], "map_deviation": []}
-    for kind in range(maps.shape[-1]):
-        own, test = maps[..., kind], others[..., kind]
-        overall = (np.full(own.shape[1:], own.mean()), np.full(own.shape[1:], own.std()))
-        # Few images say little of a pixel: its variance is drawn towards that of all.
-        weight = len(own) / (len(own) + 10)
-        variance = weight * own.var(axis=0) + (1 - weight) * own.var()
-        each = (own.mean(axis=0), np.sqrt(ndimage.gaussian_filter(variance, 2)))
-        candidates = [(mean, np.maximum(deviation, _LEAST_DEVIATION)) for mean, deviation in (overall, each)]
-        likelihood = [-(np.log(s) + ((test - m) / s) ** 2 / 2).mean() for m, s in candidates]
-        mean, deviation = candidates[int(likelihood[1] > likelihood[0] + LEAST_GAIN)]
-        chosen["map_mean"].append(mean)
-        chosen["map_deviation"].append(deviation)
-    return {name: np.stack(values, axis=-1).astype(np.float32) for name, values in chosen.items()}
+    cubes = ops.power(ops.softplus(parts), 3)
+    return ops.power(ops.mean(cubes[:, :-1], axis=1) + cubes[:, -1], 1 / 3)
+
+
+def _usual(maps: np.ndarray, by_place: Sequence[bool]) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and deviation of each kind of map, in each pixel, or of all pixels alike; float32 (height, width, kinds)."""
+    maps = maps if maps.ndim == 4 else maps[..., np.newaxis]
+    means, deviations = [], []
+    for own, place in zip(np.moveaxis(maps, -1, 0), by_place, strict=True):
+        mean, variance = np.full(own.shape[1:], own.mean()), np.full(own.shape[1:], own.var())
+        if place:
+            # Few images say little of a pixel: its variance is drawn towards that of all.
+            weight = len(own) / (len(own) + _PRIOR_IMAGES)
+            mean = own.mean(axis=0)
+            variance = ndimage.gaussian_filter(weight * own.var(axis=0) + (1 - weight) * own.var(), 2)
+        means.append(mean)
+        deviations.append(np.maximum(np.sqrt(variance), _LEAST_DEVIATION))
+    return np.stack(means, axis=-1).astype(np.float32), np.stack(deviations, axis=-1).astype(np.float32)
+
+
+def _likelihood(maps: np.ndarray, mean: np.ndarray, deviation: np.ndarray) -> float:
+    """Mean log-likelihood of pixels, in nats, without its constant."""
+    return float(-(np.log(deviation) + ((maps[..., np.newaxis] - mean) / deviation) ** 2 / 2).mean())
+
+
+def _peaks(maps: np.ndarray, mean: np.ndarray, deviation: np.ndarray) -> np.ndarray:
+    return ((maps - mean) / deviation).max(axis=(1, 2))
+
+
+def _deviation(peaks: np.ndarray) -> np.ndarray:
+    """How peaks, float (images, kinds), spread: float (kinds,), drawn towards what is usual where images are few."""
+    variance = (len(peaks) * peaks.var(axis=0) + _PRIOR_PARTS * _PRIOR_SPREAD**2) / (len(peaks) + _PRIOR_PARTS)
+    return np.maximum(np.sqrt(variance), _LEAST_DEVIATION)

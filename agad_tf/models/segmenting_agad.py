@@ -1,33 +1,42 @@
 """AGAD that restores local anomalies and says of each pixel whether it is abnormal, from normal images alone."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from agad_tf.config.choices import SIZE_MULTIPLE
+from agad_tf.data.crops import at_size, crops_at_scales, sizes_at_scales
+from agad_tf.data.light import vary_light
 from agad_tf.data.local_anomalies import add_local_anomalies
 from agad_tf.models import losses
 from agad_tf.models.agad import AGAD
 from agad_tf.models.forward_passes import Passes
 from agad_tf.models.network_copies import resized
-from agad_tf.models.peak_score import PeakScore
+from agad_tf.models.peak_score import PeakScore, part_names
 from agad_tf.models.replicas import apply_gradients
 from agad_tf.models.step import Step, TrainedNetwork, read_batch
 
 STRUCTURAL_WEIGHT = 10.0
-UNTOUCHED_SHARE = 0.2
+# Of the loss by an anomaly's label alone, beside those of pixels.
+VERDICT_WEIGHT = 0.1
+ALIGNED = ("auto", "yes", "no")
 
 
 @keras.saving.register_keras_serializable("agad_tf")
 class SegmentingAGAD(AGAD):
     """`AGAD` with a third network, trained on local anomalies made from normal images, whose place is known.
 
-    Every training image is cut to the networks' size at a random place; four in five are then altered locally. G is to
-    restore them, x̂ = G(altered x) against x, by the contextual loss and 1 − SSIM. The segmenter sees the altered image
-    beside x̂ and says of each pixel whether it was altered: the principle of line 10, an anomaly counts as fake, applied
-    to each pixel.
+    A part of every training image is cut out, as large as the networks' input, at a random place and scale, and its
+    light is varied a little. Four in five are then altered locally. G is to restore them, x̂ = G(altered x) against x,
+    by the contextual loss and 1 − SSIM. The segmenter sees the altered image beside x̂ and says of each pixel whether it
+    was altered: the principle of line 10, an anomaly counts as fake, applied to each pixel.
+
+    Labelled anomalies are left as they are. The segmenter learns from their masks, or, where these are unknown, that
+    something is wrong somewhere. `fit` takes them as (images, labels) or, of a `tf.data.Dataset`, (images, labels,
+    masks); masks are float (batch, height, width, 1), 1 abnormal, 0 normal, and NaN in all of an image without one.
 
     Images may be larger than the networks' input, in training as in scoring: all networks are convolutional. The score
     is that of `agad_tf.models.peak_score`; it needs `adapt` after `fit`.
@@ -35,9 +44,18 @@ class SegmentingAGAD(AGAD):
     Args:
         generator: G.
         discriminator: D.
-        segmenter: from `build_segmenter`, for the same size as the others.
+        segmenter: from `build_segmenter`, for the same size as the others; None leaves its part out.
         scoring_shape: height, width and channels of the images that are scored, multiples of 16; None is the networks'.
+        altered_share: share of the training images that are altered, in [0, 1]; 0 makes no local anomalies.
+        scales: what images are looked at by: 1 as they are, 2 at half their size, and so on. Those at which they would
+            be smaller than the networks' input are left out.
+        light: how much the light of training images varies, in [0, 1]; see `agad_tf.data.light`.
+        aligned: whether what is usual differs from place to place: "yes" for parts in a fixture, "no" for surfaces;
+            "auto" lets normal images decide.
         **kwargs: of `AGAD`; pseudo-anomalies are left out, as what G makes of x is to be left as it is here.
+
+    Raises:
+        ValueError: an argument out of its range.
     """
 
     batch_terms = (*losses.BATCH_TERMS, "structural_loss", "segmentation_loss")
@@ -46,66 +64,93 @@ class SegmentingAGAD(AGAD):
         self,
         generator: keras.Model,
         discriminator: keras.Model,
-        segmenter: keras.Model,
+        segmenter: keras.Model | None = None,
         *,
         scoring_shape: tuple[int, int, int] | None = None,
+        altered_share: float = 0.8,
+        scales: Sequence[int] = (1, 2, 4),
+        light: float = 0.3,
+        aligned: str = "auto",
         **kwargs: Any,
     ):
         super().__init__(generator, discriminator, **{**kwargs, "contextual_adversarial": False})
+        _require_share("altered_share", altered_share)
+        _require_share("light", light)
+        if aligned not in ALIGNED:
+            raise ValueError(f"Unknown aligned '{aligned}'; choose one of {', '.join(ALIGNED)}.")
+        if not scales or any(scale < 1 for scale in scales):
+            raise ValueError(f"Scales are {tuple(scales)}; give one or more whole numbers from 1 up, such as (1, 2).")
         # What follows is made after AGAD has been built.
         self.segmenter = segmenter
+        self.altered_share, self.scales, self.light, self.aligned = altered_share, tuple(scales), light, aligned
         height, width, channels = scoring_shape or self.image_shape
         self.scoring_shape = (height, width, channels)
-        self.whole_image_generator, self.whole_image_segmenter = (
-            network if self.scoring_shape == self.image_shape else resized(network, (height, width))
-            for network in (self.scoring_generator, segmenter)
-        )
-        self.peak_score = PeakScore(self.add_weight, self.scoring_shape)
+        self._crop = (self.image_shape[0], self.image_shape[1])
+        self.sizes = sizes_at_scales((height, width), self._crop, self.scales, SIZE_MULTIPLE)
+        self._generators = [_at_size(self.scoring_generator, size) for size in self.sizes]
+        self._segmenters = [] if segmenter is None else [_at_size(segmenter, size) for size in self.sizes]
+        self.whole_image_generator = _at_size(self.scoring_generator, (height, width))
+        kinds = 1 if segmenter is None else 2
+        self.part_names = part_names(self.scales[: len(self.sizes)], kinds)
+        self.peak_score = PeakScore(self.add_weight, self.scoring_shape, self.sizes, kinds, aligned)
         self._maps_of_batch = tf.function(self._maps, reduce_retracing=True)
 
     # === Config ===
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments, networks included."""
+        segmenter = {} if self.segmenter is None else {"segmenter": keras.saving.serialize_keras_object(self.segmenter)}
         return {
             **super().get_config(),
-            "segmenter": keras.saving.serialize_keras_object(self.segmenter),
+            **segmenter,
             "scoring_shape": list(self.scoring_shape),
+            "altered_share": self.altered_share,
+            "scales": list(self.scales),
+            "light": self.light,
+            "aligned": self.aligned,
         }
 
     # === Training ===
 
     def compile(self, *args: Any, segmenter_optimizer: Any = None, **kwargs: Any) -> None:
         """As `AGAD.compile`, with an optimizer of the segmenter; by default Adam with 1e-3."""
-        self.segmenter_optimizer = keras.optimizers.get(segmenter_optimizer or keras.optimizers.Adam(1e-3))
-        with self.distribute_strategy.scope():
-            self.segmenter_optimizer.build(self.segmenter.trainable_variables)
+        if self.segmenter is not None:
+            self.segmenter_optimizer = keras.optimizers.get(segmenter_optimizer or keras.optimizers.Adam(1e-3))
+            with self.distribute_strategy.scope():
+                self.segmenter_optimizer.build(self.segmenter.trainable_variables)
         super().compile(*args, **kwargs)
 
     @property
     def networks(self) -> list[keras.Model]:
         """All networks that are trained."""
-        return [*super().networks, self.segmenter]
+        return [*super().networks, *([] if self.segmenter is None else [self.segmenter])]
 
     @property
     def trained_networks(self) -> dict[str, TrainedNetwork]:
         """What learns, each with its loss, weights and optimizer."""
+        if self.segmenter is None:
+            return super().trained_networks
         weights = list(self.segmenter.trainable_variables)
         own = TrainedNetwork("segmentation_loss", weights, self.segmenter_optimizer)
         return {**super().trained_networks, "segmenter": own}
 
     def read_batch(self, data: Any) -> tuple[tf.Tensor, ...]:
-        """What G and the segmenter see, labels, the images as they are, and the masks of what was altered."""
-        images, labels = read_batch(data)
-        images = tf.convert_to_tensor(images)
+        """What G and the segmenter see, labels, the images as they are, and masks; see `_losses_of`."""
+        images, labels, masks = _read_masks(data)
         seeds = self._seeds(tf.shape(images)[0])
-        height, width, _ = self.image_shape
-        images = random_crops(images, seeds, (height, width))
-        altered, masks = add_local_anomalies(images, tf.roll(images, 1, axis=0), seeds)
+        # Without a mask nobody knows which part of an anomaly is abnormal; the largest is.
+        known = ~tf.reduce_any(tf.math.is_nan(masks), axis=(1, 2, 3))
+        abnormal = labels == 1
+        images, masks = crops_at_scales(images, masks, seeds, self._crop, self.sizes, abnormal & ~known)
+        images = vary_light(images, seeds, self.light)
+        altered, places = add_local_anomalies(images, tf.roll(images, 1, axis=0), seeds)
         # Some images stay as they are in every batch, and so do labelled anomalies.
-        untouched = tf.random.stateless_uniform(tf.shape(seeds), tf.stack([seeds[0], 1])) < UNTOUCHED_SHARE
-        untouched = (untouched | (labels == 1))[:, tf.newaxis, tf.newaxis, tf.newaxis]
-        return tf.where(untouched, images, altered), labels, images, tf.where(untouched, 0.0, masks)
+        draws = tf.random.stateless_uniform(tf.shape(seeds), tf.stack([seeds[0], 1]))
+        untouched = ((draws >= self.altered_share) | abnormal)[:, tf.newaxis, tf.newaxis, tf.newaxis]
+        masks = tf.where(abnormal[:, tf.newaxis, tf.newaxis, tf.newaxis], masks, tf.where(untouched, 0.0, places))
+        # A part of an anomaly may be normal.
+        labels = tf.where(abnormal & known, tf.reduce_max(masks, axis=(1, 2, 3)), labels)
+        return tf.where(untouched, images, altered), labels, images, masks
 
     def losses_of_step(self, *batch: tf.Tensor) -> dict[str, tf.Tensor]:
         """Lines 3 to 10 with altered images in the place of x where G sees it, and the segmenter's loss."""
@@ -114,11 +159,22 @@ class SegmentingAGAD(AGAD):
 
     def batch_losses(self, images: tf.Tensor, labels: tf.Tensor, training: bool) -> dict[str, tf.Tensor]:
         """Every loss of images as they are; see `AGAD.batch_losses`."""
-        return self._losses_of(images, labels, images, tf.zeros_like(images[..., :1]), training)
+        masks = tf.zeros_like(images[..., :1]) + _unknown_where(labels)
+        return self._losses_of(images, labels, images, masks, training)
 
     def _losses_of(
         self, altered: tf.Tensor, labels: tf.Tensor, images: tf.Tensor, masks: tf.Tensor, training: bool
     ) -> dict[str, tf.Tensor]:
+        """Every loss.
+
+        Args:
+            altered: what G and the segmenter see, float (batch, height, width, channels) in [-1, 1].
+            labels: float (batch,): 0 normal, 1 abnormal.
+            images: x, of the same shape; of labelled anomalies the same as `altered`.
+            masks: float (batch, height, width, 1): where the images are altered or abnormal 1, else 0; NaN in all of an
+                image of which nothing is known but its label.
+            training: whether batch normalisation uses the statistics of the batch.
+        """
         reconstruction = self.generator(altered, training=training)
         said_of_images = self.discriminator(images, training=training)
         said_of_reconstruction = self.discriminator(reconstruction, training=training)
@@ -127,17 +183,28 @@ class SegmentingAGAD(AGAD):
         )
         found["structural_loss"] = losses.structural_loss(images, reconstruction)
         found["generator_loss"] += (1 - labels) * STRUCTURAL_WEIGHT * found["structural_loss"]
-        # What the segmenter learns from is no business of G: it would learn to leave traces.
-        pair = tf.concat([altered, tf.stop_gradient(reconstruction)], axis=-1)
-        verdicts = self.segmenter(pair, training=training)
-        # Of a labelled anomaly without a mask nothing is known of a pixel.
-        found["segmentation_loss"] = (1 - labels) * losses.focal_loss(verdicts, masks)
+        found["segmentation_loss"] = tf.zeros_like(labels)
+        if self.segmenter is not None:
+            # What the segmenter learns from is no business of G: it would learn to leave traces.
+            pair = tf.concat([altered, tf.stop_gradient(reconstruction)], axis=-1)
+            verdicts = self.segmenter(pair, training=training)
+            unknown = tf.reduce_any(tf.math.is_nan(masks), axis=(1, 2, 3))
+            masks = tf.where(tf.math.is_nan(masks), 0.0, masks)
+            found["segmentation_loss"] = tf.where(
+                unknown, VERDICT_WEIGHT * losses.highest_verdict_loss(verdicts), losses.focal_loss(verdicts, masks)
+            )
         return found
 
     def update_networks(self, step: Step, labels: tf.Tensor) -> None:
-        """The updates of all three networks."""
-        apply_gradients(self.segmenter_optimizer, step.gradients.of["segmenter"], self.segmenter.trainable_variables)
+        """The updates of all networks."""
+        if self.segmenter is not None:
+            weights = self.segmenter.trainable_variables
+            apply_gradients(self.segmenter_optimizer, step.gradients.of["segmenter"], weights)
         super().update_networks(step, labels)
+
+    def test_step(self, data: Any) -> dict[str, tf.Tensor]:
+        """The losses of a batch by the moving statistics; masks, if there are any, are left out."""
+        return super().test_step(data[:2] if isinstance(data, tuple) else data)
 
     def _seeds(self, count: tf.Tensor) -> tf.Tensor:
         """A seed for each image, int32 (count,), from the model's seed, the step and the replica."""
@@ -156,8 +223,11 @@ class SegmentingAGAD(AGAD):
             batch_size: images at a time.
             unseen: normal ones that no gradient came from, at least 4, an array; None takes `images`.
         """
-        unseen = images if unseen is None else unseen
-        self.peak_score.fit(self._with_maps(images, batch_size), self._with_maps(unseen, batch_size))
+        images = np.asarray(images, np.float32)
+        held_out = images if unseen is None else np.asarray(unseen, np.float32)
+        batches = [maps for _, maps in self._with_maps(held_out, batch_size)]
+        maps = [np.concatenate(each) for each in zip(*batches, strict=True)]
+        self.peak_score.fit(images if unseen is None else np.concatenate([images, held_out]), maps)
 
     def reconstruct_and_score(self, images: tf.Tensor, batch_statistics: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
         """Reconstructions and scores of whole images; see `AGAD.reconstruct_and_score`."""
@@ -165,40 +235,51 @@ class SegmentingAGAD(AGAD):
         return reconstruction, self.peak_score.score(images, self._maps(images))
 
     def score_parts(self, images: np.ndarray, batch_size: int = 16) -> np.ndarray:
-        """The parts of the score, float (images, 3), by the names of `agad_tf.models.peak_score.PARTS`."""
+        """The parts of the score, float (images, parts), by the names of `part_names`."""
         pairs = self._with_maps(images, batch_size)
         return np.concatenate([self.peak_score.standardized_parts(batch, maps).numpy() for batch, maps in pairs])
 
     def error_map(self, images: tf.Tensor) -> tf.Tensor:
-        """The map whose peak is the score, float (images, height, width): the larger of both standardised maps."""
-        return tf.reduce_max(self.peak_score.standardized_maps(self._maps(images)), axis=-1)
+        """The map whose peak is the local part of the score, float (images, height, width)."""
+        return self.peak_score.error_map(self._maps(images))
 
-    def _maps(self, images: tf.Tensor) -> tf.Tensor:
-        """Residuals and verdicts of each pixel, float (images, height, width, 2)."""
-        reconstruction = self.whole_image_generator(images, training=False)
-        verdicts = self.whole_image_segmenter(tf.concat([images, reconstruction], axis=-1), training=False)
-        residuals = tf.reduce_mean(tf.abs(images - reconstruction), axis=-1, keepdims=True)
-        return tf.concat([residuals, tf.sigmoid(verdicts)], axis=-1)
+    def _maps(self, images: tf.Tensor) -> list[tf.Tensor]:
+        """Residuals, and logits of verdicts, of each pixel at each scale, float (images, height, width, kinds)."""
+        maps = []
+        for place, size in enumerate(self.sizes):
+            scaled = at_size(images, size)
+            reconstruction = self._generators[place](scaled, training=False)
+            kinds = [tf.reduce_mean(tf.abs(scaled - reconstruction), axis=-1, keepdims=True)]
+            if self._segmenters:
+                kinds.append(self._segmenters[place](tf.concat([scaled, reconstruction], axis=-1), training=False))
+            maps.append(tf.concat(kinds, axis=-1))
+        return maps
 
-    def _with_maps(self, images: Any, batch_size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def _with_maps(self, images: Any, batch_size: int) -> Iterator[tuple[np.ndarray, list[np.ndarray]]]:
         for start in range(0, len(images), batch_size):
             batch = np.asarray(images[start : start + batch_size], np.float32)
-            yield batch, self._maps_of_batch(batch).numpy()
+            yield batch, [maps.numpy() for maps in self._maps_of_batch(batch)]
 
 
-def random_crops(images: tf.Tensor, seeds: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
-    """Cuts a part of each image at a random place.
+def _at_size(network: keras.Model, size: tuple[int, int]) -> keras.Model:
+    return network if tuple(network.input_shape[1:3]) == tuple(size) else resized(network, size)
 
-    Args:
-        images: float (batch, height, width, channels).
-        seeds: int32 (batch,).
-        size: height and width of the parts in pixels, at most those of the images.
-    """
-    if tuple(images.shape[1:3]) == tuple(size):
-        return images
 
-    def crop(pair: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
-        image, seed = pair
-        return tf.image.stateless_random_crop(image, (*size, image.shape[-1]), tf.stack([seed, 2]))
+def _require_share(name: str, value: float) -> None:
+    if not 0 <= value <= 1:
+        raise ValueError(f"{name} is {value}; it must lie in [0, 1].")
 
-    return tf.map_fn(crop, (images, seeds), fn_output_signature=tf.TensorSpec((*size, images.shape[-1]), images.dtype))
+
+def _unknown_where(labels: tf.Tensor) -> tf.Tensor:
+    """NaN for anomalies and 0 for normal images, float (batch, 1, 1, 1)."""
+    return tf.where(labels == 1, float("nan"), 0.0)[:, tf.newaxis, tf.newaxis, tf.newaxis]
+
+
+def _read_masks(data: Any) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Images, labels and masks of what `fit` passes to a step; of anomalies without masks they are NaN."""
+    pair, masks = (data[:2], data[2]) if isinstance(data, tuple) and len(data) == 3 else (data, None)
+    images, labels = read_batch(pair)
+    images = tf.convert_to_tensor(images)
+    if masks is None:
+        return images, labels, tf.zeros_like(images[..., :1]) + _unknown_where(labels)
+    return images, labels, tf.ensure_shape(tf.cast(masks, tf.float32), (None, *images.shape[1:3], 1))

@@ -1,38 +1,61 @@
 """How well a detector from good images alone does on users' own images: `python -m tests.benchmarks.own_images`.
 
-Sets are folders of `train/good`, `test/good` and `test/<defect>`. A development part is put aside: every fifth of the
-training images, and every third of the abnormal test images by sorted name. `--part=development` measures on it, to
-choose a recipe by; `--part=test` on all other test images, for the table.
+Sets are folders of `train/good`, `test/good` and `test/<defect>`, masks in `ground_truth/<defect>/<name>_mask.png`; or
+an .npz file of MedMNIST, whose class 0 is normal. A development part is put aside: every fifth of the training images,
+and every third of the abnormal test images by sorted name; of an .npz file its validation part. `--part=development`
+measures on it, to choose a recipe by; `--part=test` on all other test images, for the table.
+
+A row is appended to `--csv`, unless it is there already. `auroc_local` is that of the score without its look at the
+whole, `auroc_norm` that of ‖x − x̂‖₂ from the same networks, and `parts` has every part of the score.
 """
 
 import argparse
 import csv
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 BATCH = 16
-NORMS = ("residual", "segmentation", "whole")
+# What an ablation gives the model in the place of the recipe.
+ABLATIONS: dict[str, dict[str, Any]] = {
+    "none": {},
+    "no_segmentation": {"segmenter": None},
+    "no_local_anomalies": {"segmenter": None, "altered_share": 0.0},
+    "one_scale": {"scales": (1,)},
+    "no_light": {"light": 0.0},
+    "aligned": {"aligned": "yes"},
+    "not_aligned": {"aligned": "no"},
+}
+KEYS = ("data", "part", "ablation", "size", "crop", "width", "steps", "learning_rate", "policy", "seed")
 
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", required=True, help="folder of the set")
+    parser.add_argument("--data", required=True, help="folder of the set, or .npz file")
     parser.add_argument("--part", choices=("development", "test"), default="development")
+    parser.add_argument("--ablation", choices=tuple(ABLATIONS), default="none")
     parser.add_argument("--size", type=int, default=256, help="side in pixels that images are resized to")
     parser.add_argument("--crop", type=int, default=64, help="side in pixels of what a training step sees")
     parser.add_argument("--width", type=float, default=0.25)
     parser.add_argument("--steps", type=int, default=1200)
     parser.add_argument("--learning_rate", type=float, default=1e-3)
+    parser.add_argument("--policy", choices=("float32", "mixed_bfloat16"), default="mixed_bfloat16")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--csv", default="", help="file that a row is appended to")
+    parser.add_argument("--threads", type=int, default=0, help="of the processor; 0 takes all")
+    parser.add_argument("--csv", default="", help="file that a row is appended to, unless it has the row")
     return parser.parse_args()
 
 
 def read_parts(root: Path, development: bool, size: int) -> dict[str, np.ndarray]:
-    """Images to train on, normal ones kept from the gradient, and those that are measured, float in [-1, 1]."""
+    """Images to train on, normal ones kept from the gradient, and those that are measured, float in [-1, 1].
+
+    "masks" are those of "bad", bool (images, size, size), where the set has any.
+    """
+    if root.suffix == ".npz":
+        return _read_arrays(root, development, size)
     train = sorted((root / "train" / "good").iterdir())
     held_out, train = train[::5], [file for place, file in enumerate(train) if place % 5]
     good = sorted((root / "test" / "good").iterdir())
@@ -49,49 +72,140 @@ def read_parts(root: Path, development: bool, size: int) -> dict[str, np.ndarray
         name: read(files) for name, files in {"train": train, "held_out": held_out, "good": good, "bad": bad}.items()
     }
     if all(np.ptp(images, axis=-1).max() < 0.05 for images in parts.values()):
-        return {name: images[..., :1] for name, images in parts.items()}
+        parts = {name: images[..., :1] for name, images in parts.items()}
+    masks = [root / "ground_truth" / file.parent.name / f"{file.stem}_mask.png" for file in bad]
+    if all(mask.exists() for mask in masks):
+        nearest = Image.Resampling.NEAREST
+        opened = [Image.open(mask).convert("L").resize((size, size), nearest) for mask in masks]
+        parts["masks"] = np.stack([np.asarray(mask) > 0 for mask in opened])
     return parts
 
 
-def main() -> None:
-    """Trains and measures, and appends a row to a CSV."""
-    options = parse()
+def _read_arrays(file: Path, development: bool, size: int) -> dict[str, np.ndarray]:
+    arrays = np.load(file)
 
+    def of(part: str, normal: bool) -> np.ndarray:
+        images = arrays[f"{part}_images"][(arrays[f"{part}_labels"].reshape(-1) == 0) == normal]
+        pixels = [
+            np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.BILINEAR)) for image in images
+        ]
+        return np.stack(pixels).reshape(len(pixels), size, size, -1).astype(np.float32) / 127.5 - 1
+
+    train, measured = of("train", True), "val" if development else "test"
+    seen = np.arange(len(train)) % 5 > 0
+    return {"train": train[seen], "held_out": train[~seen], "good": of(measured, True), "bad": of(measured, False)}
+
+
+def pixel_baselines(parts: dict[str, np.ndarray]) -> tuple[float, float]:
+    """AUROC of kNN (5 neighbours) and of PCA (95 % of the variance) on pixels of 64×64, by all normal images."""
+    from sklearn.decomposition import PCA
+    from sklearn.metrics import roc_auc_score
+    from sklearn.neighbors import NearestNeighbors
+
+    from agad_tf.data.crops import at_size
+
+    side = min(64, parts["good"].shape[1])
+    rows = {
+        name: np.asarray(at_size(parts[name], (side, side))).reshape(len(parts[name]), -1)
+        for name in ("train", "held_out", "good", "bad")
+    }
+    normal, measured = np.concatenate([rows["train"], rows["held_out"]]), np.concatenate([rows["good"], rows["bad"]])
+    labels = np.repeat([0, 1], [len(rows["good"]), len(rows["bad"])])
+    near = NearestNeighbors(n_neighbors=min(5, len(normal))).fit(normal)
+    pca = PCA(0.95, svd_solver="full").fit(normal)
+    residuals = measured - pca.inverse_transform(pca.transform(measured))
+    return (
+        float(roc_auc_score(labels, near.kneighbors(measured)[0].mean(axis=1))),
+        float(roc_auc_score(labels, np.linalg.norm(residuals, axis=1))),
+    )
+
+
+def half_interval(auroc: float, good: int, bad: int) -> float:
+    """Half of the 95 % interval of an AUROC of so many images (Hanley and McNeil 1982)."""
+    above, below = auroc / (2 - auroc), 2 * auroc**2 / (1 + auroc)
+    variance = auroc * (1 - auroc) + (bad - 1) * (above - auroc**2) + (good - 1) * (below - auroc**2)
+    return float(1.96 * np.sqrt(variance / (good * bad)))
+
+
+def is_measured(file: str, keys: dict[str, str]) -> bool:
+    """Whether a CSV has a row of these keys."""
+    if not file or not Path(file).exists():
+        return False
+    with Path(file).open() as opened:
+        return any(all(row[name] == value for name, value in keys.items()) for row in csv.DictReader(opened))
+
+
+def measure(options: argparse.Namespace) -> dict[str, Any]:
+    """Trains, and measures on the part of the set."""
     import keras
+    import tensorflow as tf
     from sklearn.metrics import roc_auc_score
 
+    from agad_tf.models.peak_score import combined
     from agad_tf.models.segmenting_agad import SegmentingAGAD
     from agad_tf.networks import build_discriminator, build_generator, build_segmenter
 
+    if options.threads:
+        tf.config.threading.set_intra_op_parallelism_threads(options.threads)
+        tf.config.threading.set_inter_op_parallelism_threads(options.threads)
     images = read_parts(Path(options.data), options.part == "development", options.size)
     channels = images["train"].shape[-1]
     keras.utils.set_random_seed(options.seed)
-    network = ((options.crop, options.crop, channels), options.width, "batch", options.seed)
+    network = ((options.crop, options.crop, channels), options.width, "batch", options.seed, options.policy)
+    settings = {"segmenter": build_segmenter(*network), **ABLATIONS[options.ablation]}
     model = SegmentingAGAD(
         build_generator("unet", *network),
         build_discriminator(*network),
-        build_segmenter(*network),
         scoring_shape=(options.size, options.size, channels),
         seed=options.seed,
+        **settings,
     )
     rates = (keras.optimizers.schedules.CosineDecay(options.learning_rate, options.steps) for _ in range(3))
     optimizers = [keras.optimizers.Adam(rate, beta_1=0.5) for rate in rates]
     model.compile(*optimizers[:2], segmenter_optimizer=optimizers[2])
     began = time.monotonic()
-    epochs = -(-options.steps * BATCH // len(images["train"]))
-    model.fit(images["train"], batch_size=BATCH, epochs=epochs, verbose="auto")
-    seconds = time.monotonic() - began
+    train = tf.data.Dataset.from_tensor_slices(images["train"]).shuffle(len(images["train"]), seed=options.seed)
+    model.fit(train.repeat().batch(BATCH), steps_per_epoch=options.steps, verbose=2)
     model.adapt(images["train"], unseen=images["held_out"])
+    trained = time.monotonic()
+
+    measured = np.concatenate([images["good"], images["bad"]])
     labels = np.repeat([0, 1], [len(images["good"]), len(images["bad"])])
-    parts = model.score_parts(np.concatenate([images["good"], images["bad"]]))
-    row = {
-        **{name: value for name, value in vars(options).items() if name not in ("csv", "data")},
-        "data": Path(options.data).name,
-        "auroc": roc_auc_score(labels, parts.max(axis=1)),
-        **{f"auroc_{name}": roc_auc_score(labels, parts[:, place]) for place, name in enumerate(NORMS)},
-        "training_seconds": round(seconds),
+    parts = model.score_parts(measured)
+    local = np.concatenate([parts[:, :-1], np.full((len(parts), 1), -1e9, np.float32)], axis=1)
+    batches = [measured[start : start + BATCH] for start in range(0, len(measured), BATCH)]
+    residuals = [each - model.reconstruct_and_score(tf.constant(each))[0].numpy() for each in batches]
+    norms = np.concatenate([np.linalg.norm(each.reshape(len(each), -1), axis=1) for each in residuals])
+    found = {"auroc": roc_auc_score(labels, combined(parts))}
+    found["half_interval"] = half_interval(found["auroc"], *np.bincount(labels))
+    found["knn"], found["pca"] = pixel_baselines(images)
+    found["auroc_local"], found["auroc_norm"] = (roc_auc_score(labels, each) for each in (combined(local), norms))
+    found["pixel_auroc"] = float("nan")
+    if "masks" in images:
+        maps = np.concatenate([model.error_map(tf.constant(each)).numpy() for each in batches])
+        masks = np.concatenate([np.zeros((len(images["good"]), *maps.shape[1:]), bool), images["masks"]])
+        found["pixel_auroc"] = roc_auc_score(masks.reshape(-1), maps.reshape(-1))
+    names = zip(model.part_names, parts.T, strict=True)
+    return {
+        **{name: f"{100 * value:.2f}" if np.isfinite(value) else "" for name, value in found.items()},
+        "parts": " ".join(f"{name}={100 * roc_auc_score(labels, each):.1f}" for name, each in names),
+        "good": len(images["good"]),
+        "bad": len(images["bad"]),
+        "training_seconds": round(trained - began),
+        "scoring_seconds": round(time.monotonic() - trained),
     }
-    print({name: round(value, 4) if isinstance(value, float) else value for name, value in row.items()})
+
+
+def main() -> None:
+    """Trains and measures, and appends a row to a CSV."""
+    options = parse()
+    keys = {name: str(value) for name, value in vars(options).items() if name in KEYS}
+    keys = {name: Path(options.data).stem if name == "data" else keys[name] for name in KEYS}
+    if is_measured(options.csv, keys):
+        print(f"{options.csv} has this row already: {keys}")
+        return
+    row = {**keys, **measure(options)}
+    print(row)
     if options.csv:
         fresh = not Path(options.csv).exists()
         with Path(options.csv).open("a", newline="") as file:

@@ -1,0 +1,95 @@
+"""Parts of images at several scales, as large as the networks' input: from a small place, or averaged down from more.
+
+A flaw of two pixels is seen at full size alone, and what is wrong with a whole part in a smaller image alone.
+"""
+
+from collections.abc import Sequence
+
+import tensorflow as tf
+
+Size = tuple[int, int]
+
+# A pixel of a smaller mask counts as abnormal where so much of what it stands for is.
+LEAST_COVER = 0.25
+
+
+def sizes_at_scales(shape: Size, least: Size, scales: Sequence[int], multiple: int) -> list[Size]:
+    """Heights and widths of images at scales: 1, as they are; 2, half; and so on.
+
+    Args:
+        shape: height and width of the images in pixels.
+        least: height and width that none of the sizes is below; the networks' input.
+        scales: positive, each a divisor of the sides; sides are rounded to multiples.
+        multiple: of the sides that the networks take.
+
+    Returns:
+        The sizes in the order of the scales, without those that are too small and without repeats. If all are too
+        small, the images' own.
+    """
+    sizes: list[Size] = []
+    for scale in scales:
+        height, width = (multiple * round(side / scale / multiple) for side in shape)
+        if height >= least[0] and width >= least[1] and (height, width) not in sizes:
+            sizes.append((height, width))
+    return sizes or [(shape[0], shape[1])]
+
+
+def at_size(images: tf.Tensor, size: Size) -> tf.Tensor:
+    """Images, float (images, height, width, channels), averaged down to another height and width."""
+    return images if tuple(images.shape[1:3]) == tuple(size) else tf.image.resize(images, size, method="area")
+
+
+def crops_at_scales(
+    images: tf.Tensor, masks: tf.Tensor, seeds: tf.Tensor, size: Size, sizes: Sequence[Size], smallest: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Cuts a part of each image at a random place and a random scale, and the same part of its mask.
+
+    Args:
+        images: float32 (batch, height, width, channels).
+        masks: float32 (batch, height, width, 1): 1 abnormal, 0 normal, NaN unknown.
+        seeds: int32 (batch,), of the random numbers of each.
+        size: height and width of the parts in pixels.
+        sizes: of the images at the scales to choose from, from `sizes_at_scales`.
+        smallest: bool (batch,), whether to take the last scale, where a part shows the most.
+
+    Returns:
+        Parts of images, and of masks, of the same types.
+    """
+    both = tf.concat([images, masks], axis=-1)
+    crops = tf.stack([_crops_at_scale(both, seeds, size, each) for each in sizes], axis=1)
+    draws = tf.map_fn(
+        lambda seed: tf.random.stateless_uniform([], tf.stack([seed, 4]), maxval=len(sizes), dtype=tf.int32), seeds
+    )
+    crops = tf.gather(crops, tf.where(smallest, len(sizes) - 1, draws), axis=1, batch_dims=1)
+    cover = crops[..., -1:]
+    abnormal = tf.cast(cover >= LEAST_COVER, tf.float32)
+    return crops[..., :-1], tf.where(tf.math.is_nan(cover), cover, abnormal)
+
+
+def _crops_at_scale(images: tf.Tensor, seeds: tf.Tensor, size: Size, scaled: Size) -> tf.Tensor:
+    """Parts of images that are averaged down to a size; where it divides theirs, only the parts are averaged."""
+    (down, down_rest), (along, along_rest) = (
+        divmod(side, smaller) for side, smaller in zip(images.shape[1:3], scaled, strict=True)
+    )
+    if down_rest or along_rest:
+        return random_crops(at_size(images, scaled), seeds, size)
+    parts = random_crops(images, seeds, (down * size[0], along * size[1]))
+    return parts if down == along == 1 else tf.nn.avg_pool2d(parts, (down, along), (down, along), "VALID")
+
+
+def random_crops(images: tf.Tensor, seeds: tf.Tensor, size: Size) -> tf.Tensor:
+    """Cuts a part of each image at a random place.
+
+    Args:
+        images: float (batch, height, width, channels).
+        seeds: int32 (batch,).
+        size: height and width of the parts in pixels, at most those of the images.
+    """
+    if tuple(images.shape[1:3]) == tuple(size):
+        return images
+
+    def crop(pair: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
+        image, seed = pair
+        return tf.image.stateless_random_crop(image, (*size, image.shape[-1]), tf.stack([seed, 2]))
+
+    return tf.map_fn(crop, (images, seeds), fn_output_signature=tf.TensorSpec((*size, images.shape[-1]), images.dtype))
