@@ -135,6 +135,18 @@ def test_the_stride_of_an_encoder_decoder_is_its_side(side):
     assert reach_of(build_generator("encoder_decoder", (side, side, 1), WIDTH)).stride == side
 
 
+def test_a_transposed_convolution_may_look_back_alone():
+    images = keras.Input((32, 16, 1))
+    cells = keras.layers.Conv2D(1, 2, 2, "same", kernel_initializer="ones")(images)
+    outputs = keras.layers.Conv2DTranspose(1, 3, 2, "same", kernel_initializer="ones")(cells)
+    network = keras.Model(images, outputs)
+    assert reach_of(network) == Reach(2, 2)
+    tiles = tiling((32, 16), reach_of(network), 12)
+    whole = network(noise(1, 32, 16, 1))
+    found = in_tiles(at_size(network, tiles.tile), noise(1, 32, 16, 1), tiles)
+    np.testing.assert_allclose(found, whole, rtol=1e-4, atol=1e-5)
+
+
 def test_what_looks_at_the_whole_image_is_refused():
     with pytest.raises(ValueError, match=r"GroupNormalization.*whole image"):
         reach_of(build_generator("unet", (32, 32, 1), WIDTH, "group"))
