@@ -32,14 +32,20 @@ ImagesAndMaps = tuple[np.ndarray, np.ndarray]
 
 def smoothed(maps: Any) -> Any:
     """Smooths maps, float (images, height, width, kinds), by a Gaussian of `SMOOTHING` pixels, mirrored at edges."""
-    height, width = maps.shape[1:3]
-    return tf.einsum("ij,njkc,lk->nilc", _gaussian(height), maps, _gaussian(width))
+    kernel = _gaussian()
+    radius = len(kernel) // 2
+    maps = tf.pad(maps, ((0, 0), (radius, radius), (radius, radius), (0, 0)), "SYMMETRIC")
+    for shape in ((-1, 1, 1, 1), (1, -1, 1, 1)):
+        each = tf.tile(tf.reshape(kernel, shape), (1, 1, maps.shape[-1], 1))
+        maps = tf.nn.depthwise_conv2d(maps, each, (1, 1, 1, 1), "VALID")
+    return maps
 
 
 @lru_cache
-def _gaussian(size: int) -> tf.Tensor:
-    with tf.init_scope():
-        return tf.constant(ndimage.gaussian_filter1d(np.eye(size), SMOOTHING, axis=0), tf.float32)
+def _gaussian() -> np.ndarray:
+    """The weights of pixels in a row, as far as 4 σ."""
+    radius = int(4 * SMOOTHING + 0.5)
+    return ndimage.gaussian_filter1d(np.eye(2 * radius + 1)[radius], SMOOTHING, mode="constant").astype(np.float32)
 
 
 def whole_features(images: Any) -> Any:
