@@ -34,7 +34,7 @@ def noise(count, deviation=1.0):
 def test_maps_are_smoothed_as_scipy_does():
     maps = noise(3)
     expected = ndimage.gaussian_filter(maps, (0, peak_score.SMOOTHING, peak_score.SMOOTHING, 0))
-    np.testing.assert_allclose(smoothed(maps), expected, atol=1e-4)
+    np.testing.assert_allclose(smoothed(maps), expected, atol=1e-5)
 
 
 def test_normal_images_score_about_0_and_one_bright_spot_much_more():

@@ -1,0 +1,149 @@
+"""Images that are too large for a network's memory, taken in tiles that overlap, with the result of the whole image."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import tensorflow as tf
+
+from agad_tf.networks.reach import Reach
+
+# Side in pixels. With the margin of a UNet and a segmenter, 160, nearly half of a tile is the result's, and both at
+# width 1/4 take 300 MiB.
+TILE = 1024
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """How images are cut into tiles.
+
+    The image is divided into cores, all of one size. A tile is a core with a margin around it. At the border the tile
+    is moved inwards, so that all tiles are of one size, and the tile ends where the image does: there a network pads
+    the tile as it would pad the image.
+
+    Attributes:
+        image: height and width of the images in pixels.
+        tile: height and width of the tiles, equal to the image's where one tile is enough.
+        core: height and width of the part of a tile that the result is taken from.
+        margin: in pixels, between core and tile.
+    """
+
+    image: tuple[int, int]
+    tile: tuple[int, int]
+    core: tuple[int, int]
+    margin: int
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """Rows and columns of tiles."""
+        rows, columns = (math.ceil(side / core) for side, core in zip(self.image, self.core, strict=True))
+        return rows, columns
+
+    @property
+    def is_one_tile(self) -> bool:
+        """Whether images are no larger than a tile."""
+        return self.tile == self.image
+
+
+def tiling(image: tuple[int, int], reach: Reach, largest: int = TILE) -> Tiling:
+    """Finds the least number of tiles, and among those the smallest tiles.
+
+    Args:
+        image: height and width of the images in pixels, multiples of the stride.
+        reach: of the networks that are applied to a tile, by `reach_of`; a margin below theirs is an approximation.
+        largest: greatest side of a tile in pixels.
+
+    Raises:
+        ValueError: a side is no multiple of the stride, or tiles are too small for their margins.
+    """
+    stride, margin = reach
+    if any(side % stride for side in image):
+        raise ValueError(
+            f"Images of {image[0]}×{image[1]} pixels do not fit networks of stride {stride}; pad or resize them to "
+            f"multiples of {stride}."
+        )
+    margin = stride * math.ceil(margin / stride)
+    tile, core = zip(*(_tile_and_core(side, stride, margin, largest) for side in image), strict=True)
+    return Tiling(image, tile, core, margin)
+
+
+def _tile_and_core(side: int, stride: int, margin: int, largest: int) -> tuple[int, int]:
+    if side <= largest:
+        return side, side
+    largest_core = (largest - 2 * margin) // stride * stride
+    if largest_core < stride:
+        raise ValueError(
+            f"Tiles of {largest} pixels are too small: what a network looks at goes {margin} pixels beyond each side "
+            f"of a block of {stride}; take tiles of {2 * margin + stride} pixels or more."
+        )
+    count = math.ceil(side / largest_core)
+    core = stride * math.ceil(side / count / stride)
+    return core + 2 * margin, core
+
+
+def in_tiles(function: Callable[[tf.Tensor], tf.Tensor], images: tf.Tensor, tiles: Tiling) -> tf.Tensor:
+    """Applies a function to images in tiles, one after another.
+
+    The result is that of the function on whole images, if it looks no further than the margin and does the same
+    wherever a multiple of the stride is. Networks in inference are such functions, and so are several, one after
+    another. Memory is that of one tile, besides images and result, whatever the batch.
+
+    Args:
+        function: maps images, (batch, *tiles.tile, channels), to floats (batch, *tiles.tile, kinds). Where one tile is
+            enough it is called on all images at once, and otherwise on one tile at a time; a graph has it once.
+        images: float (batch, *tiles.image, channels).
+        tiles: by `tiling`.
+
+    Returns:
+        float32 (batch, *tiles.image, kinds).
+
+    Raises:
+        ValueError: the images are of another size.
+
+    Example:
+        >>> tiles = tiling((4000, 3008), reach_of(generator))
+        >>> generator_of_tiles = resized(generator, tiles.tile)
+        >>> reconstructions = in_tiles(generator_of_tiles, images, tiles)
+    """
+    if tuple(images.shape[1:3]) != tuple(tiles.image):
+        raise ValueError(
+            f"Images have the shape {tuple(images.shape)}, and tiles are planned for images of {tiles.image[0]}×"
+            f"{tiles.image[1]} pixels; plan them for the images' height and width."
+        )
+    if tiles.is_one_tile:
+        return function(images)
+    rows, columns = tiles.counts
+
+    def core_of(number: tf.Tensor) -> tf.Tensor:
+        image, place = number // (rows * columns), number % (rows * columns)
+        corner, inside = _corners(tf.stack([place // columns, place % columns]), tiles)
+        part = tf.slice(images, [image, *tf.unstack(corner), 0], [1, *tiles.tile, images.shape[-1]])
+        found = function(part)
+        return tf.slice(found, [0, *tf.unstack(inside), 0], [1, *tiles.core, found.shape[-1]])[0]
+
+    numbers = tf.range(tf.shape(images)[0] * rows * columns)
+    # One after another: each operation keeps all cores busy, and memory is that of one tile.
+    cores = tf.map_fn(core_of, numbers, parallel_iterations=1, fn_output_signature=tf.float32)
+    return _joined(cores, tiles)
+
+
+def _corners(place: tf.Tensor, tiles: Tiling) -> tuple[tf.Tensor, tf.Tensor]:
+    """Where a tile begins in its image, and where its core begins in the tile; int32 (2,) each, as is `place`."""
+    image, tile, core = (tf.constant(sides) for sides in (tiles.image, tiles.tile, tiles.core))
+    core_corner = tf.minimum(place * core, image - core)
+    corner = tf.clip_by_value(core_corner - tiles.margin, 0, image - tile)
+    return corner, core_corner - corner
+
+
+def _joined(cores: tf.Tensor, tiles: Tiling) -> tf.Tensor:
+    """Puts the cores of all images, (batch·rows·columns, *core, kinds), in their places."""
+    (rows, columns), (height, width), kinds = tiles.counts, tiles.core, cores.shape[-1]
+    cores = tf.reshape(cores, (-1, rows, columns, height, width, kinds))
+    joined = tf.reshape(tf.transpose(cores, (0, 1, 3, 2, 4, 5)), (-1, rows * height, columns * width, kinds))
+    for axis, (side, count, core) in enumerate(zip(tiles.image, tiles.counts, tiles.core, strict=True), 1):
+        surplus = count * core - side
+        if surplus:
+            # The last core ends where the image does, and so begins with what the one before it has given.
+            kept = [*range((count - 1) * core), *range((count - 1) * core + surplus, count * core)]
+            joined = tf.gather(joined, kept, axis=axis)
+    return joined
