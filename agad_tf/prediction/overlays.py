@@ -98,7 +98,7 @@ def _texts(path: Path) -> dict[str, str]:
     """The texts in a PNG; none where there is no such file, or a damaged one."""
     try:
         with Image.open(path) as image:
-            return {name: str(text) for name, text in image.info.items()}
+            return {str(name): str(text) for name, text in image.info.items()}
     # A damaged file comes as a SyntaxError or a ValueError as well.
     except (OSError, SyntaxError, ValueError):
         return {}
