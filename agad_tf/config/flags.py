@@ -53,6 +53,22 @@ class ClassParser(flags.ArgumentParser):
         return "class"
 
 
+class PathParser(flags.ArgumentParser):
+    """Parses a path as people type it: ~ and environment variables stand for what they stand for in a shell."""
+
+    syntactic_help = "a path"
+
+    def parse(self, argument: Any) -> str:
+        """The path, expanded; a variable that is not set stays as it is."""
+        return os.path.expanduser(os.path.expandvars(argument))  # noqa: PTH111
+
+    def flag_type(self) -> str:
+        """What --help calls it."""
+        return "path"
+
+
+# Flags that name a file or a folder.
+PATHS = ("workdir", "data_dir", "input", "output", "model")
 # Options that --mode=benchmark takes several values of, the slowest first, each with its parser and a word for all
 # values; --sweep gives those of any other, which vary between the first and the second.
 SWEPT = {
@@ -78,6 +94,8 @@ def define_flags(flag_values: flags.FlagValues) -> None:
         if field.metadata["choices"]:
             choices = list(field.metadata["choices"])
             flags.DEFINE_enum(field.name, default, choices, text, flag_values=flag_values)
+        elif field.name in PATHS:
+            flags.DEFINE(PathParser(), field.name, default, text, flag_values, flags.ArgumentSerializer())
         elif field.name in SWEPT:
             parser = OneOrMore(*SWEPT[field.name])
             flags.DEFINE(parser, field.name, default, text, flag_values, flags.ArgumentSerializer())
@@ -93,20 +111,32 @@ def define_flags(flag_values: flags.FlagValues) -> None:
         "anomaly_classes=each labels anomalies of one class after the other.",
         flag_values=flag_values,
     )
-    flags.DEFINE_string(
+    flags.DEFINE(
+        PathParser(),
         "input",
         "",
         "predict: a picture, a folder of them, a pattern, or a CSV with the column path.",
-        flag_values=flag_values,
+        flag_values,
+        flags.ArgumentSerializer(),
     )
-    flags.DEFINE_string(
-        "output", "", "predict: folder to write to; by default predictions/ in --workdir.", flag_values=flag_values
+    flags.DEFINE(
+        PathParser(),
+        "output",
+        "",
+        "predict: folder to write to; by default predictions/ in --workdir.",
+        flag_values,
+        flags.ArgumentSerializer(),
     )
     flags.DEFINE_bool(
         "save_maps", False, "predict: write each picture with its error map laid over it.", flag_values=flag_values
     )
-    flags.DEFINE_string(
-        "model", "", "audit: folder of a SavedModel or of a run, or a .keras file.", flag_values=flag_values
+    flags.DEFINE(
+        PathParser(),
+        "model",
+        "",
+        "audit: folder of a SavedModel or of a run, or a .keras file.",
+        flag_values,
+        flags.ArgumentSerializer(),
     )
     flags.DEFINE_bool(
         "training_mode",

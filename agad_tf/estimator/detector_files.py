@@ -9,6 +9,7 @@ from typing import Any
 import keras
 
 from agad_tf.estimator.random_state import random_state_kept
+from agad_tf.files.whole_files import write_whole
 from agad_tf.models.agad import AGAD
 
 # Where models were, in pickles of versions up to 0.6.
@@ -16,7 +17,7 @@ MOVED = {"agad_tf.model": "agad_tf.models.agad"}
 
 
 def write_detector(folder: Path, model: AGAD, facts: dict[str, Any]) -> None:
-    """Writes both files.
+    """Writes both files, each beside its place and then put there.
 
     Args:
         folder: made if need be.
@@ -24,10 +25,12 @@ def write_detector(folder: Path, model: AGAD, facts: dict[str, Any]) -> None:
         facts: all else; numbers, texts, lists and dictionaries of them.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    model.save(folder / "model.keras")
+    beside = folder / "partial-model.keras"
+    model.save(beside)
+    beside.replace(folder / "model.keras")
     # What is not JSON are NumPy's numbers, as a grid search sets them.
     text = json.dumps(facts, indent=1, default=lambda number: number.item())
-    (folder / "detector.json").write_text(text, encoding="utf-8")
+    write_whole(folder / "detector.json", lambda file: file.write(text))
 
 
 def read_detector(folder: Path) -> tuple[AGAD, dict[str, Any]]:

@@ -33,7 +33,8 @@ def detection_metrics(labels: np.ndarray, scores: np.ndarray, seed: int = 0) -> 
     # The last point of the curve has no threshold; where nothing is found, neither part of F1 is.
     f1 = 2 * precision[:-1] * recall[:-1] / np.maximum(precision[:-1] + recall[:-1], np.finfo(float).tiny)
     best = int(np.argmax(f1))
-    false_positive_rate, true_positive_rate, _ = roc_curve(labels, scores)
+    # All points: which of them are dropped as being on a line may include the first at 95 %.
+    false_positive_rate, true_positive_rate, _ = roc_curve(labels, scores, drop_intermediate=False)
     auroc = float(roc_auc_score(labels, scores))
     low, high = _auroc_interval(scores[labels == 0], scores[labels == 1], seed)
     return {

@@ -1,6 +1,7 @@
 """The images that `--input` names."""
 
 import glob
+import os
 from pathlib import Path
 
 import pandas as pd
@@ -17,7 +18,7 @@ def find_images(pattern: str) -> list[str]:
             it count that have the name of an image; paths in a CSV are relative to it.
 
     Returns:
-        Their paths, in order.
+        Their absolute paths, in order: what an image is called does not depend on where the command was typed.
 
     Raises:
         UsageError: there are none.
@@ -34,7 +35,7 @@ def find_images(pattern: str) -> list[str]:
         paths = [file for file in sorted(glob.glob(pattern, recursive=True)) if Path(file).is_file()]  # noqa: PTH207
     if not paths:
         raise UsageError(f"--input={pattern} names no pictures; give a file, a folder, a pattern in quotes or a CSV.")
-    return list(dict.fromkeys(paths))
+    return list(dict.fromkeys(map(os.path.abspath, paths)))
 
 
 def _listed_in(path: Path) -> list[str]:

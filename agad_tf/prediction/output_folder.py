@@ -1,6 +1,7 @@
 """The folder that scores of new images are written to: one detector, tables that grow, and a summary."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,37 +10,82 @@ import pandas as pd
 from agad_tf.config.errors import UsageError
 from agad_tf.evaluation.thresholds import Decision
 from agad_tf.files.whole_files import write_whole
-from agad_tf.prediction.resumable_csv import first_column
+from agad_tf.prediction.file_versions import VERSION_COLUMNS, Version
+from agad_tf.prediction.resumable_csv import rewrite, rows_of
 
 SCORES, UNREADABLE, SUMMARY, DETECTOR = "scores.csv", "unreadable.csv", "summary.json", "detector.json"
-COLUMNS = ("path", "score", "probability", "is_anomaly")
+COLUMNS = ("path", "score", "probability", "is_anomaly", *VERSION_COLUMNS)
+UNREADABLE_COLUMNS = ("path", "complaint", *VERSION_COLUMNS)
 # Images that the terminal names, those of the highest scores.
 NAMED = 3
 
 
-def claim_for_detector(folder: Path, run: Path, decision: Decision) -> None:
+def claim_for_detector(folder: Path, fingerprint: str, decision: Decision) -> None:
     """Makes the folder, and sees that it holds the scores of one detector alone.
 
     Args:
         folder: to write to.
-        run: folder of the detector's run.
+        fingerprint: of the detector, by its content: a run that was moved or copied is the same detector.
         decision: how the detector judges scores.
 
     Raises:
         UsageError: the folder holds scores of another detector or threshold.
     """
-    detector = {"workdir": str(run.resolve()), **decision._asdict()}
-    text = json.dumps(detector, indent=2) + "\n"
+    detector = {"fingerprint": fingerprint, **decision._asdict()}
     path = folder / DETECTOR
-    if path.exists() and path.read_text(encoding="utf-8") != text:
-        raise UsageError(f"{folder} holds scores of another detector or threshold; give another --output.")
+    if path.exists():
+        found = _read_detector(path)
+        # Earlier versions knew a detector by the place of its run. Their rows do not say which file they are of, so
+        # that all of them are scored anew.
+        found.setdefault("fingerprint", fingerprint)
+        found.pop("workdir", None)
+        if found != detector:
+            raise UsageError(f"{folder} holds scores of another detector or threshold; give another --output.")
     folder.mkdir(parents=True, exist_ok=True)
-    write_whole(path, lambda file: file.write(text))
+    write_whole(path, lambda file: file.write(json.dumps(detector, indent=2) + "\n"))
 
 
-def files_done(folder: Path) -> set[str]:
-    """Paths of the files that earlier calls have scored, or found to be unreadable."""
-    return first_column(folder / SCORES) | first_column(folder / UNREADABLE)
+def _read_detector(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise UsageError(f"{path} cannot be read; give another --output.")
+    return found
+
+
+def files_done(folder: Path, versions: Mapping[str, Version]) -> set[str]:
+    """The files that earlier calls have scored, or found to be unreadable, and that are the same still.
+
+    Rows of files that have been replaced under their names are taken out of the tables.
+
+    Args:
+        folder: that holds the tables.
+        versions: of the files that are to be scored, by path.
+
+    Returns:
+        Paths of the files that need not be read again.
+    """
+    done: set[str] = set()
+    for name, columns in ((SCORES, COLUMNS), (UNREADABLE, UNREADABLE_COLUMNS)):
+        rows = rows_of(folder / name)
+        current = [row for row in rows if not _is_stale(row, versions)]
+        if len(current) < len(rows) or any(set(row) != set(columns) for row in rows[:1]):
+            rewrite(folder / name, columns, current)
+        done.update(row["path"] for row in current)
+    return done
+
+
+def _is_stale(row: Mapping[str, str], versions: Mapping[str, Version]) -> bool:
+    version = versions.get(row["path"])
+    if version is None:
+        # Of an image that this call does not ask for; a row of an earlier version may be of any file.
+        return row.get("bytes") is None
+    if not version.bytes or "--max_megapixels" in row.get("complaint", ""):
+        return True
+    changed = version.rights_changed_ns if "complaint" in row else version.modified_ns
+    return (row.get("bytes"), row.get(VERSION_COLUMNS[1])) != (version.bytes, changed)
 
 
 def write_summary(folder: Path, count: int, seconds: float) -> None:
@@ -51,11 +97,15 @@ def write_summary(folder: Path, count: int, seconds: float) -> None:
         seconds: that it took.
     """
     columns = ["path", "score", "is_anomaly"]
-    scores = pd.read_csv(folder / SCORES, usecols=columns, encoding_errors="backslashreplace")
+    # Of a table without rows pandas would not know that scores are numbers.
+    types = {"path": str, "score": float, "is_anomaly": int}
+    scores = pd.read_csv(
+        folder / SCORES, usecols=columns, dtype=types, keep_default_na=False, encoding_errors="backslashreplace"
+    )
     summary: dict[str, Any] = {
         "scored": len(scores),
         "anomalies": int(scores["is_anomaly"].sum()),
-        "unreadable": len(first_column(folder / UNREADABLE)),
+        "unreadable": len(rows_of(folder / UNREADABLE)),
         "seconds": round(seconds, 1),
         "pictures_per_second": round(count / seconds, 1),
     }

@@ -8,21 +8,25 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from agad_tf.data.images_in_files import read_picture
 from agad_tf.evaluation.localization import at_size
+from agad_tf.prediction.file_versions import Version, digest
 
 MAPS, SCALE = "maps", "colour_scale.png"
 COLOUR_MAP = "inferno"
 # How much the brightest colour covers of the image below it; where there is no error, the image shows.
 OPACITY = 0.85
+# Texts in a map that say which file, and which version of it, lies below the colours.
+SOURCE, VERSION = "agad_tf source", "agad_tf version"
 
 
 def common_folder(paths: list[str]) -> Path:
     """The deepest folder that all files lie below.
 
     Args:
-        paths: of the files, at least one.
+        paths: of the files, absolute, at least one.
     """
     parents = {Path(path).parent for path in paths}
     shortest = min(parents, key=lambda parent: len(parent.parts))
@@ -44,28 +48,57 @@ class Overlays:
         folder.mkdir(parents=True, exist_ok=True)
         self._write_scale()
 
-    def write(self, files: np.ndarray, errors: np.ndarray, channels: int) -> None:
+    def has(self, path: str, version: Version) -> bool:
+        """Whether the overlay of this version of an image is there."""
+        return _texts(self.place(path)).get(VERSION) == digest(path, version)
+
+    def place(self, path: str) -> Path:
+        """Where the overlay of an image goes: as the image lies below `root`, unless that is another image's place."""
+        target = self.folder / Path(path).relative_to(self.root)
+        place = target.with_name(target.name + ".png")
+        if _texts(place).get(SOURCE, digest(path)) == digest(path):
+            return place
+        # An earlier call had another root.
+        return place.with_name(f"{target.name}-{digest(path)}.png")
+
+    def write(self, files: np.ndarray, versions: list[Version], errors: np.ndarray, channels: int) -> None:
         """Writes the overlays of a batch.
 
         Args:
             files: paths of the images, str (batch,).
+            versions: of the files.
             errors: their error maps, float (batch, height, width) in [0, 255], of any size.
             channels: that images are read with, 1 or 3.
         """
         with ThreadPoolExecutor() as pool:
-            list(pool.map(partial(self._overlay, channels), files, errors))
+            list(pool.map(partial(self._overlay, channels), files, versions, errors))
 
-    def _overlay(self, channels: int, path: str, error_map: np.ndarray) -> None:
+    def _overlay(self, channels: int, path: str, version: Version, error_map: np.ndarray) -> None:
         picture = read_picture(path, channels)
         shares = np.clip(at_size(error_map, *picture.shape[:2]) / self.scale, 0, 1)
         cover = OPACITY * shares[..., np.newaxis]
         overlay = np.round((1 - cover) * picture + cover * self.colours(shares, bytes=True)[..., :3]).astype(np.uint8)
-        target = self.folder / Path(path).relative_to(self.root)
+        texts = PngInfo()
+        texts.add_text(SOURCE, digest(path))
+        texts.add_text(VERSION, digest(path, version))
+        target = self.place(path)
         target.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(overlay).save(target.with_name(target.name + ".png"))
+        beside = target.with_name(target.name + ".partial")
+        Image.fromarray(overlay).save(beside, "PNG", pnginfo=texts)
+        beside.replace(target)
 
     def _write_scale(self) -> None:
         figure = Figure(figsize=(5, 0.8), layout="constrained")
         colours = mpl.cm.ScalarMappable(mpl.colors.Normalize(0, self.scale), self.colours)
         figure.colorbar(colours, figure.add_subplot(), orientation="horizontal", label="error, of 255")
         figure.savefig(self.folder.parent / SCALE, dpi=120)
+
+
+def _texts(path: Path) -> dict[str, str]:
+    """The texts in a PNG; none where there is no such file, or a damaged one."""
+    try:
+        with Image.open(path) as image:
+            return {str(name): str(text) for name, text in image.info.items()}
+    # A damaged file comes as a SyntaxError or a ValueError as well.
+    except (OSError, SyntaxError, ValueError):
+        return {}

@@ -1,26 +1,32 @@
 """`--mode=predict`: scores images as they come, and says which are abnormal and where."""
 
+import hashlib
 import time
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
+from agad_tf.config.errors import UsageError
 from agad_tf.config.experiment import ExperimentConfig
 from agad_tf.data.readers import limit_pixels
 from agad_tf.evaluation.results import decision_of, read_results
 from agad_tf.files.workdir import Workdir
+from agad_tf.models.agad import AGAD
+from agad_tf.prediction.file_versions import version_of
 from agad_tf.prediction.inputs import find_images
 from agad_tf.prediction.output_folder import (
     COLUMNS,
+    DETECTOR,
     SCORES,
     UNREADABLE,
+    UNREADABLE_COLUMNS,
     claim_for_detector,
     files_done,
     write_summary,
 )
-from agad_tf.prediction.overlays import MAPS, Overlays, common_folder
-from agad_tf.prediction.resumable_csv import ResumableCsv
+from agad_tf.prediction.overlays import MAPS, SCALE, Overlays, common_folder
+from agad_tf.prediction.resumable_csv import ResumableCsv, rows_of
 from agad_tf.prediction.scoring import scored_batches
 from agad_tf.training.restore import restore
 
@@ -45,34 +51,81 @@ def predict(config: ExperimentConfig, pattern: str, output: str = "", save_maps:
     workdir = Workdir(config.folder)
     results = read_results(workdir.results)
     decision = decision_of(results)
-    paths = find_images(pattern)
     folder = Path(output) if output else workdir.root / "predictions"
-    claim_for_detector(folder, workdir.root, decision)
-    done = files_done(folder)
+    paths = _without_own_output(find_images(pattern), pattern, folder)
+    model = restore(config)
+    claim_for_detector(folder, fingerprint(model), decision)
+    # Looked up before the files are read: one that is replaced meanwhile is scored again by the next call.
+    versions = {path: version_of(path) for path in paths}
+    done = files_done(folder, versions)
     left = [path for path in paths if path not in done]
+    maps = Overlays(folder / MAPS, common_folder(paths), results["error_map_scale"]) if save_maps else None
     if len(left) < len(paths):
         print(f"{len(paths) - len(left)} of {len(paths)} pictures are done already, in {folder}.")
+    unreadable_before = {row["path"] for row in rows_of(folder / UNREADABLE)}
+    scored = [path for path in paths if path in done and path not in unreadable_before]
+    without_map = {path for path in scored if maps and not maps.has(path, versions[path])}
+    if without_map:
+        print(f"{len(without_map)} of them have no map yet; it is made now.")
+        left = [path for path in paths if path not in done or path in without_map]
 
     # === Scoring ===
     began = time.monotonic()
-    maps = Overlays(folder / MAPS, common_folder(paths), results["error_map_scale"]) if save_maps else None
     with (
         ResumableCsv(folder / SCORES, COLUMNS) as scores,
-        ResumableCsv(folder / UNREADABLE, ("path", "complaint")) as unreadable,
+        ResumableCsv(folder / UNREADABLE, UNREADABLE_COLUMNS) as unreadable,
         tqdm(total=len(left), desc="scoring", unit=" pictures", smoothing=0.1) as bar,
     ):
-        for batch in scored_batches(restore(config), left, config.batch_size, with_error_maps=save_maps):
+        for batch in scored_batches(model, left, config.batch_size, with_error_maps=save_maps):
             readable = np.array([not complaint for complaint in batch.complaints])
             # The map of an image is there before its row, so that what is done has both.
             if maps:
-                maps.write(batch.files[readable], batch.error_maps[readable], results["channels"])
+                files = batch.files[readable]
+                maps.write(files, [versions[path] for path in files], batch.error_maps[readable], results["channels"])
             scores.write(
-                [path, float(score), f"{decision.probability(score):.6f}", int(score >= decision.threshold)]
+                [
+                    *(path, float(score), f"{decision.probability(score):.6f}", int(score >= decision.threshold)),
+                    *(versions[path].bytes, versions[path].modified_ns),
+                ]
                 for path, score in zip(batch.files[readable], batch.scores[readable], strict=True)
+                if path not in without_map
             )
             complaints = zip(batch.files, batch.complaints, strict=True)
-            unreadable.write((path, complaint) for path, complaint in complaints if complaint)
+            unreadable.write(
+                (path, complaint, versions[path].bytes, versions[path].rights_changed_ns)
+                for path, complaint in complaints
+                if complaint
+            )
             bar.update(len(batch.files))
 
     # === Summary ===
     write_summary(folder, len(left), time.monotonic() - began)
+
+
+def fingerprint(model: AGAD) -> str:
+    """A name for a detector by its content: what it computes, and not where its run lies."""
+    digest = hashlib.sha256(repr((type(model).__name__, model.generator.input_shape)).encode())
+    for variable in model.scoring_variables:
+        digest.update(np.ascontiguousarray(variable.numpy()).tobytes())
+    return digest.hexdigest()
+
+
+def _without_own_output(paths: list[str], pattern: str, folder: Path) -> list[str]:
+    """Leaves out what this or an earlier call has written.
+
+    Raises:
+        UsageError: nothing else is there.
+    """
+    own_folders: dict[Path, bool] = {folder.absolute(): True}
+
+    def is_own(path: Path) -> bool:
+        return any(
+            (below := path.relative_to(above).parts)[0] == MAPS or below == (SCALE,)
+            for above in path.parents
+            if own_folders.setdefault(above, (above / DETECTOR).exists() and (above / SCORES).exists())
+        )
+
+    left = [path for path in paths if not is_own(Path(path))]
+    if not left:
+        raise UsageError(f"--input={pattern} names nothing but maps that this command has written; name the images.")
+    return left

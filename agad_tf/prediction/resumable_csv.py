@@ -3,8 +3,11 @@
 import csv
 import io
 import os
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
+
+from agad_tf.files.whole_files import write_whole
 
 
 class ResumableCsv:
@@ -40,7 +43,17 @@ def _whole_lines(path: Path) -> bytes:
     return data[: data.rfind(b"\n") + 1]
 
 
-def first_column(path: Path) -> set[str]:
-    """First column of a table, without its title."""
-    rows = csv.reader(io.StringIO(os.fsdecode(_whole_lines(path))))
-    return {row[0] for row in list(rows)[1:] if row}
+def rows_of(path: Path) -> list[dict[str, str]]:
+    """The whole rows of a table, each by its columns; none where there is no table."""
+    return list(csv.DictReader(io.StringIO(os.fsdecode(_whole_lines(path)))))
+
+
+def rewrite(path: Path, columns: tuple[str, ...], rows: Iterable[Mapping[str, str]]) -> None:
+    """Puts a table of these rows, less what `columns` does not name, in the place of what is there."""
+
+    def write(file: TextIO) -> None:
+        writer = csv.DictWriter(file, columns, restval="", extrasaction="ignore", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+    write_whole(path, write)

@@ -88,20 +88,28 @@ class Checkpoints(keras.callbacks.Callback):
             How far the run had come; nowhere without any checkpoint.
 
         Raises:
-            RunError: there are checkpoints, and all are damaged.
+            RunError: there are checkpoints, and none can be read.
+            PermissionError: they may not be read.
         """
+        if directory.exists() and not os.access(directory, os.R_OK | os.X_OK):
+            raise PermissionError(f"{directory} may not be read; give this user the permission to read it.")
         found = saved_positions(directory)
         for position in reversed(found):
             prefix = str(directory / _name(position))
             try:
                 self._restore(prefix)
+            except tf.errors.PermissionDeniedError as error:
+                raise PermissionError(f"{prefix} may not be read; give this user the permission to read it.") from error
             # A file that is too short comes as an IndexError, an index that is none as a ValueError.
             except (tf.errors.OpError, AssertionError, ValueError, IndexError):
                 tqdm.write(f"agad_tf: the checkpoint {prefix} is damaged and is left out.", file=sys.stderr)
             else:
                 return self.position
         if found:
-            raise RunError(f"No checkpoint in {directory} is whole; remove that folder to train anew.")
+            raise RunError(
+                f"No checkpoint in {directory} is whole, or none fits the settings that the model was built with; keep "
+                "the folder, look at what has changed since, or train anew in another --workdir."
+            )
         return self.position
 
     def _restore(self, prefix: str) -> None:

@@ -136,7 +136,7 @@ def test_prediction_saved_model_and_report_show_the_same_map(run, tmp_path, monk
     image = np.asarray(Image.open(tmp_path / "shot.png"))[np.newaxis]
     predicted, drawn = [], []
 
-    def overlay(self, files, errors, channels):
+    def overlay(self, files, versions, errors, channels):
         predicted.extend(errors)
 
     def in_colors(shares):

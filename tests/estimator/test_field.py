@@ -1,0 +1,25 @@
+"""What users run into with the estimator: each kind of fault by its name."""
+
+import pytest
+
+from agad_tf.estimator import detector_files
+
+
+class Model:
+    """Saves a half of itself, or all."""
+
+    def __init__(self, fails):
+        self.fails = fails
+
+    def save(self, path):
+        path.write_bytes(b"half" if self.fails else b"whole")
+        if self.fails:
+            raise OSError("disk full")
+
+
+def test_estimator_files_of_an_earlier_save_stay_whole_when_another_fails(tmp_path):
+    detector_files.write_detector(tmp_path, Model(fails=False), {"a": 1})
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(OSError, match="disk full"):
+        detector_files.write_detector(tmp_path, Model(fails=True), {"a": 2})
+    assert {name: (tmp_path / name).read_bytes() for name in before} == before
