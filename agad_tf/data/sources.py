@@ -10,10 +10,12 @@ import numpy as np
 
 from agad_tf.config.choices import CLASS_COUNTS, OWN_SETS
 from agad_tf.config.errors import RunError, UsageError
+from agad_tf.data.array_files import read_own_npz
 from agad_tf.data.cifar100_classes import COARSE_NAMES, COARSE_OF_FINE
 from agad_tf.data.images_in_files import Images
 from agad_tf.data.readers import Arrays, read_idx_folder, read_npz, read_pictures
-from agad_tf.data.user_sets import NORMAL_NAMES, read_own_npz, read_own_pictures
+from agad_tf.data.set_names import NORMAL_NAMES
+from agad_tf.data.user_sets import read_own_pictures
 
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 DIGITS_TEST_FRACTION = 0.2
