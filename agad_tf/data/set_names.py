@@ -2,7 +2,7 @@
 
 import os
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 # What the folder of normal pictures is called; it is class 0, and normal where --normal_class does not say otherwise.
 NORMAL_NAMES = ("normal", "good", "ok", "healthy", "negative")
@@ -22,6 +22,19 @@ LAYOUTS = (
 def class_order(names: Iterable[str]) -> tuple[str, ...]:
     """The one that is called normal first, the others by the alphabet."""
     return tuple(sorted(names, key=lambda name: (name.lower() not in NORMAL_NAMES, name)))
+
+
+def normal_name(names: Sequence[str], normal_class: int | str) -> str:
+    """The name of the normal class.
+
+    Args:
+        names: of all classes, in the order of their numbers.
+        normal_class: its name or number. If there is no such class, which is refused elsewhere, the first one counts.
+    """
+    if str(normal_class) in names:
+        return str(normal_class)
+    is_number = isinstance(normal_class, int) and 0 <= normal_class < len(names)
+    return names[int(normal_class) if is_number else 0]
 
 
 def checksum(name: str) -> int:

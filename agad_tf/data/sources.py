@@ -124,7 +124,7 @@ BENCHMARKS = {
 }
 
 
-def load_source(name: str, data_dir: str = "", image_size: int = 32) -> Source:
+def load_source(name: str, data_dir: str = "", image_size: int = 32, normal_class: int | str = 0) -> Source:
     """Loads a data set: from `data_dir`, else from a local copy, else through TensorFlow Datasets.
 
     Args:
@@ -133,6 +133,8 @@ def load_source(name: str, data_dir: str = "", image_size: int = 32) -> Source:
             `<name>.npz`, a tar or folder of pictures, or what TensorFlow Datasets has prepared. Of the sets "folder"
             and "npz" it is the set itself.
         image_size: side in pixels that pictures in files of different sizes are resized to.
+        normal_class: the class that will be normal, by number or name: a set of files that is not divided is divided
+            by it.
 
     Returns:
         The images and their classes.
@@ -143,14 +145,14 @@ def load_source(name: str, data_dir: str = "", image_size: int = 32) -> Source:
     """
     if name not in SOURCES:
         raise UsageError(f"Unknown data set '{name}'; choose one of {', '.join(SOURCES)}.")
-    return SOURCES[name](name, data_dir, image_size)
+    return SOURCES[name](name, data_dir, image_size, normal_class)
 
 
-def _own(name: str, data_dir: str, image_size: int) -> Source:
+def _own(name: str, data_dir: str, image_size: int, normal_class: int | str) -> Source:
     path = Path(data_dir)
     if not path.exists():
         raise UsageError(f"--data_dir={data_dir} does not exist; name the folder or file that holds your images.")
-    fields = read_own_npz(path) if name == "npz" else read_own_pictures(path, image_size)
+    fields = read_own_npz(path) if name == "npz" else read_own_pictures(path, image_size, normal_class)
     return Source(name=name, origin=data_dir, **fields)
 
 
@@ -166,7 +168,7 @@ def _digits(name: str, *_: object) -> Source:
     return Source(name, x_train, y_train, x_test, y_test, "scikit-learn")
 
 
-def _benchmark(name: str, data_dir: str, _: int) -> Source:
+def _benchmark(name: str, data_dir: str, *_: object) -> Source:
     benchmark = BENCHMARKS[name]
     if data_dir and not Path(data_dir).exists():
         raise UsageError(f"--data_dir={data_dir} does not exist; name the folder or file that holds {name}.")
@@ -272,7 +274,7 @@ def _checked(name: str, arrays: Arrays, benchmark: Benchmark, origin: str) -> So
     return Source(name, **checked, origin=origin)
 
 
-SOURCES: dict[str, Callable[[str, str, int], Source]] = {
+SOURCES: dict[str, Callable[[str, str, int, int | str], Source]] = {
     "digits": _digits,
     **dict.fromkeys(BENCHMARKS, _benchmark),
     **dict.fromkeys(OWN_SETS, _own),

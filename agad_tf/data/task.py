@@ -47,7 +47,7 @@ def load_task(
         RunError: it cannot be read.
     """
     limit_pixels(max_megapixels)
-    source = load_source(dataset, data_dir, image_size)
+    source = load_source(dataset, data_dir, image_size, normal_class)
     if source.note:
         tqdm.write(f"agad_tf: {source.note}", file=sys.stderr)
     source = leave_out_unreadable(source, left_out)

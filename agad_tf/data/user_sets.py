@@ -13,47 +13,37 @@ from agad_tf.config.errors import UsageError
 from agad_tf.data.image_folders import list_folder
 from agad_tf.data.image_lists import list_csv
 from agad_tf.data.images_in_files import Pictures, channels_of
-from agad_tf.data.set_names import NORMAL_TEST_SHARE, checksum, class_order
+from agad_tf.data.set_names import NORMAL_TEST_SHARE, checksum, class_order, normal_name
 
 # Of a set that is not divided, the test part of its abnormal images: half, since few are needed to learn from.
 ABNORMAL_TEST_SHARE = 0.5
 
 
-def read_own_pictures(path: Path, image_size: int) -> dict[str, Any]:
-    """Finds the pictures of a folder or a CSV; none is decoded yet.
+def read_own_pictures(path: Path, image_size: int, normal_class: int | str = 0) -> dict[str, Any]:
+    """Finds the images of a folder or a CSV; none is decoded yet.
 
     Args:
         path: a CSV with the columns path (relative to the CSV), label and, optional, split and mask; or a folder with
             `<class>/…`, or with `train/<class>/…`, `test/<class>/…` and, optional, `val/<class>/…` and
-            `ground_truth/<class>/<name>_mask.png`. Pictures may lie in folders of any depth below that of the class.
+            `ground_truth/<class>/<name>_mask.png`. Images may lie in folders of any depth below that of the class.
             Without a column label, or where all images lie directly in the folder, all are of the class "good".
         image_size: side in pixels that they are resized to when they are used.
+        normal_class: the class that is normal, by number or name, as most of its images are for training.
 
     Returns:
         Fields of a `Source`. Class numbers follow the alphabet, but for one of `NORMAL_NAMES`, which is 0. A set that
-        is not divided is divided by the names of its files: the same files always come to lie in the same part. So is
-        the training part of a set that has one class only and no test part.
+        is not divided is divided by the names of its files: the same files always come to lie in the same part. So are
+        the normal images of a training part where the test part has none, or is not there.
 
     Raises:
-        UsageError: there are no pictures, or not in one of these layouts.
+        UsageError: there are no images, or not in one of these layouts.
         RunError: the CSV cannot be read, or names files that are not there.
     """
     listed, note = list_csv(path) if path.is_file() else list_folder(path)
-    parts = set(listed["split"])
-    if parts == {""}:
-        listed["split"] = _divide(listed)
-    elif parts <= {"train", "val"} and "train" in parts and listed["label"].nunique() == 1:
-        listed.loc[listed["split"] == "train", "split"] = _divide(listed[listed["split"] == "train"])
-    elif "" in parts or not {"train", "test"} <= parts:
-        raise UsageError(
-            f"{path} must have pictures for both train and test, or not be divided at all. Only a set of one class "
-            "can do without a test part."
-        )
-    if not {"train", "test"} <= set(listed["split"]):
-        raise UsageError(f"{path} has {len(listed)} pictures, too few to divide them for training and testing.")
     names = class_order(listed["label"].unique())
+    listed["split"], held_out = _all_parts(path, listed, normal_name(names, normal_class))
     channels = channels_of(listed["file"].tolist())
-    fields: dict[str, Any] = {"class_names": names, "note": note}
+    fields: dict[str, Any] = {"class_names": names, "note": " ".join(filter(None, (note, held_out)))}
     for split in ("train", "test", "val"):
         part = listed[listed["split"] == split]
         if len(part):
@@ -65,14 +55,39 @@ def read_own_pictures(path: Path, image_size: int) -> dict[str, Any]:
     return fields
 
 
-def _divide(listed: pd.DataFrame) -> pd.Series:
-    """Train or test for every picture, by a checksum of its name.
+def _all_parts(path: Path, listed: pd.DataFrame, normal: str) -> tuple[pd.Series, str]:
+    """The part of every image, with a test part where there was none of normal images; and what to tell the user."""
+    split, parts, note = listed["split"].copy(), set(listed["split"]), ""
+    of_train = split == "train"
+    if parts == {""}:
+        split = _divide(listed, normal)
+    elif parts <= {"train", "val"} and of_train.any() and listed["label"].nunique() == 1:
+        split[of_train] = _divide(listed[of_train], normal)
+    elif "" in parts or not {"train", "test"} <= parts:
+        found = ", ".join(f"{sum(split == part)} for {part or 'no part'}" for part in sorted(parts))
+        raise UsageError(
+            f"{path} has images {found}; it must have some for both train and test, or not be divided at all. Only a "
+            "set of one class can do without a test part."
+        )
+    elif not ((split == "test") & (listed["label"] == normal)).any():
+        chosen = of_train & (listed["label"] == normal)
+        split[chosen] = _divide(listed[chosen], normal)
+        note = (
+            f"{path} has no images of class {normal} for testing: {sum(chosen & (split == 'test'))} of {sum(chosen)} "
+            "are held out of its training part for that."
+        )
+    if not {"train", "test"} <= set(split):
+        raise UsageError(f"{path} has {len(listed)} images, too few to divide them for training and testing.")
+    return split, note
 
-    So no seed moves pictures between the parts, and a picture that is added moves few others.
+
+def _divide(listed: pd.DataFrame, normal: str) -> pd.Series:
+    """Train or test for every image, by a checksum of its name.
+
+    So no seed moves images between the parts, and an image that is added moves few others.
     """
     order = listed["name"].map(checksum)
     rank = order.groupby(listed["label"]).rank(method="first") - 1
-    normal = class_order(listed["label"].unique())[0]
     share = np.where(listed["label"] == normal, NORMAL_TEST_SHARE, ABNORMAL_TEST_SHARE)
     count = listed.groupby("label")["label"].transform("count")
     return pd.Series(np.where(rank < np.ceil(count * share), "test", "train"), index=listed.index)

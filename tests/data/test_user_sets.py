@@ -1,22 +1,10 @@
 import numpy as np
 import pytest
-from PIL import Image
 
 from agad_tf.config.errors import RunError, UsageError
 from agad_tf.data.sources import load_source
 from agad_tf.data.splits import one_class_task
-
-
-def write(root, *names, value=0, mode="RGB"):
-    for number, name in enumerate(names):
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        pixels = np.full((4, 4, 3), (value + number) % 256, np.uint8)
-        Image.fromarray(pixels).convert(mode).save(path)
-
-
-def numbered(folder, count):
-    return [f"{folder}/{number:03d}.png" for number in range(count)]
+from tests.data.files import numbered, write
 
 
 @pytest.fixture
