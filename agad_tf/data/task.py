@@ -6,6 +6,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from agad_tf.config.errors import UsageError
 from agad_tf.data.inspection import leave_out_unreadable
 from agad_tf.data.readers import limit_pixels
 from agad_tf.data.sources import Source, load_source
@@ -51,12 +52,11 @@ def load_task(
     if source.note:
         tqdm.write(f"agad_tf: {source.note}", file=sys.stderr)
     source = leave_out_unreadable(source, left_out)
-    task = one_class_task(
-        source,
-        source.class_number(normal_class),
-        gamma,
-        tuple(source.class_number(name) for name in anomaly_classes),
-        validation_fraction,
-        seed,
-    )
-    return source, task
+    normal = source.class_number(normal_class)
+    labelled = {source.class_number(name): name for name in anomaly_classes}
+    if normal in labelled:
+        raise UsageError(
+            f"--anomaly_classes={labelled[normal]} and --normal_class={normal_class} are the same class of {data_dir}, "
+            f"{source.class_name(normal)}; leave it out of --anomaly_classes."
+        )
+    return source, one_class_task(source, normal, gamma, tuple(labelled), validation_fraction, seed)
