@@ -2,7 +2,7 @@
 
 import dataclasses
 import shlex
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from agad_tf.config.choices import CLASS_COUNTS, OWN_SETS
 from agad_tf.config.errors import RunError, UsageError
+from agad_tf.config.options import Unsaid
 from agad_tf.data.array_files import read_own_npz
 from agad_tf.data.cifar100_classes import COARSE_NAMES, COARSE_OF_FINE
 from agad_tf.data.images_in_files import Images
@@ -70,21 +71,29 @@ class Source:
         """The number of a class that is given by its name or its number.
 
         Raises:
-            UsageError: there is no such class.
+            UsageError: there is no such class; or it was not given, and names of folders or labels do not tell it.
         """
+        known = self.class_names or tuple(str(number) for number in np.unique(self.y_train))
+        if self.name == "folder" and isinstance(name, Unsaid):
+            normal = [each for each in known if each.lower() in NORMAL_NAMES]
+            if len(normal) != 1:
+                raise UsageError(self._which_is_normal(known))
+            return known.index(normal[0])
         if str(name) in self.class_names:
             return self.class_names.index(str(name))
-        known = self.class_names or tuple(str(number) for number in np.unique(self.y_train))
         if self.name == "folder" and name == 0 and known[0].lower() not in NORMAL_NAMES:
-            if len(known) == 1:
-                raise UsageError(
-                    f"Which class is normal? All images of {self.origin} are of class '{known[0]}'; if they are "
-                    f"normal, add --normal_class={shlex.quote(known[0])} to the command."
-                )
-            raise UsageError(f"Which class is normal? Give --normal_class, one of {', '.join(known)}.")
+            raise UsageError(self._which_is_normal(known))
         if isinstance(name, str) or not 0 <= name <= max(self.y_train.max(), self.y_test.max()):
             raise UsageError(f"{self.origin} has no class '{name}'; choose one of {', '.join(known)}.")
         return name
+
+    def _which_is_normal(self, known: Sequence[str]) -> str:
+        if len(known) == 1:
+            return (
+                f"Which class is normal? All images of {self.origin} are of class '{known[0]}'; if they are "
+                f"normal, add --normal_class={shlex.quote(known[0])} to the command."
+            )
+        return f"Which class of {self.origin} is normal? Add --normal_class to the command, one of {', '.join(known)}."
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,9 +4,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 from tqdm import tqdm
 
 from agad_tf.config.errors import UsageError
+from agad_tf.config.options import Unsaid
 from agad_tf.data.inspection import leave_out_unreadable
 from agad_tf.data.readers import limit_pixels
 from agad_tf.data.sources import Source, load_source
@@ -50,9 +52,11 @@ def load_task(
     limit_pixels(max_megapixels)
     source = load_source(dataset, data_dir, image_size, normal_class)
     if source.note:
-        tqdm.write(f"agad_tf: {source.note}", file=sys.stderr)
+        _say(source.note)
     source = leave_out_unreadable(source, left_out)
     normal = source.class_number(normal_class)
+    if dataset == "npz" and isinstance(normal_class, Unsaid) and np.any(source.y_train != normal):
+        _say(f"Class {source.class_name(normal)} of {data_dir} counts as normal; --normal_class names another.")
     labelled = {source.class_number(name): name for name in anomaly_classes}
     if normal in labelled:
         raise UsageError(
@@ -60,3 +64,7 @@ def load_task(
             f"{source.class_name(normal)}; leave it out of --anomaly_classes."
         )
     return source, one_class_task(source, normal, gamma, tuple(labelled), validation_fraction, seed)
+
+
+def _say(text: str) -> None:
+    tqdm.write(f"agad_tf: {text}", file=sys.stderr)
