@@ -46,6 +46,7 @@ def list_csv(path: Path) -> tuple[pd.DataFrame, str]:
             raise RunError(f"{path} names {missing[0]}, which is not there ({len(missing)} such); mend the CSV.")
         listed["file" if column == "path" else "mask"] = files
     _require_one_label_each(path, listed)
+    listed["mask"] = [(mask,) if mask else () for mask in listed["mask"]]
     return listed.rename(columns={"path": "name"}), note
 
 

@@ -7,8 +7,11 @@ from collections.abc import Iterable, Sequence
 # What the folder of normal pictures is called; it is class 0, and normal where --normal_class does not say otherwise.
 NORMAL_NAMES = ("normal", "good", "ok", "healthy", "negative")
 # What parts of a set are called in folders, CSV columns and arrays.
-SPLITS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
-MASK_FOLDER = "ground_truth"
+SPLITS = {
+    **{"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val"},
+    **{"test": "test", "testing": "test"},
+}
+MASK_FOLDERS = ("ground_truth", "ground-truth", "ground truth", "groundtruth")
 # The class of images that no folder or column gives a class.
 ONLY_CLASS = "good"
 # Of a set that is not divided, the test part of its normal images: most are for training.

@@ -39,7 +39,8 @@ class Source:
         x_val: validation images, where the set has a validation part of its own.
         y_val: int, as y_train.
         test_names: of the test images, where they have any.
-        test_masks: files that show where test images are abnormal, by position in the test set.
+        test_masks: files that show where test images are abnormal, by position in the test set; one or several.
+        has_masks: whether there are masks at all, be they of test images or not.
         left_out: files that could not be read, with what is wrong with each.
         note: what the user should know of how the set was read, a sentence; empty if there is nothing to say.
     """
@@ -54,7 +55,8 @@ class Source:
     x_val: Images | None = None
     y_val: np.ndarray | None = None
     test_names: tuple[str, ...] = ()
-    test_masks: Mapping[int, Path] = dataclasses.field(default_factory=dict)
+    test_masks: Mapping[int, tuple[Path, ...]] = dataclasses.field(default_factory=dict)
+    has_masks: bool = False
     left_out: Mapping[str, str] = dataclasses.field(default_factory=dict)
     note: str = ""
 

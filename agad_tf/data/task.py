@@ -12,7 +12,7 @@ from agad_tf.config.options import Unsaid
 from agad_tf.data.inspection import leave_out_unreadable
 from agad_tf.data.readers import limit_pixels
 from agad_tf.data.sources import Source, load_source
-from agad_tf.data.splits import OneClassTask, one_class_task
+from agad_tf.data.splits import ABNORMAL, OneClassTask, one_class_task
 
 
 def load_task(
@@ -63,7 +63,11 @@ def load_task(
             f"--anomaly_classes={labelled[normal]} and --normal_class={normal_class} are the same class of {data_dir}, "
             f"{source.class_name(normal)}; leave it out of --anomaly_classes."
         )
-    return source, one_class_task(source, normal, gamma, tuple(labelled), validation_fraction, seed)
+    task = one_class_task(source, normal, gamma, tuple(labelled), validation_fraction, seed)
+    if source.has_masks and task.has_test_anomalies:
+        abnormal = task.test.of_label(ABNORMAL).ids.tolist()
+        _say(f"{sum(row in source.test_masks for row in abnormal)} of {len(abnormal)} abnormal images have a mask.")
+    return source, task
 
 
 def _say(text: str) -> None:

@@ -13,10 +13,19 @@ from agad_tf.config.errors import UsageError
 from agad_tf.data.image_folders import list_folder
 from agad_tf.data.image_lists import list_csv
 from agad_tf.data.images_in_files import Pictures, channels_of
+from agad_tf.data.readers import PICTURE_SUFFIXES
 from agad_tf.data.set_names import NORMAL_TEST_SHARE, checksum, class_order, normal_name
 
 # Of a set that is not divided, the test part of its abnormal images: half, since few are needed to learn from.
 ABNORMAL_TEST_SHARE = 0.5
+# Files that are no CSV, by their endings, and what to do with them.
+_NO_LISTS = {
+    ".npz": "an array file; read it with --dataset=npz",
+    **dict.fromkeys(PICTURE_SUFFIXES, "a single image; name the folder that holds it"),
+    **dict.fromkeys(
+        (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar"), "an archive; unpack it and name its folder"
+    ),
+}
 
 
 def read_own_pictures(path: Path, image_size: int, normal_class: int | str = 0) -> dict[str, Any]:
@@ -25,7 +34,8 @@ def read_own_pictures(path: Path, image_size: int, normal_class: int | str = 0) 
     Args:
         path: a CSV with the columns path (relative to the CSV), label and, optional, split and mask; or a folder with
             `<class>/…`, or with `train/<class>/…`, `test/<class>/…` and, optional, `val/<class>/…` and
-            `ground_truth/<class>/<name>_mask.png`. Images may lie in folders of any depth below that of the class.
+            `ground_truth/<class>/<name>_mask.png`, see `agad_tf.data.masks`. Images may lie in folders of any depth
+            below that of the class.
             Without a column label, or where all images lie directly in the folder, all are of the class "good".
         image_size: side in pixels that they are resized to when they are used.
         normal_class: the class that is normal, by number or name, as most of its images are for training.
@@ -39,6 +49,8 @@ def read_own_pictures(path: Path, image_size: int, normal_class: int | str = 0) 
         UsageError: there are no images, or not in one of these layouts.
         RunError: the CSV cannot be read, or names files that are not there.
     """
+    if path.is_file() and path.suffix.lower() in _NO_LISTS:
+        raise UsageError(f"--data_dir={path} is {_NO_LISTS[path.suffix.lower()]}.")
     listed, note = list_csv(path) if path.is_file() else list_folder(path)
     names = class_order(listed["label"].unique())
     listed["split"], held_out = _all_parts(path, listed, normal_name(names, normal_class))
@@ -51,7 +63,8 @@ def read_own_pictures(path: Path, image_size: int, normal_class: int | str = 0) 
             fields[f"y_{split}"] = part["label"].map(names.index).to_numpy(np.int64)
     test = listed[listed["split"] == "test"]
     fields["test_names"] = tuple(test["name"])
-    fields["test_masks"] = {row: Path(mask) for row, mask in enumerate(test["mask"]) if mask}
+    fields["has_masks"] = bool(listed.attrs.get("has_masks")) or any(listed["mask"])
+    fields["test_masks"] = {row: tuple(map(Path, masks)) for row, masks in enumerate(test["mask"]) if masks}
     return fields
 
 

@@ -36,7 +36,7 @@ def test_the_layout_of_mvtec_with_masks_is_read(tmp_path):
     source = load_source("folder", str(tmp_path), 16)
     assert source.class_names == ("good", "crack")
     assert (len(source.x_train), len(source.x_test)) == (6, 4)
-    assert {source.test_names[row]: mask.name for row, mask in source.test_masks.items()} == {
+    assert {source.test_names[row]: mask.name for row, (mask,) in source.test_masks.items()} == {
         "test/crack/001.png": "001_mask.png"
     }
 
@@ -137,11 +137,11 @@ def test_numbered_folders_go_by_their_names(tmp_path):
 @pytest.mark.parametrize(
     ("names", "complaint"),
     [
-        ([], "no pictures"),
+        ([], "no images"),
         (["a.png", "good/b.png"], "lies in no class"),
         (["a.png"], "too few to divide"),
-        (["train/a.png", "test/good/b.png"], "lies in no class"),
-        (["train/good/a.png", "other/b.png", "test/good/c.png"], "lies in no class"),
+        (["train/a.png", "train/bad/c.png", "test/good/b.png"], "lies in no class"),
+        (["train/good/a.png", "other/b.png", "test/good/c.png"], "other is none"),
         (["train/good/a.png", "train/bad/b.png"], "both train and test"),
         (["test/good/a.png"], "both train and test"),
         (["train/good/a.png"], "too few to divide"),
