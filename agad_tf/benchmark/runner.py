@@ -23,6 +23,7 @@ from agad_tf.benchmark.tables import HTML_NAME, write_tables
 from agad_tf.config.errors import RunError
 from agad_tf.config.experiment import ExperimentConfig
 from agad_tf.config.flags import to_flagfile
+from agad_tf.config.options import Unsaid
 from agad_tf.evaluation.results import read_results
 from agad_tf.files.workdir import Workdir
 
@@ -98,7 +99,11 @@ def _run(experiment: ExperimentConfig, deadline: float) -> bool:
     """
     if time.monotonic() > deadline:
         raise BudgetUsedUpError
-    command = [*COMMAND, *to_flagfile(experiment).splitlines()]
+    lines = to_flagfile(experiment).splitlines()
+    if isinstance(experiment.normal_class, Unsaid):
+        # Then the run asks, where it is not plain which class is meant.
+        lines = [line for line in lines if not line.startswith("--normal_class=")]
+    command = [*COMMAND, *lines]
     with _log(experiment).open("a", encoding="utf-8") as log:
         process = subprocess.Popen(
             command,

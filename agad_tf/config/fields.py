@@ -20,7 +20,7 @@ from agad_tf.config.choices import (
     SIZE_MULTIPLE,
     SYNTHETIC_ANOMALIES,
 )
-from agad_tf.config.options import COUNT, NOT_NEGATIVE, POSITIVE, Interval, option
+from agad_tf.config.options import COUNT, NOT_NEGATIVE, POSITIVE, Interval, Unsaid, option
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +47,7 @@ class ExperimentFields:
         32, "Side in pixels that images are resized to, a multiple of 16.", interval=Interval(SIZE_MULTIPLE)
     )
     normal_class: int | str = option(
-        0,
+        Unsaid(0),
         "The class that is normal, by number or, of your own images, by name; all others are anomalies. In a folder "
         "the one that is called normal or good is class 0.",
     )

@@ -29,6 +29,13 @@ class Interval:
         return " and ".join(ends)
 
 
+class Unsaid(int):
+    """A number that is the default and was not given, though it is the same as one that was.
+
+    Where it may be meant or not, the user is asked.
+    """
+
+
 POSITIVE = Interval(0, low_included=False)
 NOT_NEGATIVE = Interval(0)
 COUNT = Interval(1)

@@ -1,5 +1,6 @@
 """Readers of the forms that benchmark sets come in: IDX files, `.npz`, pictures in folders or in a tar."""
 
+import contextlib
 import gzip
 import io
 import math
@@ -158,11 +159,37 @@ def decode_picture(name: str, data: bytes, channels: int | None = None) -> np.nd
     Raises:
         RunError: it cannot be read as a picture.
     """
+    with _opened(name, data) as picture:
+        grey = is_grey(picture) if channels is None else channels == 1
+        upright = ImageOps.exif_transpose(picture)
+        pixels = np.asarray(_of_8_bits(upright).convert("L" if grey else "RGB"))
+    return pixels[..., np.newaxis] if grey else pixels
+
+
+def decode_values(name: str, data: bytes) -> np.ndarray:
+    """Decodes a picture file to grey values of whatever range, as masks need it.
+
+    Args:
+        name: for the message.
+        data: what the file holds.
+
+    Returns:
+        Whole or floating-point numbers (height, width), turned upright.
+
+    Raises:
+        RunError: it cannot be read as a picture.
+    """
+    with _opened(name, data) as picture:
+        upright = ImageOps.exif_transpose(picture)
+        return np.asarray(upright if upright.mode.startswith(("I", "F")) else upright.convert("L"))
+
+
+@contextlib.contextmanager
+def _opened(name: str, data: bytes) -> Iterator[Image.Image]:
+    """A picture while it is decoded; what is wrong with it becomes one sentence."""
     try:
         with Image.open(io.BytesIO(data)) as picture:
-            grey = is_grey(picture) if channels is None else channels == 1
-            upright = ImageOps.exif_transpose(picture)
-            pixels = np.asarray(_of_8_bits(upright).convert("L" if grey else "RGB"))
+            yield picture
     except UnidentifiedImageError as error:
         raise RunError(f"{name} cannot be read as a picture (its format is not known); mend or remove it.") from error
     except Image.DecompressionBombError as error:
@@ -174,7 +201,6 @@ def decode_picture(name: str, data: bytes, channels: int | None = None) -> np.nd
     except Exception as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise RunError(f"{name} cannot be read as a picture ({reason}); mend or remove it.") from error
-    return pixels[..., np.newaxis] if grey else pixels
 
 
 def limit_pixels(megapixels: float) -> None:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import shlex
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +10,13 @@ import numpy as np
 
 from agad_tf.config.choices import CLASS_COUNTS, OWN_SETS
 from agad_tf.config.errors import RunError, UsageError
+from agad_tf.config.options import Unsaid
+from agad_tf.data.array_files import read_own_npz
 from agad_tf.data.cifar100_classes import COARSE_NAMES, COARSE_OF_FINE
 from agad_tf.data.images_in_files import Images
 from agad_tf.data.readers import Arrays, read_idx_folder, read_npz, read_pictures
-from agad_tf.data.user_sets import NORMAL_NAMES, read_own_npz, read_own_pictures
+from agad_tf.data.set_names import NORMAL_NAMES
+from agad_tf.data.user_sets import read_own_pictures
 
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 DIGITS_TEST_FRACTION = 0.2
@@ -36,7 +39,8 @@ class Source:
         x_val: validation images, where the set has a validation part of its own.
         y_val: int, as y_train.
         test_names: of the test images, where they have any.
-        test_masks: files that show where test images are abnormal, by position in the test set.
+        test_masks: files that show where test images are abnormal, by position in the test set; one or several.
+        has_masks: whether there are masks at all, be they of test images or not.
         left_out: files that could not be read, with what is wrong with each.
         note: what the user should know of how the set was read, a sentence; empty if there is nothing to say.
     """
@@ -51,7 +55,8 @@ class Source:
     x_val: Images | None = None
     y_val: np.ndarray | None = None
     test_names: tuple[str, ...] = ()
-    test_masks: Mapping[int, Path] = dataclasses.field(default_factory=dict)
+    test_masks: Mapping[int, tuple[Path, ...]] = dataclasses.field(default_factory=dict)
+    has_masks: bool = False
     left_out: Mapping[str, str] = dataclasses.field(default_factory=dict)
     note: str = ""
 
@@ -68,21 +73,29 @@ class Source:
         """The number of a class that is given by its name or its number.
 
         Raises:
-            UsageError: there is no such class.
+            UsageError: there is no such class; or it was not given, and names of folders or labels do not tell it.
         """
+        known = self.class_names or tuple(str(number) for number in np.unique(self.y_train))
+        if self.name == "folder" and isinstance(name, Unsaid):
+            normal = [each for each in known if each.lower() in NORMAL_NAMES]
+            if len(normal) != 1:
+                raise UsageError(self._which_is_normal(known))
+            return known.index(normal[0])
         if str(name) in self.class_names:
             return self.class_names.index(str(name))
-        known = self.class_names or tuple(str(number) for number in np.unique(self.y_train))
         if self.name == "folder" and name == 0 and known[0].lower() not in NORMAL_NAMES:
-            if len(known) == 1:
-                raise UsageError(
-                    f"Which class is normal? All images of {self.origin} are of class '{known[0]}'; if they are "
-                    f"normal, add --normal_class={shlex.quote(known[0])} to the command."
-                )
-            raise UsageError(f"Which class is normal? Give --normal_class, one of {', '.join(known)}.")
+            raise UsageError(self._which_is_normal(known))
         if isinstance(name, str) or not 0 <= name <= max(self.y_train.max(), self.y_test.max()):
             raise UsageError(f"{self.origin} has no class '{name}'; choose one of {', '.join(known)}.")
         return name
+
+    def _which_is_normal(self, known: Sequence[str]) -> str:
+        if len(known) == 1:
+            return (
+                f"Which class is normal? All images of {self.origin} are of class '{known[0]}'; if they are "
+                f"normal, add --normal_class={shlex.quote(known[0])} to the command."
+            )
+        return f"Which class of {self.origin} is normal? Add --normal_class to the command, one of {', '.join(known)}."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,7 +135,7 @@ BENCHMARKS = {
 }
 
 
-def load_source(name: str, data_dir: str = "", image_size: int = 32) -> Source:
+def load_source(name: str, data_dir: str = "", image_size: int = 32, normal_class: int | str = 0) -> Source:
     """Loads a data set: from `data_dir`, else from a local copy, else through TensorFlow Datasets.
 
     Args:
@@ -131,6 +144,8 @@ def load_source(name: str, data_dir: str = "", image_size: int = 32) -> Source:
             `<name>.npz`, a tar or folder of pictures, or what TensorFlow Datasets has prepared. Of the sets "folder"
             and "npz" it is the set itself.
         image_size: side in pixels that pictures in files of different sizes are resized to.
+        normal_class: the class that will be normal, by number or name: a set of files that is not divided is divided
+            by it.
 
     Returns:
         The images and their classes.
@@ -141,14 +156,14 @@ def load_source(name: str, data_dir: str = "", image_size: int = 32) -> Source:
     """
     if name not in SOURCES:
         raise UsageError(f"Unknown data set '{name}'; choose one of {', '.join(SOURCES)}.")
-    return SOURCES[name](name, data_dir, image_size)
+    return SOURCES[name](name, data_dir, image_size, normal_class)
 
 
-def _own(name: str, data_dir: str, image_size: int) -> Source:
+def _own(name: str, data_dir: str, image_size: int, normal_class: int | str) -> Source:
     path = Path(data_dir)
     if not path.exists():
         raise UsageError(f"--data_dir={data_dir} does not exist; name the folder or file that holds your images.")
-    fields = read_own_npz(path) if name == "npz" else read_own_pictures(path, image_size)
+    fields = read_own_npz(path) if name == "npz" else read_own_pictures(path, image_size, normal_class)
     return Source(name=name, origin=data_dir, **fields)
 
 
@@ -164,7 +179,7 @@ def _digits(name: str, *_: object) -> Source:
     return Source(name, x_train, y_train, x_test, y_test, "scikit-learn")
 
 
-def _benchmark(name: str, data_dir: str, _: int) -> Source:
+def _benchmark(name: str, data_dir: str, *_: object) -> Source:
     benchmark = BENCHMARKS[name]
     if data_dir and not Path(data_dir).exists():
         raise UsageError(f"--data_dir={data_dir} does not exist; name the folder or file that holds {name}.")
@@ -270,7 +285,7 @@ def _checked(name: str, arrays: Arrays, benchmark: Benchmark, origin: str) -> So
     return Source(name, **checked, origin=origin)
 
 
-SOURCES: dict[str, Callable[[str, str, int], Source]] = {
+SOURCES: dict[str, Callable[[str, str, int, int | str], Source]] = {
     "digits": _digits,
     **dict.fromkeys(BENCHMARKS, _benchmark),
     **dict.fromkeys(OWN_SETS, _own),

@@ -81,8 +81,12 @@ def one_class_task(
     rng = np.random.default_rng(seed)
     normals = rng.permutation(np.flatnonzero(source.y_train == normal_class))
     name = source.class_name(normal_class)
-    if not len(normals) or not (source.y_test == normal_class).any():
-        raise UsageError(f"Class {name} of {source.name} has no images; choose another --normal_class.")
+    tested = int(np.sum(source.y_test == normal_class))
+    if not len(normals) or not tested:
+        raise UsageError(
+            f"Class {name} of {source.name} has {len(normals)} images for training and {tested} for testing; some are "
+            "needed for both. Add them, or choose another --normal_class."
+        )
     # A set of normal images alone is welcome. One whose anomalies all lie in the training part was divided by mistake.
     if (source.y_test == normal_class).all() and (source.y_train != normal_class).any():
         raise UsageError(

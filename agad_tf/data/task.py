@@ -4,12 +4,15 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 from tqdm import tqdm
 
+from agad_tf.config.errors import UsageError
+from agad_tf.config.options import Unsaid
 from agad_tf.data.inspection import leave_out_unreadable
 from agad_tf.data.readers import limit_pixels
 from agad_tf.data.sources import Source, load_source
-from agad_tf.data.splits import OneClassTask, one_class_task
+from agad_tf.data.splits import ABNORMAL, OneClassTask, one_class_task
 
 
 def load_task(
@@ -47,16 +50,25 @@ def load_task(
         RunError: it cannot be read.
     """
     limit_pixels(max_megapixels)
-    source = load_source(dataset, data_dir, image_size)
+    source = load_source(dataset, data_dir, image_size, normal_class)
     if source.note:
-        tqdm.write(f"agad_tf: {source.note}", file=sys.stderr)
+        _say(source.note)
     source = leave_out_unreadable(source, left_out)
-    task = one_class_task(
-        source,
-        source.class_number(normal_class),
-        gamma,
-        tuple(source.class_number(name) for name in anomaly_classes),
-        validation_fraction,
-        seed,
-    )
+    normal = source.class_number(normal_class)
+    if dataset == "npz" and isinstance(normal_class, Unsaid) and np.any(source.y_train != normal):
+        _say(f"Class {source.class_name(normal)} of {data_dir} counts as normal; --normal_class names another.")
+    labelled = {source.class_number(name): name for name in anomaly_classes}
+    if normal in labelled:
+        raise UsageError(
+            f"--anomaly_classes={labelled[normal]} and --normal_class={normal_class} are the same class of {data_dir}, "
+            f"{source.class_name(normal)}; leave it out of --anomaly_classes."
+        )
+    task = one_class_task(source, normal, gamma, tuple(labelled), validation_fraction, seed)
+    if source.has_masks and task.has_test_anomalies:
+        abnormal = task.test.of_label(ABNORMAL).ids.tolist()
+        _say(f"{sum(row in source.test_masks for row in abnormal)} of {len(abnormal)} abnormal images have a mask.")
     return source, task
+
+
+def _say(text: str) -> None:
+    tqdm.write(f"agad_tf: {text}", file=sys.stderr)

@@ -7,6 +7,7 @@ import numpy as np
 from tqdm import tqdm
 
 from agad_tf.data.images_in_files import Images, Pictures, read_picture
+from agad_tf.data.masks import read_masks
 from agad_tf.data.scoring_batches import scoring_batches
 from agad_tf.data.splits import NORMAL, Split
 from agad_tf.evaluation.localization import PixelMetrics, at_size, smoothed_error_maps
@@ -16,7 +17,7 @@ from agad_tf.models.agad import AGAD
 SCALE_IMAGES = 256
 
 
-def localization_metrics(model: AGAD, test: Split, masks: Mapping[int, Path]) -> dict[str, float]:
+def localization_metrics(model: AGAD, test: Split, masks: Mapping[int, tuple[Path, ...]]) -> dict[str, float]:
     """Measures how well error maps agree with the masks of a test set, at the images' own size.
 
     Args:
@@ -34,8 +35,7 @@ def localization_metrics(model: AGAD, test: Split, masks: Mapping[int, Path]) ->
     images = test.images[known]
     maps = tqdm(_error_maps(model, images), "comparing with masks", len(images), delay=1, leave=False)
     for row, path, error_map in zip(test.ids[known], images.paths, maps, strict=True):
-        pixels = read_picture(str(masks.get(row, path)), channels=1)[..., 0]
-        mask = pixels > 0 if row in masks else np.zeros_like(pixels, bool)
+        mask = read_masks(masks[row]) if row in masks else np.zeros(read_picture(path, channels=1).shape[:2], bool)
         metrics.add(at_size(error_map, *mask.shape), mask)
     return metrics.result()
 

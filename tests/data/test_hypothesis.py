@@ -10,8 +10,9 @@ from hypothesis.extra import numpy as st_numpy
 from PIL import Image
 
 from agad_tf.config.errors import RunError, UsageError
+from agad_tf.data.array_files import read_own_npz
 from agad_tf.data.readers import decode_picture, read_idx, read_npz
-from agad_tf.data.user_sets import read_own_npz, read_own_pictures
+from agad_tf.data.user_sets import read_own_pictures
 
 # Enough to find what was broken on purpose; tests/fuzz/ goes on for hours.
 FEW = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -185,7 +185,7 @@ def test_masks_and_names_follow_the_pictures_that_are_left(folder):
     assert len(source.left_out) == 2
     names = [source.test_names[row] for row in sorted(source.test_masks)]
     assert names == ["test/scratch/0.png", "test/scratch/3.png"]
-    assert [mask.name for _, mask in sorted(source.test_masks.items())] == ["0_mask.png", "3_mask.png"]
+    assert [mask.name for _, (mask,) in sorted(source.test_masks.items())] == ["0_mask.png", "3_mask.png"]
     assert len(source.test_names) == len(source.x_test) == len(source.y_test)
 
 

@@ -74,7 +74,7 @@ def test_validation_fraction_never_empties_a_split(source):
         ({"gamma": 0.99}, "asks for 9900 labelled anomalies.*has 900.*Choose --gamma from 0.02 to 0.9"),
         ({"gamma": 0.001}, "asks for 0 labelled anomalies"),
         ({"gamma": 0.6, "anomaly_classes": (1,)}, "has 100"),
-        ({"normal_class": 10}, "Class 10 of test has no images"),
+        ({"normal_class": 10}, "Class 10 of test has 0 images for training and 0 for testing"),
     ],
 )
 def test_shares_that_the_data_cannot_give_are_refused(source, arguments, complaint):

@@ -1,22 +1,10 @@
 import numpy as np
 import pytest
-from PIL import Image
 
 from agad_tf.config.errors import RunError, UsageError
 from agad_tf.data.sources import load_source
 from agad_tf.data.splits import one_class_task
-
-
-def write(root, *names, value=0, mode="RGB"):
-    for number, name in enumerate(names):
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        pixels = np.full((4, 4, 3), (value + number) % 256, np.uint8)
-        Image.fromarray(pixels).convert(mode).save(path)
-
-
-def numbered(folder, count):
-    return [f"{folder}/{number:03d}.png" for number in range(count)]
+from tests.data.files import numbered, write
 
 
 @pytest.fixture
@@ -48,7 +36,7 @@ def test_the_layout_of_mvtec_with_masks_is_read(tmp_path):
     source = load_source("folder", str(tmp_path), 16)
     assert source.class_names == ("good", "crack")
     assert (len(source.x_train), len(source.x_test)) == (6, 4)
-    assert {source.test_names[row]: mask.name for row, mask in source.test_masks.items()} == {
+    assert {source.test_names[row]: mask.name for row, (mask,) in source.test_masks.items()} == {
         "test/crack/001.png": "001_mask.png"
     }
 
@@ -149,11 +137,11 @@ def test_numbered_folders_go_by_their_names(tmp_path):
 @pytest.mark.parametrize(
     ("names", "complaint"),
     [
-        ([], "no pictures"),
+        ([], "no images"),
         (["a.png", "good/b.png"], "lies in no class"),
         (["a.png"], "too few to divide"),
-        (["train/a.png", "test/good/b.png"], "lies in no class"),
-        (["train/good/a.png", "other/b.png", "test/good/c.png"], "lies in no class"),
+        (["train/a.png", "train/bad/c.png", "test/good/b.png"], "lies in no class"),
+        (["train/good/a.png", "other/b.png", "test/good/c.png"], "other is none"),
         (["train/good/a.png", "train/bad/b.png"], "both train and test"),
         (["test/good/a.png"], "both train and test"),
         (["train/good/a.png"], "too few to divide"),
@@ -170,7 +158,7 @@ def test_folders_in_no_layout_are_refused(tmp_path, names, complaint):
     [
         ("", RunError, "cannot be read as a CSV"),
         ("file,label\na.png,x\n", UsageError, "columns path and label"),
-        ("path,class\na.png,bad\n", UsageError, "columns path and label; it has path, class"),
+        ("path,class\na.png,bad\n", UsageError, "columns path and label; it has 1 rows and the columns path, class"),
         ("path,label\n", UsageError, "must have rows"),
         ("path,label\nnone.png,x\n", RunError, r"none\.png, which is not there"),
         ("path,label,split\na.png,x,later\n", UsageError, "the split 'later'"),

@@ -27,8 +27,9 @@ with atheris.instrument_imports(include=["agad_tf", "PIL", "numpy.lib", "tarfile
     from agad_tf.benchmark.sweep_flags import sweep_from_flags
     from agad_tf.config.errors import RunError, UsageError
     from agad_tf.config.flags import config_from_flags, define_flags
+    from agad_tf.data.array_files import read_own_npz
+    from agad_tf.data.image_lists import list_csv
     from agad_tf.data.readers import decode_picture, limit_pixels, read_idx, read_npz, read_pictures
-    from agad_tf.data.user_sets import _read_csv, read_own_npz
 
 SCRATCH = Path(tempfile.mkdtemp(dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
 
@@ -59,7 +60,7 @@ def npy(data: bytes) -> None:
 
 
 def csv(data: bytes) -> None:
-    _read_csv(file_of("list.csv", data))
+    list_csv(file_of("list.csv", data))
 
 
 def tar(data: bytes) -> None:

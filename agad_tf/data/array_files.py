@@ -1,0 +1,96 @@
+"""Users' own images as arrays in an `.npz`."""
+
+import math
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from agad_tf.config.errors import RunError, UsageError
+from agad_tf.data.readers import read_npz
+from agad_tf.data.set_names import NORMAL_TEST_SHARE, checksum
+
+_IMAGES_NAME = r"(train|test|val)_images|x_(train|test|val)"
+
+
+def read_own_npz(path: Path) -> dict[str, Any]:
+    """Reads arrays as MedMNIST or Keras names them.
+
+    Args:
+        path: of an `.npz` with train_images, train_labels, test_images, test_labels and, optional, val_images and
+            val_labels; or x_train, y_train, x_test, y_test and, optional, x_val and y_val; and class_names, optional.
+            Of normal images alone, labels and test part may be missing.
+
+    Returns:
+        Fields of a `Source`. Without a test part, a fifth of the training images becomes it, chosen by position.
+
+    Raises:
+        UsageError: it is no file, or arrays are missing.
+        RunError: it cannot be read, or an array is not what its name says.
+    """
+    if not path.is_file():
+        raise UsageError(f"--data_dir={path} must be the .npz file itself for --dataset=npz.")
+    arrays = read_npz(path)
+    fields: dict[str, Any] = {}
+    if "class_names" in arrays:
+        fields["class_names"] = tuple(str(name) for name in arrays["class_names"])
+    # Any other array might hold the labels under a name of its own: then nothing is taken as normal.
+    without_labels = bool(arrays) and all(re.fullmatch(_IMAGES_NAME, name) for name in arrays)
+    if without_labels:
+        fields["note"] = f"{path} holds no labels: all images count as normal, as class 0."
+    for split in ("train", "test", "val"):
+        for images_name, labels_name in ((f"{split}_images", f"{split}_labels"), (f"x_{split}", f"y_{split}")):
+            if images_name in arrays and (labels_name in arrays or without_labels):
+                images = _images(path, images_name, arrays[images_name])
+                labels = np.zeros(len(images), np.int64) if without_labels else arrays[labels_name]
+                fields[f"x_{split}"] = images
+                fields[f"y_{split}"] = _labels(path, labels_name, labels, len(images))
+    if "x_train" in fields and "x_test" not in fields:
+        fields |= _divided(fields)
+    if not {"x_train", "x_test"} <= set(fields):
+        raise UsageError(
+            f"{path} must hold train_images, train_labels, test_images and test_labels, or x_train, y_train, x_test "
+            f"and y_test; it has {', '.join(arrays)}. Only a set of one class, with at least two images, can do "
+            "without a test part."
+        )
+    shapes = {fields[name].shape[1:] for name in ("x_train", "x_test", "x_val") if name in fields}
+    if len(shapes) > 1:
+        raise RunError(
+            f"{path}: images differ in size or channels from part to part, {sorted(shapes)}; make them alike."
+        )
+    return fields
+
+
+def _divided(fields: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """Training and test arrays of a set that has one class and no test part; empty where it cannot be divided."""
+    images, labels = fields["x_train"], fields["y_train"]
+    if len(images) < 2 or len(np.unique(np.concatenate([labels, fields.get("y_val", labels)]))) > 1:
+        return {}
+    order = np.argsort([checksum(str(row)) for row in range(len(images))], kind="stable")
+    test, train = np.split(order, [math.ceil(len(images) * NORMAL_TEST_SHARE)])
+    train, test = np.sort(train), np.sort(test)
+    return {"x_train": images[train], "y_train": labels[train], "x_test": images[test], "y_test": labels[test]}
+
+
+def _images(path: Path, name: str, images: np.ndarray) -> np.ndarray:
+    if images.ndim == 3:
+        images = images[..., np.newaxis]
+    if images.ndim != 4 or images.dtype != np.uint8 or images.shape[-1] not in (1, 3):
+        raise RunError(
+            f"{path}: {name} is {images.dtype} {images.shape}; it must be uint8 (images, height, width) or "
+            "(images, height, width, 1 or 3)."
+        )
+    return images
+
+
+def _labels(path: Path, name: str, labels: np.ndarray, count: int) -> np.ndarray:
+    if labels.size != count:
+        raise RunError(
+            f"{path}: {name} has shape {labels.shape} beside {count} images; one class for each image is needed."
+        )
+    labels = labels.reshape(-1)
+    if not np.issubdtype(labels.dtype, np.integer) or labels.min(initial=0) < 0:
+        raise RunError(f"{path}: {name} is {labels.dtype}; it must hold class numbers from 0.")
+    return labels.astype(np.int64)

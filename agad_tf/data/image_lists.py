@@ -1,0 +1,74 @@
+"""Users' own images that a CSV lists."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from agad_tf.config.errors import RunError, UsageError
+from agad_tf.data.csv_files import listed_file, read_csv
+from agad_tf.data.set_names import ONLY_CLASS, SPLITS
+
+
+def list_csv(path: Path) -> tuple[pd.DataFrame, str]:
+    """The images that a CSV lists.
+
+    Args:
+        path: of the CSV.
+
+    Returns:
+        A row for each, with its file, name, label, split and mask, and what to tell the user of how they were read.
+
+    Raises:
+        UsageError: columns or values do not say what they must.
+        RunError: it cannot be read, or names files that are not there.
+    """
+    listed = read_csv(path)
+    columns, note = set(listed.columns), ""
+    # Another column might hold the labels under a name of its own: then nothing is taken as normal.
+    if "path" in columns and columns <= {"path", "split"} and not listed.empty:
+        listed["label"] = ONLY_CLASS
+        note = f"{path} has no column label: all {len(listed)} images count as normal, as class {ONLY_CLASS}."
+    elif not {"path", "label"} <= columns or listed.empty:
+        raise UsageError(
+            f"{path} must have rows and the columns path and label; it has {len(listed)} rows and the columns "
+            f"{', '.join(listed.columns)}. For normal images alone, the column path is enough."
+        )
+    listed = listed.reindex(columns=["path", "label", "split", "mask"], fill_value="")
+    _require_values(path, listed)
+    unknown = sorted(set(listed["split"].str.lower()) - {"", *SPLITS})
+    if unknown:
+        raise UsageError(f"{path} has the split '{unknown[0]}'; write train, val or test.")
+    listed["split"] = listed["split"].str.lower().replace(SPLITS)
+    for column in ("path", "mask"):
+        files = [listed_file(path.parent, name) if name else "" for name in listed[column]]
+        missing = [file for file in files if file and not Path(file).is_file()]
+        if missing:
+            raise RunError(f"{path} names {missing[0]}, which is not there ({len(missing)} such); mend the CSV.")
+        listed["file" if column == "path" else "mask"] = files
+    _require_one_label_each(path, listed)
+    listed["mask"] = [(mask,) if mask else () for mask in listed["mask"]]
+    return listed.rename(columns={"path": "name"}), note
+
+
+def _require_values(path: Path, listed: pd.DataFrame) -> None:
+    if len(nowhere := listed.index[listed["path"] == ""]):
+        raise UsageError(
+            f"{path} has {len(nowhere)} rows without a path, the first with the label "
+            f"'{listed['label'][nowhere[0]]}'; fill them in or take them out."
+        )
+    unlabelled = listed["path"][listed["label"] == ""]
+    if len(unlabelled):
+        raise UsageError(
+            f"{path} has no label for {len(unlabelled)} of {len(listed)} images, such as {unlabelled.iloc[0]}; fill "
+            "them in or take those rows out. If all images are normal, leave the column label out."
+        )
+
+
+def _require_one_label_each(path: Path, listed: pd.DataFrame) -> None:
+    labels = listed.groupby("file")["label"].unique()
+    several = labels[labels.map(len) > 1]
+    if len(several):
+        raise UsageError(
+            f"{path} lists {several.index[0]} with the labels {' and '.join(several.iloc[0])} ({len(several)} such); "
+            "an image has one."
+        )

@@ -1,0 +1,92 @@
+"""Ground-truth masks: which files show where an image is abnormal, and what they hold.
+
+Layouts of MVTec AD (`ground_truth/<defect>/<name>_mask.png`), MVTec LOCO (a folder for each image, with a mask for each
+defect), BTAD (`ground_truth/ko/<name>.png` or `.bmp`) and VisA (`Masks/Anomaly/<name>.png`).
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from agad_tf.config.errors import RunError
+from agad_tf.data.images_in_files import pictures_below, read_file
+from agad_tf.data.readers import decode_values
+
+# What follows an image's name in that of its mask; the first that is there counts.
+_ENDINGS = ("_mask", "", "-mask", "_gt", "_label")
+# Their compression leaves dark grey where black was.
+_LOSSY_SUFFIXES = (".jpg", ".jpeg", ".webp")
+
+Place = tuple[tuple[str, ...], str]
+
+
+def masks_of(folder: Path, images: Sequence[Path]) -> dict[Path, tuple[Path, ...]]:
+    """Finds the masks of images; a mask that fits several is that of none.
+
+    Args:
+        folder: of the masks.
+        images: each below the folder of its part, such as `scratch/000.png` for `test/scratch/000.png`.
+
+    Returns:
+        By image, those it has: in the folder of the same name, or right below that of the class if no other image of
+        the class has the same name without its ending.
+    """
+    found: dict[Place, list[Path]] = defaultdict(list)
+    for mask in pictures_below(folder):
+        inside = mask.relative_to(folder)
+        found[_place(inside.parts[:-1], inside.stem)].append(mask)
+        # A folder for each image.
+        if len(inside.parts) > 1:
+            found[_place((*inside.parts[:-2], "<all in>"), inside.parts[-2])].append(mask)
+    own = {image: _first(found, image.parts[:-1], image.stem) for image in images}
+    by_class: dict[Place, list[Path]] = defaultdict(list)
+    for image in images:
+        by_class[_place(image.parts[:1], image.stem)].append(image)
+    for same in by_class.values():
+        if len(same) == 1 and not own[same[0]]:
+            own[same[0]] = _first(found, same[0].parts[:1], same[0].stem)
+    claims: dict[Path, int] = defaultdict(int)
+    for masks in own.values():
+        for mask in masks:
+            claims[mask] += 1
+    return {image: masks for image, masks in own.items() if masks and all(claims[mask] == 1 for mask in masks)}
+
+
+def _place(folders: Iterable[str], stem: str) -> Place:
+    return tuple(name.lower() for name in folders), stem.lower()
+
+
+def _first(found: Mapping[Place, list[Path]], folders: tuple[str, ...], stem: str) -> tuple[Path, ...]:
+    for ending in _ENDINGS:
+        for place in (_place(folders, stem + ending), _place((*folders, "<all in>"), stem + ending)):
+            if place in found:
+                return tuple(found[place])
+    return ()
+
+
+def read_masks(files: Iterable[Path]) -> np.ndarray:
+    """Where an image is abnormal by any of its masks.
+
+    Args:
+        files: the masks of one image, at least one. What is not black is abnormal; of lossy files, what is brighter
+            than half of the brightest.
+
+    Returns:
+        bool (height, width).
+
+    Raises:
+        RunError: one cannot be read, or they differ in size.
+    """
+    together: np.ndarray | None = None
+    for file in files:
+        values = decode_values(str(file), read_file(str(file)))
+        darkest = values.max() / 2 if file.suffix.lower() in _LOSSY_SUFFIXES else 0
+        mask = values > darkest
+        if together is not None and together.shape != mask.shape:
+            raise RunError(f"{file} is a mask of another size than those beside it; mend or remove it.")
+        together = mask if together is None else together | mask
+    if together is None:
+        raise ValueError("Give one mask at least.")
+    return together
