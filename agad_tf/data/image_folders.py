@@ -40,7 +40,8 @@ def list_folder(root: Path) -> tuple[pd.DataFrame, str]:
     splits = [_split_of(root, inside) for inside in inside_root] if _is_divided(root) else [""] * len(inside_root)
     depth = 1 if any(splits) else 0
     loose, note = _class_of_loose(root, inside_root, splits)
-    rows, below = [], []
+    rows: list[tuple] = []
+    below = []
     for inside, split in zip(inside_root, splits, strict=True):
         in_class = inside.parts[depth:]
         if len(in_class) < 2 and split not in loose:
