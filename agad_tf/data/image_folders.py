@@ -33,10 +33,10 @@ def list_folder(root: Path) -> tuple[pd.DataFrame, str]:
         raise UsageError(f"There are no images in {root}{_other_files(root)}; put them as {LAYOUTS}.")
     _require_one_set(root)
     if all(len(inside.parts) == 1 for inside in inside_root):
-        rows = [(str(root / inside), inside.as_posix(), ONLY_CLASS, "", ()) for inside in inside_root]
+        only = [(str(root / inside), inside.as_posix(), ONLY_CLASS, "", ()) for inside in inside_root]
         return _table(
-            rows
-        ), f"{root} has no class folders: all {len(rows)} images count as normal, as class {ONLY_CLASS}."
+            only
+        ), f"{root} has no class folders: all {len(only)} images count as normal, as class {ONLY_CLASS}."
     splits = [_split_of(root, inside) for inside in inside_root] if _is_divided(root) else [""] * len(inside_root)
     depth = 1 if any(splits) else 0
     loose, note = _class_of_loose(root, inside_root, splits)
