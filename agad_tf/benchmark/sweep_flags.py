@@ -9,7 +9,7 @@ from agad_tf.benchmark.sweep import Sweep, build_sweep
 from agad_tf.config.choices import EACH
 from agad_tf.config.errors import UsageError
 from agad_tf.config.experiment import ExperimentConfig
-from agad_tf.config.flags import SWEPT, from_flag_value, require_flags_of_mode, require_folder
+from agad_tf.config.flags import SWEPT, from_flag_value, require_flags_of_mode, require_folder, values_of
 
 
 def sweep_from_flags(flag_values: flags.FlagValues) -> Sweep:
@@ -37,7 +37,7 @@ def sweep_from_flags(flag_values: flags.FlagValues) -> Sweep:
             raise UsageError(f"--sweep={name}=… is given twice; give all values in one.")
         axes[name] = [_parse_swept(fields[name], flag_values[name], text) for text in texts.split(",")]
     axes |= {name: _as_list(base[name]) for name in SWEPT if name != "seed"}
-    single = {name: from_flag_value(fields[name], value) for name, value in base.items() if name not in axes}
+    single = {name: value for name, value in values_of(flag_values).items() if name not in axes}
     return build_sweep(base["workdir"], {**base, **single}, axes, flag_values.budget)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from agad_tf.benchmark.published import published_auroc
-from agad_tf.config.choices import ADDED_SINCE_0_6, ADDED_UNTIL_0_5, WHERE_AND_HOW
+from agad_tf.config.choices import ADDED_SINCE_0_6, ADDED_SINCE_0_7, ADDED_UNTIL_0_5, WHERE_AND_HOW
 from agad_tf.config.experiment import DEFAULTS, unread_options
 from agad_tf.files.whole_files import write_whole
 from agad_tf.reporting.pages import render
@@ -41,7 +41,7 @@ def tidy(results: Iterable[dict[str, Any]]) -> pd.DataFrame:
     rows = []
     for result in results:
         # A run of an earlier version does not say what it had no name for: it had the default, and belongs with it.
-        named = {**{name: DEFAULTS[name] for name in (*ADDED_UNTIL_0_5, *ADDED_SINCE_0_6)}, **result}
+        named = {**{name: DEFAULTS[name] for name in (*ADDED_UNTIL_0_5, *ADDED_SINCE_0_6, *ADDED_SINCE_0_7)}, **result}
         # What changed nothing tells no rows apart.
         named |= dict.fromkeys(unread_options(result["method"]))
         if not named["synthetic_anomalies"]:

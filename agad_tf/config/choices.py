@@ -21,8 +21,9 @@ READ_BY_BASELINES = (
 READ_BY_THE_CEILING = ("image_size", "width")
 UNREAD_BY_ANCESTORS = (
     *("contextual_adversarial", "pseudo_anomaly_normalization", "anomaly_distance", "anomaly_normalization"),
-    *("synthetic_anomalies", "synthetic_share", "min_anomalies", "residual_norm"),
+    *("synthetic_anomalies", "synthetic_share", "min_anomalies", "score"),
     *("lambda_adv", "lambda_con", "lambda_adcon", "lambda_lat", "reciprocal_epsilon"),
+    *("local_anomalies", "segmentation", "crop_size", "scales", "light_variation", "aligned"),
 )
 # Each is a function of its own name in a module of its own name in agad_tf/networks/.
 GENERATORS = ("encoder_decoder", "unet", "unet_plus_plus")
@@ -35,6 +36,15 @@ PSEUDO_ANOMALY_NORMALIZATIONS = ("shared", "auxiliary")
 # The functions of these names are in agad_tf/training/learning_rate.py.
 LEARNING_RATE_SCHEDULES = ("constant", "cosine", "cubic", "sextic")
 RESIDUAL_NORMS = ("euclidean", "smoothed", "mahalanobis", "combined")
+# A norm of the residuals, or the peak of a map.
+PEAK = "peak"
+SCORES = (*RESIDUAL_NORMS, PEAK)
+# Whether images show the same part at the same place.
+ALIGNED = ("auto", "yes", "no")
+# The ways to score a test set; by all but the first an image's score depends on the others.
+PROTOCOLS = ("per_image", "family_shuffled", "family")
+# The size of images as they are.
+NATIVE = "native"
 # Of the values that an audited model takes.
 INPUT_RANGES = ("0..255", "0..1", "-1..1")
 # With --mode=benchmark: every class in turn as the normal one, and each other class in turn as the labelled anomalies.
@@ -45,9 +55,15 @@ SIZE_MULTIPLE = 16
 # Settings that earlier versions did not have: what they did then is the default now. Only the later ones stay out of a
 # run's name while they are at it, as the name of a run that 0.5.0 began holds the earlier ones.
 ADDED_UNTIL_0_5 = ("method", "mixed_precision", "pseudo_anomaly_normalization")
-ADDED_SINCE_0_6 = ("synthetic_anomalies", "synthetic_share", "horizontal_flip", "residual_norm", "ema_momentum")
+ADDED_SINCE_0_6 = ("synthetic_anomalies", "synthetic_share", "horizontal_flip", "score", "ema_momentum")
+ADDED_SINCE_0_7 = (
+    *("crop_size", "scales", "local_anomalies", "segmentation", "light_variation", "aligned"),
+    *("steps_per_epoch",),
+)
+# What options were called before.
+EARLIER_NAMES = {"score": "residual_norm"}
 # Options that do not define an experiment: what to do with it, and what it runs on.
 WHERE_AND_HOW = (
-    *("mode", "workdir", "data_dir", "threshold", "export_format"),
+    *("mode", "workdir", "data_dir", "threshold", "protocols", "export_format"),
     *("max_megapixels", "cache_gib", "strategy", "devices", "steps_per_execution"),
 )

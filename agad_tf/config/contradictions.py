@@ -3,9 +3,19 @@
 import re
 from collections.abc import Callable, Iterable
 
-from agad_tf.config.choices import ANCESTORS, BASELINES, CLASS_COUNTS, OWN_SETS, SIZE_MULTIPLE, SYNTHETIC_ANOMALIES
+from agad_tf.config.choices import (
+    ANCESTORS,
+    BASELINES,
+    CLASS_COUNTS,
+    OWN_SETS,
+    PEAK,
+    PROTOCOLS,
+    SIZE_MULTIPLE,
+    SYNTHETIC_ANOMALIES,
+)
 from agad_tf.config.fields import ExperimentFields
 
+OF_PEAK = ("local_anomalies", "crop_size", "scales", "light_variation", "aligned")
 LAMBDAS = ("lambda_adv", "lambda_con", "lambda_adcon", "lambda_lat")
 # Each row: what contradicts, and the sentence that says so; {config} and {class_count} stand for what was given.
 CONTRADICTIONS: tuple[tuple[Callable[[ExperimentFields], bool], str], ...] = (
@@ -50,14 +60,47 @@ CONTRADICTIONS: tuple[tuple[Callable[[ExperimentFields], bool], str], ...] = (
         "--synthetic_share={config.synthetic_share} is a share of none; name --synthetic_anomalies as well.",
     ),
     (
-        lambda config: config.residual_norm != "euclidean" and config.method in ANCESTORS,
-        "--method={config.method} has a score of its own; leave out --residual_norm={config.residual_norm}, or give "
-        "--method=agad.",
+        lambda config: config.score != "euclidean" and config.method in ANCESTORS,
+        "--method={config.method} has a score of its own; leave out --score={config.score}, or give --method=agad.",
     ),
     (
-        lambda config: config.image_size % SIZE_MULTIPLE != 0,
-        "--image_size is {config.image_size}; the networks halve the image, so choose a multiple of 16, "
-        "such as 32, 64 or 128.",
+        lambda config: bool(config.local_anomalies) and config.method in ANCESTORS,
+        "--method={config.method} does not learn from --local_anomalies; leave them out, or give --method=agad.",
+    ),
+    (
+        lambda config: bool(config.local_anomalies) and bool(config.synthetic_anomalies),
+        "--local_anomalies are to be restored, and --synthetic_anomalies are not; give one of the two.",
+    ),
+    (
+        lambda config: config.segmentation and not config.local_anomalies,
+        "--segmentation learns from local anomalies, and --local_anomalies=0 makes none; give a share such as 0.8.",
+    ),
+    (
+        lambda config: config.score == PEAK and config.contextual_adversarial,
+        "--contextual_adversarial drives reconstructions of reconstructions away, which --score=peak "
+        "relies on; add --contextual_adversarial=false.",
+    ),
+    (
+        lambda config: config.score != PEAK and not all(_is_default(config, name) for name in OF_PEAK),
+        "--local_anomalies, --crop_size, --scales, --light_variation and --aligned go with --score=peak; add it, or "
+        "--recipe=own_images.",
+    ),
+    (
+        lambda config: config.crop_size % SIZE_MULTIPLE != 0,
+        "--crop_size is {config.crop_size}; the networks halve an image four times, so choose a multiple of 16, such "
+        "as 64 or 128.",
+    ),
+    (
+        lambda config: any(scale < 1 for scale in config.scales) or len(set(config.scales)) < len(config.scales),
+        "--scales is {config.scales}; give different whole numbers from 1 on, such as 1,2,4.",
+    ),
+    (
+        lambda config: not config.scales or (config.scales != (1,) and not config.crop_size),
+        "--scales={config.scales} needs --crop_size, the size that a part has at each scale; give both.",
+    ),
+    (
+        lambda config: "per_image" not in config.protocols or not set(config.protocols) <= set(PROTOCOLS),
+        "--protocols is {config.protocols}; name per_image, and with it family_shuffled or family.",
     ),
     (
         lambda config: config.gamma > 0 and config.min_anomalies >= config.batch_size,
@@ -136,10 +179,12 @@ CONTRADICTIONS: tuple[tuple[Callable[[ExperimentFields], bool], str], ...] = (
     ),
     (
         lambda config: (
-            config.normalization == "instance" and config.image_size == 16 and config.generator != "encoder_decoder"
+            config.normalization == "instance"
+            and 16 in (config.image_size, config.crop_size)
+            and config.generator != "encoder_decoder"
         ),
-        "--normalization=instance turns the single pixel that --generator={config.generator} leaves of "
-        "--image_size=16 into 0; use --image_size=32 or more.",
+        "--normalization=instance turns the single pixel that --generator={config.generator} leaves of 16 by 16 pixels "
+        "into 0; use 32 or more.",
     ),
     (
         lambda config: config.dataset == "digits" and bool(config.data_dir),

@@ -12,9 +12,11 @@ from typing import Any
 
 from agad_tf.config.choices import (
     ADDED_SINCE_0_6,
+    ADDED_SINCE_0_7,
     ANCESTORS,
     BASELINES,
     CLASS_COUNTS,
+    EARLIER_NAMES,
     OWN_SETS,
     READ_BY_BASELINES,
     READ_BY_THE_CEILING,
@@ -24,7 +26,7 @@ from agad_tf.config.choices import (
 from agad_tf.config.contradictions import CONTRADICTIONS
 from agad_tf.config.errors import UsageError
 from agad_tf.config.fields import ExperimentFields
-from agad_tf.config.options import parse_threshold
+from agad_tf.config.options import parse_image_size, parse_threshold
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,10 +40,11 @@ class ExperimentConfig(ExperimentFields):
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             _check_field(field, getattr(self, field.name))
-        try:
-            parse_threshold(self.threshold)
-        except ValueError as error:
-            raise UsageError(f"--threshold is '{self.threshold}'; {error}") from error
+        for name, parse in (("threshold", parse_threshold), ("image_size", parse_image_size)):
+            try:
+                parse(getattr(self, name))
+            except ValueError as error:
+                raise UsageError(f"--{name} is '{getattr(self, name)}'; {error}") from error
         for contradicts, sentence in CONTRADICTIONS:
             if contradicts(self):
                 as_given = {
@@ -56,11 +59,11 @@ class ExperimentConfig(ExperimentFields):
         """Where the run is kept: `workdir`, or a folder named after the experiment, other settings other name."""
         if self.workdir:
             return Path(self.workdir)
-        # What 0.5.0 had no name for does not move the runs that it began.
+        # What earlier versions had no name for, or another one, does not move the runs that they began.
         named = {
-            name: value
+            EARLIER_NAMES.get(name, name): value
             for name, value in self.settings().items()
-            if name not in ADDED_SINCE_0_6 or value != DEFAULTS[name]
+            if name not in (*ADDED_SINCE_0_6, *ADDED_SINCE_0_7) or value != DEFAULTS[name]
         }
         digest = zlib.crc32(repr(named).encode())
         data = Path(self.data_dir).stem if self.dataset in OWN_SETS else self.dataset

@@ -6,6 +6,7 @@ Flags, `config.cfg` and `results.json` are made from these fields, so a new opti
 import dataclasses
 
 from agad_tf.config.choices import (
+    ALIGNED,
     ANOMALY_DISTANCES,
     ANOMALY_NORMALIZATIONS,
     CLASS_COUNTS,
@@ -15,9 +16,9 @@ from agad_tf.config.choices import (
     MODES,
     NORMALIZATIONS,
     OWN_SETS,
+    PROTOCOLS,
     PSEUDO_ANOMALY_NORMALIZATIONS,
-    RESIDUAL_NORMS,
-    SIZE_MULTIPLE,
+    SCORES,
     SYNTHETIC_ANOMALIES,
 )
 from agad_tf.config.options import COUNT, NOT_NEGATIVE, POSITIVE, Interval, Unsaid, option
@@ -43,8 +44,22 @@ class ExperimentFields:
         choices=(*CLASS_COUNTS, *OWN_SETS),
     )
     data_dir: str = option("", "Folder or file that holds the data set; by default the known places are searched.")
-    image_size: int = option(
-        32, "Side in pixels that images are resized to, a multiple of 16.", interval=Interval(SIZE_MULTIPLE)
+    image_size: int | str = option(
+        32,
+        "Size in pixels that images are resized to, in multiples of 16: a side, such as 128; height and width, such as "
+        "384x512; or native, the size that they have. With --crop_size a side is the longer one: images keep their "
+        "shape, and smaller ones are not enlarged.",
+    )
+    crop_size: int = option(
+        0,
+        "Side in pixels of the part of an image that a training step sees, a multiple of 16; 0 is the whole image. "
+        "Images are scored whole.",
+        interval=NOT_NEGATIVE,
+    )
+    scales: tuple[int, ...] = option(
+        (1,),
+        "With --crop_size: by how much images are made smaller before a part is cut out, such as 1,2,4. Each scale has "
+        "maps of its own in the score.",
     )
     normal_class: int | str = option(
         Unsaid(0),
@@ -101,6 +116,27 @@ class ExperimentFields:
         "Share of synthetic anomalies in a batch.",
         interval=Interval(0, 1, low_included=False, high_included=False),
     )
+    local_anomalies: float = option(
+        0.0,
+        "Share of normal training images that get a small flaw at a known place, for the generator to restore.",
+        interval=Interval(0, 1),
+    )
+    segmentation: bool = option(
+        False,
+        "Whether a third network learns from --local_anomalies to say of each pixel whether it is abnormal.",
+    )
+    light_variation: float = option(
+        0.0,
+        "How much brightness, contrast and gamma of training images are varied, from 0 to 1, for images whose light "
+        "does not matter.",
+        interval=Interval(0, 1),
+    )
+    aligned: str = option(
+        "auto",
+        "With --score=peak: whether all images show the same part at the same place, so that each pixel is compared "
+        "with the same pixel of normal images. auto decides by which of the two fits normal images better.",
+        choices=ALIGNED,
+    )
     horizontal_flip: bool = option(
         False,
         "Whether every training image is mirrored left to right half of the time: for what may face either way.",
@@ -123,6 +159,12 @@ class ExperimentFields:
     )
 
     epochs: int = option(12, "Passes over the normal training images.", interval=COUNT)
+    steps_per_epoch: int = option(
+        0,
+        "Least number of training steps in an epoch; where there are fewer images, each is seen several times. 0 "
+        "passes over the images once.",
+        interval=NOT_NEGATIVE,
+    )
     batch_size: int = option(256, "Images in a training batch, anomalies included.", interval=COUNT)
     learning_rate: float = option(2e-4, "Learning rate of both Adam optimizers.", interval=POSITIVE)
     learning_rate_schedule: str = option(
@@ -158,13 +200,18 @@ class ExperimentFields:
         choices=("none", "bfloat16", "float16"),
     )
 
-    residual_norm: str = option(
+    score: str = option(
         "euclidean",
-        "How agad measures what a reconstruction leaves of an image, which is the anomaly score: euclidean, as in the "
-        "paper; smoothed, that of residuals averaged over 3 by 3 pixels; mahalanobis, that of residuals averaged over "
-        "windows, less what normal training images have there, by how unusual that is; combined, the geometric mean of "
-        "the last two.",
-        choices=RESIDUAL_NORMS,
+        "The anomaly score of agad. Norms of what the reconstruction leaves of an image: euclidean, as in the paper; "
+        "smoothed, that of residuals averaged over 3 by 3 pixels; mahalanobis, that of residuals averaged over "
+        "windows, by how unusual they are beside those of normal training images; combined, the geometric mean of the "
+        "last two. Or peak, the highest values of error maps, together with how unusual the whole image is.",
+        choices=SCORES,
+    )
+    protocols: tuple[str, ...] = option(
+        PROTOCOLS,
+        "How the test set is scored: per_image, what a user gets; family and family_shuffled, by batch statistics, for "
+        "comparison with published figures. Each but the first takes time in every epoch or at the end.",
     )
     threshold: str = option(
         "auto",

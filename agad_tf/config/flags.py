@@ -8,10 +8,20 @@ from typing import Any
 
 from absl import flags
 
-from agad_tf.config.choices import ADDED_SINCE_0_6, ADDED_UNTIL_0_5, ALL, EACH, INPUT_RANGES, WHERE_AND_HOW
+from agad_tf.config.choices import (
+    ADDED_SINCE_0_6,
+    ADDED_SINCE_0_7,
+    ADDED_UNTIL_0_5,
+    ALL,
+    EACH,
+    EARLIER_NAMES,
+    INPUT_RANGES,
+    WHERE_AND_HOW,
+)
 from agad_tf.config.contradictions import FLAGS_OF_MODE
 from agad_tf.config.errors import UsageError
 from agad_tf.config.experiment import ExperimentConfig
+from agad_tf.config.recipes import PAPER, RECIPES
 
 
 class OneOrMore(flags.ArgumentParser):
@@ -87,6 +97,7 @@ def define_flags(flag_values: flags.FlagValues) -> None:
         str: flags.DEFINE_string,
         tuple[int | str, ...]: flags.DEFINE_list,
         tuple[str, ...]: flags.DEFINE_list,
+        tuple[int, ...]: flags.DEFINE_list,
     }
     for field in dataclasses.fields(ExperimentConfig):
         default = [str(item) for item in field.default] if isinstance(field.default, tuple) else field.default
@@ -99,8 +110,20 @@ def define_flags(flag_values: flags.FlagValues) -> None:
         elif field.name in SWEPT:
             parser = OneOrMore(*SWEPT[field.name])
             flags.DEFINE(parser, field.name, default, text, flag_values, flags.ArgumentSerializer())
+        elif field.type == int | str:
+            flags.DEFINE_string(field.name, str(default), text, flag_values=flag_values)
         else:
             define_by_type[field.type](field.name, default, text, flag_values=flag_values)
+    for name, earlier in EARLIER_NAMES.items():
+        flags.DEFINE_alias(earlier, name, flag_values=flag_values)
+    flags.DEFINE_enum(
+        "recipe",
+        PAPER,
+        list(RECIPES),
+        "Values for all options that are not given: paper, those of the paper; own_images, what finds small flaws in "
+        "users' own images from normal ones alone.",
+        flag_values=flag_values,
+    )
     flags.DEFINE_integer(
         "seeds", None, "benchmark: how many seeds, from --seed on.", lower_bound=1, flag_values=flag_values
     )
@@ -173,10 +196,7 @@ def config_from_flags(flag_values: flags.FlagValues) -> ExperimentConfig:
         raise UsageError(
             f"--{several[0]} names several values, which are for --mode=benchmark; --mode={flag_values.mode} takes one."
         )
-    given = {
-        field.name: from_flag_value(field, flag_values[field.name].value)
-        for field in dataclasses.fields(ExperimentConfig)
-    }
+    given = values_of(flag_values)
     if given["mode"] in ("train", "audit") or not given["workdir"]:
         return ExperimentConfig(**given)
     stored = dataclasses.asdict(read_config(Path(given["workdir"])))
@@ -189,6 +209,17 @@ def config_from_flags(flag_values: flags.FlagValues) -> ExperimentConfig:
     config = ExperimentConfig(**{**stored, **present})
     require_same_settings(ExperimentConfig(**stored), config)
     return config
+
+
+def values_of(flag_values: flags.FlagValues) -> dict[str, Any]:
+    """A value for every option of an experiment: what is given, else what the recipe says, else the default."""
+    of_recipe = RECIPES[flag_values.recipe]
+    return {
+        field.name: of_recipe[field.name]
+        if field.name in of_recipe and not flag_values[field.name].present
+        else from_flag_value(field, flag_values[field.name].value)
+        for field in dataclasses.fields(ExperimentConfig)
+    }
 
 
 def require_flags_of_mode(flag_values: flags.FlagValues) -> None:
@@ -239,6 +270,7 @@ def read_config(workdir: Path) -> ExperimentConfig:
         *WHERE_AND_HOW,
         *ADDED_UNTIL_0_5,
         *ADDED_SINCE_0_6,
+        *ADDED_SINCE_0_7,
     }
     missing = sorted(name for name in names if not flag_values[name].present)
     if missing:
@@ -284,7 +316,18 @@ def from_flag_value(field: dataclasses.Field, value: Any) -> Any:
     """
     if field.name == "anomaly_classes" and value != EACH:
         return tuple(ClassParser().parse(item) for item in value)
+    if field.name == "scales":
+        return tuple(_whole_number(item) for item in value)
+    if field.name == "image_size":
+        return int(value) if str(value).isdecimal() else value
     return tuple(value) if isinstance(value, list) else value
+
+
+def _whole_number(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError as error:
+        raise UsageError(f"--scales holds '{text}', which is no whole number; give such as 1,2,4.") from error
 
 
 def _to_flag_text(value: Any) -> str:

@@ -2,7 +2,10 @@
 
 import dataclasses
 import math
+import re
 from typing import Any
+
+from agad_tf.config.choices import NATIVE, SIZE_MULTIPLE
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,6 +68,30 @@ def parse_threshold(text: str) -> tuple[str, float]:
     if not equals and math.isfinite(value):
         return "number", value
     raise ValueError("give auto, f1, fpr=0.01, quantile=0.99 (a share from 0 to below 1) or a score.")
+
+
+def parse_image_size(value: int | str) -> int | str | tuple[int, int]:
+    """Reads the size that images are resized to.
+
+    Args:
+        value: a side in pixels, a height and a width such as "384x512", or "native".
+
+    Returns:
+        The side, height and width, or "native".
+
+    Raises:
+        ValueError: it is none of these, or not in multiples of 16.
+    """
+    if value == NATIVE:
+        return NATIVE
+    found = re.fullmatch(r"(\d+)(?:x(\d+))?", str(value))
+    sides = [int(side) for side in found.groups() if side] if found else []
+    if not sides or any(side < SIZE_MULTIPLE or side % SIZE_MULTIPLE for side in sides):
+        raise ValueError(
+            "the networks halve an image four times, so choose multiples of 16: a side such as 32, 64 or 128, height "
+            "and width such as 384x512, or native."
+        )
+    return sides[0] if len(sides) == 1 else (sides[0], sides[1])
 
 
 def option(default: Any, text: str, *, choices: tuple[str, ...] = (), interval: Interval | None = None) -> Any:

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from agad_tf.config.errors import RunError
-from agad_tf.data.preprocessing import to_network_input, to_uint8
+from agad_tf.data.preprocessing import ImageSize, sides_of, to_network_input, to_uint8
 from agad_tf.data.readers import PICTURE_SUFFIXES, decode_picture, is_grey, require_file_size
 
 # How many files are decoded by one call, and how many pixel values of equal shape are resized together.
@@ -35,7 +35,7 @@ class Pictures:
 
     dtype = np.dtype(np.uint8)
 
-    def __init__(self, paths: np.ndarray | list[str], channels: int, image_size: int):
+    def __init__(self, paths: np.ndarray | list[str], channels: int, image_size: ImageSize):
         self.paths = np.asarray(paths, np.str_)
         self.channels = channels
         self.image_size = image_size
@@ -43,13 +43,17 @@ class Pictures:
     @property
     def shape(self) -> tuple[int, int, int, int]:
         """Images, height, width, channels."""
-        return len(self.paths), self.image_size, self.image_size, self.channels
+        return len(self.paths), *sides_of(self.image_size), self.channels
 
     def __len__(self) -> int:
         return len(self.paths)
 
     def __getitem__(self, rows: np.ndarray | slice) -> Pictures:
         return Pictures(self.paths[rows], self.channels, self.image_size)
+
+    def at_size(self, image_size: ImageSize) -> Pictures:
+        """The same files, resized to another size."""
+        return Pictures(self.paths, self.channels, image_size)
 
     def __array__(self, dtype: np.dtype | None = None, copy: bool | None = None) -> np.ndarray:
         """Decodes all: uint8 (images, image_size, image_size, channels)."""
@@ -91,7 +95,7 @@ class Decoded(NamedTuple):
     complaints: list[str]
 
 
-def decode_files(paths: np.ndarray, channels: int, image_size: int) -> Decoded:
+def decode_files(paths: np.ndarray, channels: int, image_size: ImageSize) -> Decoded:
     """Decodes and resizes picture files.
 
     Args:
@@ -102,7 +106,7 @@ def decode_files(paths: np.ndarray, channels: int, image_size: int) -> Decoded:
     Returns:
         Their pixels, and what is wrong with those that cannot be read.
     """
-    inputs = np.zeros((len(paths), image_size, image_size, channels), np.float32)
+    inputs = np.zeros((len(paths), *sides_of(image_size), channels), np.float32)
     complaints = [""] * len(paths)
     alike: dict[tuple[int, ...], list[tuple[int, np.ndarray]]] = defaultdict(list)
 

@@ -11,37 +11,45 @@ import tensorflow as tf
 # Of pixel values in one unit of the networks' range, which is two units wide.
 PIXELS_PER_UNIT = 127.5
 
+ImageSize = int | tuple[int, int]
+"""A side in pixels, or height and width."""
+
 ArrayOrTensor = TypeVar("ArrayOrTensor", np.ndarray, tf.Tensor)
 
 
-def to_network_input(images: tf.Tensor, image_size: int) -> tf.Tensor:
+def sides_of(image_size: ImageSize) -> tuple[int, int]:
+    """Height and width in pixels."""
+    return (image_size, image_size) if isinstance(image_size, int) else image_size
+
+
+def to_network_input(images: tf.Tensor, image_size: ImageSize) -> tf.Tensor:
     """Resizes raw images and scales them.
 
     Training, scoring and the exported detector all see pixels through this function.
 
     Args:
         images: uint8 or float (batch, height, width, channels) in [0, 255], of any size.
-        image_size: side in pixels of what comes out.
+        image_size: of what comes out.
 
     Returns:
-        float32 (batch, image_size, image_size, channels) in [-1, 1].
+        float32 (batch, height, width, channels) in [-1, 1].
     """
     return to_network_range(resized(images, image_size))
 
 
-def resized(images: tf.Tensor, image_size: int) -> tf.Tensor:
+def resized(images: tf.Tensor, image_size: ImageSize) -> tf.Tensor:
     """Resizes raw images, if they are of another size.
 
     Args:
         images: uint8 or float (batch, height, width, channels) in [0, 255], of any size.
-        image_size: side in pixels of what comes out.
+        image_size: of what comes out.
 
     Returns:
-        float32 (batch, image_size, image_size, channels) in [0, 255].
+        float32 (batch, height, width, channels) in [0, 255].
     """
     images = tf.cast(images, tf.float32)
-    if images.shape[1:3] != (image_size, image_size):
-        images = tf.image.resize(images, (image_size, image_size), antialias=True)
+    if images.shape[1:3] != sides_of(image_size):
+        images = tf.image.resize(images, sides_of(image_size), antialias=True)
     return images
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from agad_tf.data.images_in_files import FILES_PER_CALL, Images, Pictures
-from agad_tf.data.preprocessing import to_network_input
+from agad_tf.data.preprocessing import ImageSize, sides_of, to_network_input
 
 SCORING_BATCH_SIZE = 256
 
@@ -30,7 +30,7 @@ class _ArrayBatches:
     256 images ready takes no time beside scoring them.
     """
 
-    def __init__(self, images: np.ndarray, image_size: int, batch_size: int):
+    def __init__(self, images: np.ndarray, image_size: ImageSize, batch_size: int):
         self.images = images
         self.image_size = image_size
         self.batch_size = batch_size
@@ -43,7 +43,7 @@ class _ArrayBatches:
             yield to_network_input(self.images[start : start + self.batch_size], self.image_size)
 
 
-def scoring_batches(images: Images, image_size: int, batch_size: int = SCORING_BATCH_SIZE) -> Iterable[tf.Tensor]:
+def scoring_batches(images: Images, image_size: ImageSize, batch_size: int = SCORING_BATCH_SIZE) -> Iterable[tf.Tensor]:
     """Images in their order, in batches of which the last may be short.
 
     Args:
@@ -62,9 +62,9 @@ def scoring_batches(images: Images, image_size: int, batch_size: int = SCORING_B
     return inputs.prefetch(BATCHES_AHEAD).with_options(UNTUNED)
 
 
-def inputs_by_row(images: Images, image_size: int) -> Callable[[tf.Tensor], tf.Tensor]:
+def inputs_by_row(images: Images, image_size: ImageSize) -> Callable[[tf.Tensor], tf.Tensor]:
     """A function from rows to the networks' input that reads their pixels each time."""
-    shape = (None, image_size, image_size, images.shape[-1])
+    shape = (None, *sides_of(image_size), images.shape[-1])
 
     def read(rows: np.ndarray) -> np.ndarray:
         if isinstance(images, Pictures):

@@ -14,6 +14,7 @@ from agad_tf.config.options import Unsaid
 from agad_tf.data.array_files import read_own_npz
 from agad_tf.data.cifar100_classes import COARSE_NAMES, COARSE_OF_FINE
 from agad_tf.data.images_in_files import Images
+from agad_tf.data.preprocessing import ImageSize
 from agad_tf.data.readers import Arrays, read_idx_folder, read_npz, read_pictures
 from agad_tf.data.set_names import NORMAL_NAMES
 from agad_tf.data.user_sets import read_own_pictures
@@ -42,6 +43,7 @@ class Source:
         test_masks: files that show where test images are abnormal, by position in the test set; one or several.
         has_masks: whether there are masks at all, be they of test images or not.
         left_out: files that could not be read, with what is wrong with each.
+        image_size: height and width in pixels that the images are resized to, see `agad_tf.data.image_size`.
         note: what the user should know of how the set was read, a sentence; empty if there is nothing to say.
     """
 
@@ -58,6 +60,7 @@ class Source:
     test_masks: Mapping[int, tuple[Path, ...]] = dataclasses.field(default_factory=dict)
     has_masks: bool = False
     left_out: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    image_size: tuple[int, int] = (32, 32)
     note: str = ""
 
     @property
@@ -135,7 +138,7 @@ BENCHMARKS = {
 }
 
 
-def load_source(name: str, data_dir: str = "", image_size: int = 32, normal_class: int | str = 0) -> Source:
+def load_source(name: str, data_dir: str = "", image_size: ImageSize = 32, normal_class: int | str = 0) -> Source:
     """Loads a data set: from `data_dir`, else from a local copy, else through TensorFlow Datasets.
 
     Args:
@@ -159,7 +162,7 @@ def load_source(name: str, data_dir: str = "", image_size: int = 32, normal_clas
     return SOURCES[name](name, data_dir, image_size, normal_class)
 
 
-def _own(name: str, data_dir: str, image_size: int, normal_class: int | str) -> Source:
+def _own(name: str, data_dir: str, image_size: ImageSize, normal_class: int | str) -> Source:
     path = Path(data_dir)
     if not path.exists():
         raise UsageError(f"--data_dir={data_dir} does not exist; name the folder or file that holds your images.")
@@ -285,7 +288,7 @@ def _checked(name: str, arrays: Arrays, benchmark: Benchmark, origin: str) -> So
     return Source(name, **checked, origin=origin)
 
 
-SOURCES: dict[str, Callable[[str, str, int, int | str], Source]] = {
+SOURCES: dict[str, Callable[[str, str, ImageSize, int | str], Source]] = {
     "digits": _digits,
     **dict.fromkeys(BENCHMARKS, _benchmark),
     **dict.fromkeys(OWN_SETS, _own),

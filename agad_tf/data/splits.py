@@ -28,17 +28,22 @@ class Split:
 
     def of_label(self, label: int) -> "Split":
         """The normal images, or the abnormal ones."""
-        chosen = self.labels == label
+        return self.rows(self.labels == label)
+
+    def rows(self, chosen: np.ndarray) -> "Split":
+        """Some of the images, by bool or int (n,)."""
         return Split(self.images[chosen], self.labels[chosen], self.ids[chosen])
 
 
 @dataclasses.dataclass(frozen=True)
 class OneClassTask:
-    """What one detector is trained, steered and measured on; the three share no image.
+    """What one detector is trained, steered and measured on; they share no image.
 
     Attributes:
         train: normal images and, for γ > 0, labelled anomalies.
         validation: of the same kinds in the same shares; thresholds and epochs may be chosen on it.
+        reference: normal images that say what is usual, for scores that need to know; kept from the gradient. None
+            where no score does.
         test: the published test set, for figures alone. All normals come first; of a set of normal images alone
             there are no others.
     """
@@ -46,6 +51,7 @@ class OneClassTask:
     train: Split
     validation: Split
     test: Split
+    reference: Split | None = None
 
     @property
     def has_test_anomalies(self) -> bool:
@@ -150,3 +156,12 @@ def _is_anomaly_source(classes: np.ndarray, normal_class: int, anomaly_classes: 
 def _labelled(images: Images, normals: np.ndarray, anomalies: np.ndarray) -> Split:
     rows = np.concatenate([normals, anomalies])
     return Split(images[rows], np.repeat([NORMAL, ABNORMAL], [len(normals), len(anomalies)]).astype(np.int32), rows)
+
+
+def with_reference(task: OneClassTask) -> OneClassTask:
+    """Takes every other normal validation image for the reference; the threshold is chosen on those that are left."""
+    normals = np.flatnonzero(task.validation.labels == NORMAL)
+    is_reference = np.isin(np.arange(len(task.validation.labels)), normals[1::2])
+    return dataclasses.replace(
+        task, validation=task.validation.rows(~is_reference), reference=task.validation.rows(is_reference)
+    )

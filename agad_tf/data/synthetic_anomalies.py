@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from agad_tf.data.images_in_files import Images
-from agad_tf.data.preprocessing import to_network_input, to_uint8
+from agad_tf.data.preprocessing import ImageSize, to_network_input, to_uint8
 
 # Random numbers that are drawn for the making of an image; no kind takes more.
 DRAWS = 8
@@ -44,7 +44,7 @@ def synthesize(images: tf.Tensor, partners: tf.Tensor, seeds: tf.Tensor, kinds: 
     return tf.reshape(tf.dynamic_stitch(rows, made), tf.shape(images))
 
 
-def synthetic_images(images: Images, image_size: int, kinds: Sequence[str]) -> np.ndarray:
+def synthetic_images(images: Images, image_size: ImageSize, kinds: Sequence[str]) -> np.ndarray:
     """Makes an anomaly of each image, always the same one, to watch training by.
 
     Args:

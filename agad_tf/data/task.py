@@ -9,6 +9,7 @@ from tqdm import tqdm
 
 from agad_tf.config.errors import UsageError
 from agad_tf.config.options import Unsaid
+from agad_tf.data.image_size import with_image_size
 from agad_tf.data.inspection import leave_out_unreadable
 from agad_tf.data.readers import limit_pixels
 from agad_tf.data.sources import Source, load_source
@@ -19,7 +20,8 @@ def load_task(
     dataset: str,
     data_dir: str,
     *,
-    image_size: int,
+    image_size: int | str,
+    keep_shape: bool = False,
     max_megapixels: float,
     left_out: Path,
     normal_class: int | str,
@@ -33,7 +35,8 @@ def load_task(
     Args:
         dataset: its name, see `agad_tf.config.choices`.
         data_dir: folder or file that holds it; empty means the known places.
-        image_size: side in pixels that the networks take; images in files are read for it.
+        image_size: that images are resized to, see `agad_tf.data.image_size.with_image_size`.
+        keep_shape: whether they keep their shape, see there.
         max_megapixels: images of more pixels, in millions, are left out.
         left_out: file of the run that names the images that could not be read; it may not exist yet.
         normal_class: the class that is normal, by number or name.
@@ -50,7 +53,7 @@ def load_task(
         RunError: it cannot be read.
     """
     limit_pixels(max_megapixels)
-    source = load_source(dataset, data_dir, image_size, normal_class)
+    source = with_image_size(load_source(dataset, data_dir, normal_class=normal_class), image_size, keep_shape)
     if source.note:
         _say(source.note)
     source = leave_out_unreadable(source, left_out)

@@ -11,6 +11,7 @@ from tqdm import tqdm
 from agad_tf.config.errors import UsageError
 from agad_tf.config.experiment import DEFAULTS
 from agad_tf.data.images_in_files import Images, joined
+from agad_tf.data.preprocessing import ImageSize, sides_of
 from agad_tf.data.scoring_batches import BATCHES_AHEAD, UNTUNED, inputs_by_row, scoring_batches
 from agad_tf.data.splits import ABNORMAL, NORMAL, Split
 from agad_tf.data.synthetic_anomalies import synthesize
@@ -68,6 +69,7 @@ def plan_batches(
     kinds: tuple[str, ...] = (),
     synthetic_share: float = DEFAULTS["synthetic_share"],
     horizontal_flip: bool = DEFAULTS["horizontal_flip"],
+    least_steps: int = DEFAULTS["steps_per_epoch"],
 ) -> BatchPlan:
     """Divides a batch between normals and anomalies: their share of the training set, yet never below the least.
 
@@ -79,9 +81,10 @@ def plan_batches(
         kinds: of synthetic anomalies, of `agad_tf.config.choices.SYNTHETIC_ANOMALIES`; without any there are none.
         synthetic_share: their share of a batch, in (0, 1).
         horizontal_flip: whether images are mirrored left to right, each with a probability of one half.
+        least_steps: of an epoch; where there are fewer batches, it passes over the images several times.
 
     Returns:
-        The plan; an epoch passes once over the normal images, in whole batches.
+        The plan; an epoch passes once over the normal images, in whole batches, or as often as it must.
 
     Raises:
         UsageError: the training set has fewer normal images than one batch needs, or a replica would be left
@@ -110,7 +113,7 @@ def plan_batches(
             f"A batch of --batch_size={batch_size} needs {normals} normal images, and the training set has "
             f"{normal_count}; choose a smaller --batch_size."
         )
-    return BatchPlan(normals, anomalies, synthetic, kinds, horizontal_flip, normal_count // normals)
+    return BatchPlan(normals, anomalies, synthetic, kinds, horizontal_flip, max(normal_count // normals, least_steps))
 
 
 def _composition(
@@ -139,7 +142,7 @@ class TrainingInputs(NamedTuple):
     anomalies: int
 
 
-def training_inputs(train: Split, image_size: int, cache_bytes: float = math.inf) -> TrainingInputs:
+def training_inputs(train: Split, image_size: ImageSize, cache_bytes: float = math.inf) -> TrainingInputs:
     """Makes the training images ready, once for all epochs where memory allows.
 
     Args:
@@ -237,11 +240,11 @@ def training_batches(
     )
 
 
-def _inputs_by_row(images: Images, image_size: int, cache_bytes: float) -> Callable[[tf.Tensor], tf.Tensor]:
+def _inputs_by_row(images: Images, image_size: ImageSize, cache_bytes: float) -> Callable[[tf.Tensor], tf.Tensor]:
     """A function from rows to the networks' input, made ready once for all epochs where memory allows."""
     if not len(images):
-        return lambda rows: tf.zeros((len(rows), image_size, image_size, images.shape[-1]))
-    if len(images) * image_size**2 * images.shape[-1] * tf.float32.size > cache_bytes:
+        return lambda rows: tf.zeros((len(rows), *sides_of(image_size), images.shape[-1]))
+    if len(images) * math.prod(sides_of(image_size)) * images.shape[-1] * tf.float32.size > cache_bytes:
         return inputs_by_row(images, image_size)
     bar = tqdm(scoring_batches(images, image_size), "reading", unit="batch", delay=1, leave=False)
     cache = tf.concat(list(bar), axis=0)

@@ -13,6 +13,7 @@ from agad_tf.config.errors import UsageError
 from agad_tf.data.image_folders import list_folder
 from agad_tf.data.image_lists import list_csv
 from agad_tf.data.images_in_files import Pictures, channels_of
+from agad_tf.data.preprocessing import ImageSize
 from agad_tf.data.readers import PICTURE_SUFFIXES
 from agad_tf.data.set_names import NORMAL_TEST_SHARE, checksum, class_order, normal_name
 
@@ -28,7 +29,7 @@ _NO_LISTS = {
 }
 
 
-def read_own_pictures(path: Path, image_size: int, normal_class: int | str = 0) -> dict[str, Any]:
+def read_own_pictures(path: Path, image_size: ImageSize, normal_class: int | str = 0) -> dict[str, Any]:
     """Finds the images of a folder or a CSV; none is decoded yet.
 
     Args:

@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_array, check_consistent_length, check
 
 from agad_tf.config.errors import RunError
 from agad_tf.config.experiment import DEFAULTS, ExperimentConfig
+from agad_tf.data.preprocessing import sides_of
 from agad_tf.data.training_batches import plan_batches, training_batches, training_inputs
 from agad_tf.estimator.detector_files import read_detector, unpickled, write_detector
 from agad_tf.estimator.input_arrays import (
@@ -93,7 +94,7 @@ class AGADDetector(OutlierMixin, BaseEstimator):
         lambda_adcon: float = DEFAULTS["lambda_adcon"],
         lambda_lat: float = DEFAULTS["lambda_lat"],
         reinit_threshold: float = DEFAULTS["reinit_threshold"],
-        residual_norm: str = DEFAULTS["residual_norm"],
+        residual_norm: str = DEFAULTS["score"],
         epochs: int = DEFAULTS["epochs"],
         batch_size: int = DEFAULTS["batch_size"],
         min_anomalies: int = DEFAULTS["min_anomalies"],
@@ -171,9 +172,10 @@ class AGADDetector(OutlierMixin, BaseEstimator):
             synthetic_share=config.synthetic_share,
             horizontal_flip=config.horizontal_flip,
         )
+        sides = sides_of(self.image_size)
         with random_state_kept():
-            model = build_model(config, images.shape[-1], plan.steps_per_epoch)
-            inputs = training_inputs(train, config.image_size)
+            model = build_model(config, (*sides, images.shape[-1]), plan.steps_per_epoch)
+            inputs = training_inputs(train, sides)
             try:
                 model.fit(
                     training_batches(inputs, plan, config.epochs, seed),
@@ -309,6 +311,7 @@ class AGADDetector(OutlierMixin, BaseEstimator):
 
     def _config(self, gamma: float, seed: int) -> ExperimentConfig:
         options = {name: value for name, value in self.get_params(deep=False).items() if name in DEFAULTS}
+        options["score"] = self.residual_norm
         kinds = options["synthetic_anomalies"]
         options["synthetic_anomalies"] = (kinds,) if isinstance(kinds, str) else tuple(kinds or ())
         return ExperimentConfig(**{**options, "threshold": str(self.threshold)}, gamma=gamma, seed=seed)

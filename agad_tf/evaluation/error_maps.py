@@ -10,7 +10,7 @@ from agad_tf.data.images_in_files import Images, Pictures, read_picture
 from agad_tf.data.masks import read_masks
 from agad_tf.data.scoring_batches import scoring_batches
 from agad_tf.data.splits import NORMAL, Split
-from agad_tf.evaluation.localization import PixelMetrics, at_size, smoothed_error_maps
+from agad_tf.evaluation.localization import PixelMetrics, at_size, error_maps, has_deviation_maps
 from agad_tf.models.agad import AGAD
 
 # So many validation images say what errors are usual.
@@ -36,8 +36,14 @@ def localization_metrics(model: AGAD, test: Split, masks: Mapping[int, tuple[Pat
     maps = tqdm(_error_maps(model, images), "comparing with masks", len(images), delay=1, leave=False)
     for row, path, error_map in zip(test.ids[known], images.paths, maps, strict=True):
         mask = read_masks(masks[row]) if row in masks else np.zeros(read_picture(path, channels=1).shape[:2], bool)
-        metrics.add(at_size(error_map, *mask.shape), mask)
+        own_size = at_size(error_map, *mask.shape)
+        metrics.add(_in_pixel_values(own_size) if has_deviation_maps(model) else own_size, mask)
     return metrics.result()
+
+
+def _in_pixel_values(error_map: np.ndarray) -> np.ndarray:
+    """Deviations, of any size, in the same order in [0, 255], as `PixelMetrics` takes them."""
+    return 255 * (0.5 + np.arctan(error_map / 4) / np.pi)
 
 
 def error_map_scale(model: AGAD, validation: Split) -> float:
@@ -56,6 +62,6 @@ def error_map_scale(model: AGAD, validation: Split) -> float:
 
 
 def _error_maps(model: AGAD, images: Images) -> Iterator[np.ndarray]:
-    for inputs in scoring_batches(images, model.generator.input_shape[1]):
+    for inputs in scoring_batches(images, model.scoring_size):
         reconstruction, _ = model.reconstruct_and_score(inputs)
-        yield from smoothed_error_maps(inputs, reconstruction).numpy()
+        yield from error_maps(model, inputs, reconstruction).numpy()

@@ -9,6 +9,8 @@ from scipy import ndimage
 from sklearn.metrics import auc, roc_auc_score
 
 from agad_tf.data.preprocessing import PIXELS_PER_UNIT
+from agad_tf.models.agad import AGAD
+from agad_tf.models.segmenting_agad import SegmentingAGAD
 
 # σ of the Gaussian that smooths error maps, as a share of the networks' image size: 4 pixels of 256, as is usual on
 # MVTec AD.
@@ -37,6 +39,28 @@ def smoothed_error_maps(inputs: tf.Tensor, reconstruction: tf.Tensor) -> tf.Tens
     sigma = SMOOTHING * height
     # A Gaussian is separable, and along an axis it is a matrix; for one channel a product is faster than a convolution.
     return tf.matmul(tf.matmul(_gaussian(height, sigma), errors), _gaussian(width, sigma), transpose_b=True)
+
+
+def error_maps(model: AGAD, inputs: tf.Tensor, reconstruction: tf.Tensor) -> tf.Tensor:
+    """The map of each image that says where it is abnormal.
+
+    Args:
+        model: the detector.
+        inputs: x, float32 (images, height, width, channels) in [-1, 1].
+        reconstruction: G(x), same shape and range.
+
+    Returns:
+        float32 (images, height, width): smoothed errors in pixel values, see `smoothed_error_maps`; or, of a model
+        whose score is the peak of a map, that map, in deviations from what is usual.
+    """
+    if isinstance(model, SegmentingAGAD):
+        return model.error_map(inputs)
+    return smoothed_error_maps(inputs, reconstruction)
+
+
+def has_deviation_maps(model: AGAD) -> bool:
+    """Whether a model's error maps are deviations from what is usual; else they are errors in pixel values."""
+    return isinstance(model, SegmentingAGAD)
 
 
 @lru_cache

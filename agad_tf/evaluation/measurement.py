@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
+from agad_tf.config.choices import PROTOCOLS
 from agad_tf.data.sources import Source
 from agad_tf.data.splits import ABNORMAL, NORMAL, OneClassTask, Split
 from agad_tf.data.synthetic_anomalies import synthetic_images
@@ -53,20 +54,22 @@ def measure_model(
     anomaly_classes: tuple[int | str, ...],
     synthetic_anomalies: tuple[str, ...],
     seed: int,
+    protocols: tuple[str, ...] = PROTOCOLS,
 ) -> Measurement:
-    """Scores the test set under all protocols; without anomalies in it, under "per_image" alone.
+    """Scores the test set under the protocols asked for; without anomalies in it, under "per_image" alone.
 
     Args:
         model: as the last epoch left it.
         source: the data set.
         task: its images.
-        family: test scores of the epoch that the family protocol reports; None if the test set has no anomalies.
+        family: test scores of the epoch that the family protocol reports; None without that protocol.
         epochs: that the model was trained for.
         batch_size: images that are scored at a time.
         threshold: rule for the threshold, see `agad_tf.evaluation.thresholds.decide`.
         anomaly_classes: classes that labelled anomalies were drawn from; empty means all but the normal one.
         synthetic_anomalies: kinds that the model was trained with; empty means none.
         seed: of the order that images are scored in, and of the bootstrap.
+        protocols: of `agad_tf.config.choices.PROTOCOLS`.
 
     Returns:
         The measurement.
@@ -81,24 +84,22 @@ def measure_model(
         "epoch": epochs,
         **localization_metrics(model, task.test, source.test_masks),
     }
-    if family is None:
+    found = {"per_image": per_image}
+    if not task.has_test_anomalies:
         if synthetic_anomalies:
             per_image |= _against_synthetic_anomalies(scorer, task.test, test_scores, synthetic_anomalies, seed)
-        return measured._replace(protocols={"per_image": per_image})
-    protocols = {
-        "per_image": per_image,
-        "family_shuffled": {
-            **detection_metrics(task.test.labels, scorer.family_shuffled(task.test, seed), seed),
-            "epoch": epochs,
-        },
-        "family": {
+        return measured._replace(protocols=found)
+    if "family_shuffled" in protocols:
+        shuffled = scorer.family_shuffled(task.test, seed)
+        found["family_shuffled"] = {**detection_metrics(task.test.labels, shuffled, seed), "epoch": epochs}
+    if family is not None:
+        found["family"] = {
             **detection_metrics(family.labels, family.scores, seed),
             "epoch": family.epoch,
             # The difference is what the choice of an epoch on the test set has added.
             "last_epoch_auroc": float(roc_auc_score(*scorer.family(task.test))),
-        },
-    }
-    return measured._replace(protocols=protocols)
+        }
+    return measured._replace(protocols=found)
 
 
 def measure_baseline(

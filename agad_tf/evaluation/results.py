@@ -10,6 +10,7 @@ from typing import Any, TextIO
 
 import numpy as np
 
+from agad_tf.config.choices import EARLIER_NAMES
 from agad_tf.config.errors import RunError
 from agad_tf.data.sources import Source
 from agad_tf.data.splits import Split
@@ -62,6 +63,8 @@ def results_of(
         **settings,
         "data_origin": source.origin,
         "channels": source.channels,
+        "image_height": source.image_size[0],
+        "image_width": source.image_size[1],
         "versions": versions(),
         "seconds": round(seconds, 1),
         "detector": detector,
@@ -154,6 +157,9 @@ def read_results(path: Path, oldest: int = SCHEMA_VERSION) -> dict[str, Any]:
         raise RunError(f"{path} has schema version {schema_version}, newer than {SCHEMA_VERSION}; update agad_tf.")
     if schema_version < oldest:
         raise RunError(f"{path} was written by an earlier version; measure the run again with --mode=evaluate.")
+    for name, earlier in EARLIER_NAMES.items():
+        if earlier in results:
+            results[name] = results.pop(earlier)
     missing = [key for key in _REQUIRED if key not in results]
     if missing:
         raise RunError(f"{path} is damaged (no {missing[0]}); measure the run again with --mode=evaluate.")

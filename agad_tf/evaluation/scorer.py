@@ -35,12 +35,12 @@ class Scorer:
     def __init__(
         self, model: AGAD, batch_size: int, progress: bool = False, before_batch: Callable[[], None] = lambda: None
     ):
-        self.image_size = model.generator.input_shape[1]
+        self.image_size = model.scoring_size
         self.batch_size = batch_size
         self.progress = progress
         self.before_batch = before_batch
         # One graph for batches of any size, the last and shorter one included.
-        signature = [tf.TensorSpec((None, *model.generator.input_shape[1:]), tf.float32)]
+        signature = [tf.TensorSpec((None, *model.scoring_shape), tf.float32)]
         self._per_image = tf.function(model.anomaly_score, input_signature=signature)
         self._by_batch_statistics = tf.function(
             lambda images: model.reconstruct_and_score(images, batch_statistics=True)[1], input_signature=signature

@@ -19,6 +19,7 @@ from sklearn.svm import OneClassSVM
 
 from agad_tf.config.errors import UsageError
 from agad_tf.data.images_in_files import Images
+from agad_tf.data.preprocessing import ImageSize, sides_of
 from agad_tf.data.scoring_batches import scoring_batches
 from agad_tf.data.sources import Source
 from agad_tf.data.splits import ABNORMAL, NORMAL, OneClassTask
@@ -36,7 +37,7 @@ CLASSIFIER_LEARNING_RATE = 1e-3
 
 
 def baseline_scores(
-    name: str, source: Source, task: OneClassTask, image_size: int, width: float, seed: int
+    name: str, source: Source, task: OneClassTask, image_size: ImageSize, width: float, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Fits a baseline and scores images with it.
 
@@ -139,7 +140,7 @@ _DETECTORS: dict[str, Callable[[np.ndarray, int], Score]] = {
 }
 
 
-def _supervised(source: Source, task: OneClassTask, image_size: int, width: float, seed: int) -> Score:
+def _supervised(source: Source, task: OneClassTask, image_size: ImageSize, width: float, seed: int) -> Score:
     """A classifier of the naive encoder's size, trained on every label of the training set but those held out."""
     normal_class = source.y_test[task.test.ids[task.test.labels == NORMAL][0]]
     rows = np.arange(len(source.y_train))
@@ -147,7 +148,7 @@ def _supervised(source: Source, task: OneClassTask, image_size: int, width: floa
         rows = np.setdiff1d(rows, task.validation.ids)
     labels = (source.y_train[rows] != normal_class).astype(np.float32)
     keras.utils.set_random_seed(seed)
-    images = keras.Input((image_size, image_size, source.channels))
+    images = keras.Input((*sides_of(image_size), source.channels))
     logits = layers.Dense(1)(layers.Flatten()(layers.LeakyReLU(0.2)(encode(images, width, "batch"))))
     classifier = keras.Model(images, logits)
     classifier.compile(

@@ -91,6 +91,12 @@ class PeakScore:
         )
         self.whole = WholeImage(add_weight, shape[2])
 
+    @property
+    def variables(self) -> list[keras.Variable]:
+        """What `fit` learns."""
+        maps = [variable for pair in self.map_statistics for variable in pair]
+        return [*maps, self.part_mean, self.part_deviation, *self.whole.statistics.values()]
+
     def parts(self, images: Any, maps: Sequence[Any]) -> Any:
         """Each part of the score, float (images, parts): the peaks of all maps, and how unusual the whole image is."""
         peaks = [ops.max(each, axis=(1, 2)) for each in self._standardized_maps(maps)]

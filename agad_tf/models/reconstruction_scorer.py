@@ -145,9 +145,19 @@ class ReconstructionScorer(AdversarialModel):
         return norm(images, reconstruction)
 
     @property
+    def scoring_size(self) -> tuple[int, int]:
+        """Height and width in pixels of the images that are scored."""
+        return self.scoring_shape[0], self.scoring_shape[1]
+
+    @property
+    def score_statistics(self) -> list[keras.Variable]:
+        """What `adapt` learns."""
+        return self.residual_statistics
+
+    @property
     def scoring_variables(self) -> list[keras.Variable]:
         """What scores depend on."""
-        return [*self.scoring_generator.variables, *self.residual_statistics]
+        return [*self.scoring_generator.variables, *self.score_statistics]
 
 
 def _batches(images: Any, batch_size: int, shape: tuple[int, ...]) -> Iterator[tf.Tensor]:

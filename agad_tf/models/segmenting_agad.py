@@ -14,7 +14,7 @@ from agad_tf.data.local_anomalies import add_local_anomalies
 from agad_tf.models import losses
 from agad_tf.models.agad import AGAD
 from agad_tf.models.forward_passes import Passes
-from agad_tf.models.network_copies import resized
+from agad_tf.models.network_copies import in_float32, resized
 from agad_tf.models.peak_score import PeakScore, part_names
 from agad_tf.models.replicas import apply_gradients
 from agad_tf.models.step import Step, TrainedNetwork, read_batch
@@ -58,6 +58,8 @@ class SegmentingAGAD(AGAD):
         ValueError: an argument out of its range.
     """
 
+    # Normal images that no gradient came from, of which fewer say nothing.
+    LEAST_UNSEEN = 4
     batch_terms = (*losses.BATCH_TERMS, "structural_loss", "segmentation_loss")
 
     def __init__(
@@ -214,6 +216,20 @@ class SegmentingAGAD(AGAD):
         return tf.random.stateless_uniform([count], seed, None, None, tf.int32)
 
     # === Scoring ===
+
+    @property
+    def score_statistics(self) -> list[keras.Variable]:
+        """What `adapt` learns."""
+        return self.peak_score.variables
+
+    @property
+    def scoring_variables(self) -> list[keras.Variable]:
+        """What scores depend on."""
+        return [*super().scoring_variables, *([] if self.segmenter is None else self.segmenter.variables)]
+
+    def call(self, images: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """Reconstructs whole images, same shape and range."""
+        return in_float32(self.whole_image_generator(images, training=training))
 
     def adapt(self, images: Any, batch_size: int = 16, unseen: Any = None) -> None:
         """Learns what is usual among normal images; see `agad_tf.models.peak_score`.

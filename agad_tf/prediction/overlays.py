@@ -39,11 +39,12 @@ class Overlays:
     Args:
         folder: to write to; images lie in it as they do below `root`.
         root: folder that all images are below.
-        scale: error that has the brightest colour, above 0, in units of 0 to 255.
+        scale: value of a map that has the brightest colour, above 0.
+        unit: of the values, for the scale of colours.
     """
 
-    def __init__(self, folder: Path, root: Path, scale: float):
-        self.folder, self.root, self.scale = folder, root, scale
+    def __init__(self, folder: Path, root: Path, scale: float, unit: str = "error, of 255"):
+        self.folder, self.root, self.scale, self.unit = folder, root, scale, unit
         self.colours = mpl.colormaps[COLOUR_MAP]
         folder.mkdir(parents=True, exist_ok=True)
         self._write_scale()
@@ -90,7 +91,7 @@ class Overlays:
     def _write_scale(self) -> None:
         figure = Figure(figsize=(5, 0.8), layout="constrained")
         colours = mpl.cm.ScalarMappable(mpl.colors.Normalize(0, self.scale), self.colours)
-        figure.colorbar(colours, figure.add_subplot(), orientation="horizontal", label="error, of 255")
+        figure.colorbar(colours, figure.add_subplot(), orientation="horizontal", label=self.unit)
         figure.savefig(self.folder.parent / SCALE, dpi=120)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from agad_tf.config.choices import PEAK
 from agad_tf.config.errors import UsageError
 from agad_tf.config.experiment import ExperimentConfig
 from agad_tf.data.readers import limit_pixels
@@ -59,7 +60,8 @@ def predict(config: ExperimentConfig, pattern: str, output: str = "", save_maps:
     versions = {path: version_of(path) for path in paths}
     done = files_done(folder, versions)
     left = [path for path in paths if path not in done]
-    maps = Overlays(folder / MAPS, common_folder(paths), results["error_map_scale"]) if save_maps else None
+    unit = "deviation from what is usual" if results.get("score") == PEAK else "error, of 255"
+    maps = Overlays(folder / MAPS, common_folder(paths), results["error_map_scale"], unit) if save_maps else None
     if len(left) < len(paths):
         print(f"{len(paths) - len(left)} of {len(paths)} pictures are done already, in {folder}.")
     unreadable_before = {row["path"] for row in rows_of(folder / UNREADABLE)}

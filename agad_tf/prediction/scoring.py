@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from agad_tf.data.images_in_files import FILES_PER_CALL, decode_files
 from agad_tf.data.scoring_batches import BATCHES_AHEAD, UNTUNED
-from agad_tf.evaluation.localization import smoothed_error_maps
+from agad_tf.evaluation.localization import error_maps
 from agad_tf.models.agad import AGAD
 
 
@@ -20,7 +20,8 @@ class ScoredBatch(NamedTuple):
         files: paths, str (batch,).
         complaints: what is wrong with each file; empty for one that can be read.
         scores: float32 (batch,), higher is more abnormal; of no meaning for files that cannot be read.
-        error_maps: smoothed error maps, float32 (batch, image_size, image_size) in [0, 255]; empty if not asked for.
+        error_maps: float32 (batch, height, width), see `agad_tf.evaluation.localization.error_maps`; empty if not
+            asked for.
     """
 
     files: np.ndarray
@@ -41,7 +42,7 @@ def scored_batches(model: AGAD, paths: list[str], batch_size: int, with_error_ma
     Yields:
         Batches, in the order of the paths.
     """
-    size, _, channels = model.generator.input_shape[1:]
+    size, channels = model.scoring_size, model.scoring_shape[2]
     score = tf.function(model.reconstruct_and_score, reduce_retracing=True)
 
     def decode(files: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -50,7 +51,7 @@ def scored_batches(model: AGAD, paths: list[str], batch_size: int, with_error_ma
 
     def read(files: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         inputs, complaints = tf.numpy_function(decode, [files], (tf.float32, tf.string))
-        return files, tf.ensure_shape(inputs, (None, size, size, channels)), tf.ensure_shape(complaints, (None,))
+        return files, tf.ensure_shape(inputs, (None, *size, channels)), tf.ensure_shape(complaints, (None,))
 
     batches = (
         tf.data.Dataset.from_tensor_slices([os.fsencode(path) for path in paths])
@@ -62,6 +63,6 @@ def scored_batches(model: AGAD, paths: list[str], batch_size: int, with_error_ma
     )
     for files, inputs, complaints in batches if paths else ():
         reconstruction, scores = score(inputs)
-        maps = smoothed_error_maps(inputs, reconstruction).numpy() if with_error_maps else np.empty(len(files))
+        maps = error_maps(model, inputs, reconstruction).numpy() if with_error_maps else np.empty(len(files))
         names = np.array([os.fsdecode(file) for file in files.numpy()], object)
         yield ScoredBatch(names, [os.fsdecode(text) for text in complaints.numpy()], scores.numpy(), maps)

@@ -12,7 +12,7 @@ from agad_tf.config.experiment import DEFAULTS
 from agad_tf.data.preprocessing import to_network_input, to_uint8
 from agad_tf.data.sources import Source
 from agad_tf.data.splits import ABNORMAL, NORMAL, OneClassTask
-from agad_tf.evaluation.localization import smoothed_error_maps
+from agad_tf.evaluation.localization import error_maps, has_deviation_maps
 from agad_tf.evaluation.results import FIGURES, NO_ANOMALIES, threshold_uncertainty
 from agad_tf.files.whole_files import write_whole
 from agad_tf.files.workdir import Workdir
@@ -84,7 +84,7 @@ def write_report(
         figures=FIGURES,
         classes=classes.to_dict("records"),
         normal_kind=classes["kind"].iloc[normal_place],
-        counts={name: np.bincount(split.labels, minlength=2) for name, split in vars(task).items()},
+        counts={name: np.bincount(split.labels, minlength=2) for name, split in vars(task).items() if split},
         no_anomalies="" if task.has_test_anomalies else NO_ANOMALIES,
         threshold_uncertainty=threshold_uncertainty(detector),
         plots={
@@ -103,6 +103,7 @@ def write_report(
         error_scale=png_uri(_in_colors(np.linspace(0, 1, 64)[np.newaxis])),
         pseudo_anomalies=model is not None and options["method"] == "agad" and options["contextual_adversarial"],
         is_baseline=model is None,
+        maps_are_deviations=model is not None and has_deviation_maps(model),
         settings=_settings(options),
         config_path=shlex.quote(str(workdir.config)),
     )
@@ -158,17 +159,19 @@ def _examples(
     """Draws the pictures of all groups at once, as their error maps share a scale.
 
     Returns:
-        The examples of each group, and the largest error in their maps, as a share of the range of pixel values.
+        The examples of each group, and the largest error in their maps, as a share of the range of pixel
+        values, or in deviations.
     """
     # The index of a row is the place of its image in the test set.
     rows = np.concatenate([group.index.to_numpy() for group in groups.values()])
     images = np.asarray(task.test.images[rows])
     columns, largest_error = [list(images)], 0.0
     if model is not None:
-        inputs = to_network_input(images, model.generator.input_shape[1])
+        inputs = to_network_input(images, model.scoring_size)
         reconstruction = model(inputs, training=False)
         re_reconstruction = model(reconstruction, training=False)
-        error = smoothed_error_maps(inputs, reconstruction).numpy() / 255
+        error = np.maximum(error_maps(model, inputs, reconstruction).numpy(), 0)
+        error = error if has_deviation_maps(model) else error / 255
         largest_error = float(error.max())
         columns = [list(to_uint8(each)) for each in (inputs, reconstruction, re_reconstruction)]
         columns.append(list(_in_colors(error / max(largest_error, np.finfo(np.float32).tiny))))

@@ -61,6 +61,9 @@ class Summaries(keras.callbacks.Callback):
                 for variable in network.variables:
                     tf.summary.histogram(f"{network.name}/{variable.path}", variable.value)
             validation, scores = self.task.validation, self.validation_scores()
+            if not len(scores):
+                # Not every epoch is scored.
+                return
             write_scores_and_images(self.model, validation, scores, "validation")
             if validation.labels.any():
                 write_precision_recall("validation", validation.labels, scores)
@@ -145,7 +148,7 @@ def write_precision_recall(name: str, labels: np.ndarray, scores: np.ndarray) ->
 
 def write_graph(model: AGAD) -> None:
     """Writes the graph of what happens to one image when it is scored."""
-    image = tf.TensorSpec((1, *model.generator.input_shape[1:]), tf.float32)
+    image = tf.TensorSpec((1, *model.scoring_shape), tf.float32)
     tf.summary.graph(tf.function(model.reconstruct_and_score).get_concrete_function(image).graph)
 
 
@@ -159,7 +162,7 @@ def image_grid(model: AGAD, images: np.ndarray) -> tf.Tensor:
     Returns:
         float (1, height, width, channels) in [0, 1].
     """
-    inputs = to_network_input(images, model.generator.input_shape[1])
+    inputs = to_network_input(images, model.scoring_size)
     reconstruction = model(inputs, training=False)
     re_reconstruction = model(reconstruction, training=False)
     error = tf.abs(inputs - reconstruction) - 1.0

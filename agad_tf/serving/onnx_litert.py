@@ -41,7 +41,7 @@ class PortableDetector(keras.Model):
             "score", "probability" and "is_anomaly", each float32 (batch,), the last 0 or 1; "reconstruction" as
             `images`.
         """
-        inputs = to_network_input(images, images.shape[1])
+        inputs = to_network_input(images, (images.shape[1], images.shape[2]))
         reconstruction, score = self.model.reconstruct_and_score(inputs)
         return {
             "score": score,
@@ -77,11 +77,11 @@ def export_portable(model: AGAD, decision: Decision, path: Path, form: str) -> N
         RunError: the file scores images differently from the Keras model.
     """
     require_packages(form)
-    shape = model.generator.input_shape
+    shape = (None, *model.scoring_shape)
     detector = PortableDetector(model, decision)
-    images = np.random.default_rng(0).integers(0, 256, (CHECKED_IMAGES, *shape[1:])).astype(np.float32)
+    images = np.random.default_rng(0).integers(0, 256, (CHECKED_IMAGES, *model.scoring_shape)).astype(np.float32)
     # Smooth images are what detectors see in use.
-    images[1:] = np.linspace(0, 255, shape[1], dtype=np.float32)[:, np.newaxis, np.newaxis]
+    images[1:] = np.linspace(0, 255, model.scoring_size[0], dtype=np.float32)[:, np.newaxis, np.newaxis]
     expected = detector(images)["score"].numpy()
     beside = path.with_name(f"partial-{path.name}")
     signature = [keras.InputSpec(shape=shape, dtype="float32", name="images")]

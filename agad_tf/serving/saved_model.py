@@ -1,12 +1,13 @@
 """The detector as a SavedModel: raw images in, scores and verdicts out, without this package."""
 
 import shutil
+from functools import partial
 from pathlib import Path
 
 import tensorflow as tf
 
 from agad_tf.data.preprocessing import to_network_input, to_pixels
-from agad_tf.evaluation.localization import smoothed_error_maps
+from agad_tf.evaluation.localization import error_maps
 from agad_tf.evaluation.thresholds import Decision, probability
 from agad_tf.files.whole_files import replace_folder
 from agad_tf.models.agad import AGAD
@@ -31,11 +32,13 @@ class Detector(tf.Module):
         self.weights = [variable.value for variable in model.scoring_variables]
         # The model itself would bring its optimizers into the file.
         self._reconstruct_and_score = model.reconstruct_and_score
+        self._error_maps = partial(error_maps, model)
         self.threshold, self.center, self.slope = (
             tf.Variable(getattr(decision, name), trainable=False, dtype=tf.float32, name=name)
             for name in ("threshold", "center", "slope")
         )
-        _, self.image_size, _, self.channels = model.generator.input_shape
+        height, width, self.channels = model.scoring_shape
+        self.image_size = height, width
 
     @tf.function
     def serve(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -47,9 +50,8 @@ class Detector(tf.Module):
         Returns:
             "score", float (batch,): A(x), higher is more abnormal; "probability", float (batch,) in [0, 1], rising
             with the score; "is_anomaly", bool (batch,);
-            "reconstruction", float (batch, image_size, image_size, channels) in [0, 255]; "error_map", float
-            (batch, image_size, image_size) in [0, 255]: absolute error of each pixel, mean over channels, smoothed; see
-            `smoothed_error_maps`.
+            "reconstruction", float (batch, height, width, channels) in [0, 255]; "error_map", float
+            (batch, height, width), see `agad_tf.evaluation.localization.error_maps`.
         """
         return self._judge(to_network_input(images, self.image_size))
 
@@ -90,11 +92,11 @@ class Detector(tf.Module):
             "probability": probability(score, self.center, self.slope),
             "is_anomaly": score >= self.threshold,
             "reconstruction": to_pixels(reconstruction),
-            "error_map": smoothed_error_maps(inputs, reconstruction),
+            "error_map": self._error_maps(inputs, reconstruction),
         }
 
     def _decode_all(self, encoded: tf.Tensor) -> tf.Tensor:
-        shape = (self.image_size, self.image_size, self.channels)
+        shape = (*self.image_size, self.channels)
         return tf.map_fn(self._decode, encoded, fn_output_signature=tf.TensorSpec(shape, tf.float32))
 
     def _decode(self, encoded: tf.Tensor) -> tf.Tensor:

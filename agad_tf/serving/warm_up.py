@@ -7,21 +7,23 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
+from agad_tf.data.preprocessing import ImageSize, sides_of
+
 FILE = Path("assets.extra") / "tf_serving_warmup_requests"
 BATCH_SIZES = (1, 8)
 
 
-def write_warm_up_requests(image_size: int, channels: int, saved_model: Path) -> None:
+def write_warm_up_requests(image_size: ImageSize, channels: int, saved_model: Path) -> None:
     """Writes a request for every signature of Predict, at several batch sizes, where TensorFlow Serving looks for them.
 
     Args:
-        image_size: side of the black pictures that they hold, in pixels.
+        image_size: of the black images that they hold.
         channels: of the pictures, 1 or 3.
         saved_model: folder of the SavedModel.
     """
     path = saved_model / FILE
     path.parent.mkdir(exist_ok=True)
-    picture = np.zeros((image_size, image_size, channels), np.uint8)
+    picture = np.zeros((*sides_of(image_size), channels), np.uint8)
     encoded = io.BytesIO()
     Image.fromarray(picture[..., 0] if channels == 1 else picture).save(encoded, "PNG")
     inputs: dict[str, tuple[str, np.ndarray]] = {

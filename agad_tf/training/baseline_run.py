@@ -25,7 +25,7 @@ def run_baseline(config: ExperimentConfig) -> None:
         if not task.has_test_anomalies:
             print(normals_alone(task))
         began = time.monotonic()
-        scores = baseline_scores(config.method, source, task, config.image_size, config.width, config.seed)
+        scores = baseline_scores(config.method, source, task, source.image_size, config.width, config.seed)
         seconds = time.monotonic() - began
         measured = measure_baseline(
             source,

@@ -56,8 +56,9 @@ class Checkpoints(keras.callbacks.Callback):
         self._metrics = [variable.value for metric in model.metrics for variable in metric.variables]
         self._metric_values: list[np.ndarray] = []
         # TensorFlow finds the variables of networks and optimizers, and not those of a Keras model itself.
-        names = ("generator", "discriminator", "generator_optimizer", "discriminator_optimizer")
-        networks = tf.train.Checkpoint(**{name: getattr(model, name) for name in names})
+        names = [f"{name}{kind}" for kind in ("", "_optimizer") for name in ("generator", "discriminator", "segmenter")]
+        found = {name: getattr(model, name, None) for name in names}
+        networks = tf.train.Checkpoint(**{name: part for name, part in found.items() if part is not None})
         between_epochs = {"model": networks, "epochs_done": self.epochs_done, "seconds": self.seconds}
         # What versions before 0.5 saved.
         self._between_epochs = tf.train.Checkpoint(**between_epochs)
@@ -69,7 +70,7 @@ class Checkpoints(keras.callbacks.Callback):
             "steps_done": self.steps_done,
             "learning_rate_scale": self.learning_rate_scale,
             "metrics": self._metrics,
-            "scoring": [variable.value for variable in (*averages, *model.residual_statistics)],
+            "scoring": [variable.value for variable in (*averages, *model.score_statistics)],
         }
         # What versions before 0.7 saved.
         self._without_untrained = tf.train.Checkpoint(**anywhere)

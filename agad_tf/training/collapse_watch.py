@@ -32,7 +32,7 @@ class CollapseWatch(keras.callbacks.Callback):
     def __init__(self, model: AGAD, task: OneClassTask, epochs: int):
         super().__init__()
         normals = np.asarray(task.validation.of_label(NORMAL).images[:IMAGES])
-        self.images = to_network_input(normals, model.generator.input_shape[1])
+        self.images = to_network_input(normals, model.scoring_size)
         self.epochs = epochs
         self._look = tf.function(lambda images: _look(model, images))
 

@@ -25,12 +25,24 @@ class EpochScores(keras.callbacks.Callback):
         scorer: of the model in training.
         path: `.npz` that the best epoch's labels and scores are kept in.
         synthetic: anomalies made from normal validation images, uint8 (images, height, width, channels), or none.
+        with_family: whether the test set is scored under the leaking protocol, if it has anomalies.
+        first_epoch: the number of the epoch after which there are scores.
     """
 
-    def __init__(self, task: OneClassTask, scorer: Scorer, path: Path, synthetic: np.ndarray | None = None):
+    def __init__(
+        self,
+        task: OneClassTask,
+        scorer: Scorer,
+        path: Path,
+        synthetic: np.ndarray | None = None,
+        with_family: bool = True,
+        first_epoch: int = 1,
+    ):
         super().__init__()
         self.synthetic = synthetic
         self.task = task
+        self.with_family = with_family and task.has_test_anomalies
+        self.first_epoch = first_epoch
         self.scorer = scorer
         self.path = path
         self.validation_scores = np.empty(0, np.float32)
@@ -45,6 +57,8 @@ class EpochScores(keras.callbacks.Callback):
         Raises:
             DivergedError: the scores are not finite; the epoch is not saved.
         """
+        if epoch + 1 < self.first_epoch:
+            return
         validation = self.task.validation
         scored = [validation.images] if self.synthetic is None else [validation.images, self.synthetic]
         self.validation_scores, *synthetic_scores = [self.scorer.per_image(images) for images in scored]
@@ -57,7 +71,7 @@ class EpochScores(keras.callbacks.Callback):
         for scores in synthetic_scores:
             labels = np.repeat([NORMAL, ABNORMAL], [len(normal_scores), len(scores)])
             logs["validation_synthetic_auroc"] = roc_auc_score(labels, np.concatenate([normal_scores, scores]))
-        if not self.task.has_test_anomalies:
+        if not self.with_family:
             return
         labels, scores = self.scorer.family(self.task.test)
         auroc = roc_auc_score(labels, scores)

@@ -23,7 +23,8 @@ def write_portable(config: ExperimentConfig, model: AGAD, decision: Decision) ->
         RunError: the file scores images differently from the Keras model.
     """
     path = Workdir(config.folder).portable(config.export_format)
-    in_float32 = build_model(dataclasses.replace(config, mixed_precision="none"), model.generator.input_shape[-1])
+    height, width, channels = model.scoring_shape
+    in_float32 = build_model(dataclasses.replace(config, mixed_precision="none"), (height, width, channels))
     in_float32.set_weights(model.get_weights())
     export_portable(in_float32, decision, path, config.export_format)
     print(f"The detector is in {path}.")

@@ -7,6 +7,7 @@ import keras
 import tensorflow as tf
 from tqdm import tqdm
 
+from agad_tf.config.choices import PROTOCOLS
 from agad_tf.config.errors import RunError
 from agad_tf.data.splits import NORMAL, OneClassTask
 from agad_tf.data.synthetic_anomalies import synthetic_images
@@ -14,6 +15,7 @@ from agad_tf.data.training_batches import BatchPlan, training_batches, training_
 from agad_tf.evaluation.scorer import Scorer
 from agad_tf.files.workdir import Workdir
 from agad_tf.models.agad import AGAD
+from agad_tf.models.segmenting_agad import SegmentingAGAD
 from agad_tf.reporting.tensorboard import Summaries
 from agad_tf.training.checkpoints import Checkpoints, Position
 from agad_tf.training.collapse_watch import IMAGES, CollapseWatch
@@ -23,6 +25,7 @@ from agad_tf.training.interruption import Interruption
 from agad_tf.training.learning_rate import LearningRate
 from agad_tf.training.normal_residuals import NormalResiduals
 from agad_tf.training.progress import Progress
+from agad_tf.training.usual_maps import UsualMaps
 
 # What a run that has diverged goes back with, and how often.
 SETBACK = 0.1
@@ -58,6 +61,7 @@ class Fitting:
         scoring_batch_size: images that are scored at a time.
         cache_bytes: memory that training images may take, see `training_inputs`.
         seed: of the order that images are trained with.
+        protocols: by which the test set is scored; see `EpochScores`.
     """
 
     def __init__(
@@ -71,6 +75,7 @@ class Fitting:
         scoring_batch_size: int,
         cache_bytes: float,
         seed: int,
+        protocols: tuple[str, ...] = PROTOCOLS,
     ):
         self.model = model
         self.checkpoints = checkpoints
@@ -82,9 +87,10 @@ class Fitting:
         self.seed = seed
         # As many as are looked at for signs of collapse: enough to tell by.
         watched = task.validation.of_label(NORMAL).images[:IMAGES]
-        image_size = model.generator.input_shape[1]
+        image_size = model.scoring_size
         self.synthetic = synthetic_images(watched, image_size, plan.kinds) if plan.kinds else None
         self.inputs = training_inputs(task.train, image_size, cache_bytes)
+        self.protocols = protocols
 
     def run(self) -> None:
         """Trains.
@@ -126,12 +132,22 @@ class Fitting:
         epochs, learning_rate, learning_rate_schedule = self.schedule
         learning_rate *= float(self.checkpoints.learning_rate_scale)
         scorer = Scorer(self.model, self.scoring_batch_size, before_batch=interruption.poll)
-        epoch_scores = EpochScores(self.task, scorer, self.workdir.family_scores, self.synthetic)
+        has_parts = isinstance(self.model, SegmentingAGAD)
+        epoch_scores = EpochScores(
+            self.task,
+            scorer,
+            self.workdir.family_scores,
+            self.synthetic,
+            with_family="family" in self.protocols,
+            # What is usual is learned once, after the last epoch: it takes as long as an epoch does.
+            first_epoch=epochs if has_parts else 1,
+        )
+        adapting = UsualMaps(self.inputs, self.task, epochs) if has_parts else NormalResiduals(self.inputs)
         return [
             LearningRate(learning_rate, learning_rate_schedule, epochs),
-            NormalResiduals(self.inputs),
+            adapting,
             epoch_scores,
-            CollapseWatch(self.model, self.task, epochs),
+            *([] if has_parts else [CollapseWatch(self.model, self.task, epochs)]),
             Summaries(self.workdir.tensorboard, self.task, lambda: epoch_scores.validation_scores),
             progress,
             self.checkpoints,

@@ -1,8 +1,9 @@
 """The images that a configuration asks for."""
 
+from agad_tf.config.choices import PEAK
 from agad_tf.config.experiment import ExperimentConfig
 from agad_tf.data.sources import Source
-from agad_tf.data.splits import OneClassTask
+from agad_tf.data.splits import OneClassTask, with_reference
 from agad_tf.data.task import load_task
 from agad_tf.files.workdir import Workdir
 
@@ -20,10 +21,11 @@ def load_images(config: ExperimentConfig) -> tuple[Source, OneClassTask]:
         UsageError: there is no such data set, or it does not fit what is asked for.
         RunError: it cannot be read.
     """
-    return load_task(
+    source, task = load_task(
         config.dataset,
         config.data_dir,
         image_size=config.image_size,
+        keep_shape=bool(config.crop_size),
         max_megapixels=config.max_megapixels,
         left_out=Workdir(config.folder).left_out,
         normal_class=config.normal_class,
@@ -32,6 +34,7 @@ def load_images(config: ExperimentConfig) -> tuple[Source, OneClassTask]:
         validation_fraction=config.validation_fraction,
         seed=config.seed,
     )
+    return source, with_reference(task) if config.score == PEAK else task
 
 
 def normals_alone(task: OneClassTask) -> str:

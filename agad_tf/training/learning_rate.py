@@ -17,7 +17,7 @@ _SCHEDULES: dict[str, Callable[[float], float]] = {
 
 
 class LearningRate(keras.callbacks.Callback):
-    """Sets the learning rate of both optimizers at the beginning of every epoch.
+    """Sets the learning rate of all optimizers at the beginning of every epoch.
 
     Not one of Keras' schedules: they count an optimizer's own steps, and a discriminator drawn anew starts to
     count from 0 again.
@@ -38,5 +38,6 @@ class LearningRate(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Sets the epoch's learning rate."""
         learning_rate = self.initial_learning_rate * _SCHEDULES[self.schedule](epoch / self.epochs)
-        self.model.generator_optimizer.learning_rate = learning_rate
-        self.model.discriminator_optimizer.learning_rate = learning_rate
+        for name in ("generator", "discriminator", "segmenter"):
+            if (optimizer := getattr(self.model, f"{name}_optimizer", None)) is not None:
+                optimizer.learning_rate = learning_rate

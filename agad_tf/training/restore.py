@@ -22,15 +22,16 @@ def restore(config: ExperimentConfig) -> AGAD:
         RunError: the run is not finished, or damaged.
     """
     results = read_results(Workdir(config.folder).results, oldest=1)
-    return restore_with_checkpoints(config, results["channels"])[0]
+    height, width = results.get("image_height", config.image_size), results.get("image_width", config.image_size)
+    return restore_with_checkpoints(config, (height, width, results["channels"]))[0]
 
 
-def restore_with_checkpoints(config: ExperimentConfig, channels: int) -> tuple[AGAD, Checkpoints]:
+def restore_with_checkpoints(config: ExperimentConfig, image_shape: tuple[int, int, int]) -> tuple[AGAD, Checkpoints]:
     """The model of a run whose epochs are done, whether or not it has figures.
 
     Args:
         config: of the run.
-        channels: of its images, 1 or 3.
+        image_shape: height, width and channels of its images.
 
     Returns:
         The model after its last epoch, and its checkpoints, which hold what else was saved of the run.
@@ -39,7 +40,7 @@ def restore_with_checkpoints(config: ExperimentConfig, channels: int) -> tuple[A
         RunError: epochs are missing, or all checkpoints are damaged.
     """
     workdir = Workdir(config.folder)
-    model = build_model(config, channels)
+    model = build_model(config, image_shape)
     checkpoints = Checkpoints(model, workdir.checkpoints)
     if checkpoints.restore(workdir.checkpoints).epoch < config.epochs:
         raise RunError(f"The run in {workdir.root} is not finished; continue it with --mode=train.")

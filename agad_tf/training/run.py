@@ -81,6 +81,7 @@ def train(config: ExperimentConfig) -> None:
         config.synthetic_anomalies,
         config.synthetic_share,
         config.horizontal_flip,
+        config.steps_per_epoch,
     )
 
     with folder_to_write(config.folder, chief) as folder, used_by_this_process_alone(Workdir(folder)) as own:
@@ -98,7 +99,7 @@ def train(config: ExperimentConfig) -> None:
         # An epoch that is gone on with in the middle is to be executed in equal parts too.
         steps = math.gcd(plan.steps_per_epoch, *(position.step for position in saved_positions(workdir.checkpoints)))
         with strategy.scope():
-            model = build_model(config, source.channels, steps)
+            model = build_model(config, (*source.image_size, source.channels), steps)
         print(f"The run is in {workdir.root}\n{describe(model)}.")
         checkpoints = Checkpoints(model, own.checkpoints)
         epoch, step = checkpoints.restore(workdir.checkpoints)
@@ -111,13 +112,25 @@ def train(config: ExperimentConfig) -> None:
         if epoch < config.epochs:
             schedule = Schedule(config.epochs, config.learning_rate, config.learning_rate_schedule)
             cache_bytes = config.cache_gib * 2**30
-            Fitting(model, checkpoints, task, plan, schedule, own, config.batch_size, cache_bytes, config.seed).run()
+            Fitting(
+                model,
+                checkpoints,
+                task,
+                plan,
+                schedule,
+                own,
+                config.batch_size,
+                cache_bytes,
+                config.seed,
+                config.protocols,
+            ).run()
         if not chief:
             return
 
         # === Measurement, export and report ===
         # On one device, whatever it was trained on: what is measured and exported is what the checkpoint holds.
-        _measure_and_export(config, workdir, source, task, *restore_with_checkpoints(config, source.channels))
+        restored = restore_with_checkpoints(config, (*source.image_size, source.channels))
+        _measure_and_export(config, workdir, source, task, *restored)
     print(
         f"The detector is in {workdir.saved_model}; read {workdir.report}, or look at the run with: "
         f"tensorboard --logdir {workdir.tensorboard}"
@@ -138,7 +151,7 @@ def evaluate(config: ExperimentConfig) -> None:
         return
     workdir = Workdir(config.folder)
     source, task = load_images(config)
-    restored = restore_with_checkpoints(config, source.channels)
+    restored = restore_with_checkpoints(config, (*source.image_size, source.channels))
     with used_by_this_process_alone(workdir):
         _measure_and_export(config, workdir, source, task, *restored)
 
@@ -172,11 +185,14 @@ def _measure_and_export(
     model: AGAD,
     checkpoints: Checkpoints,
 ) -> None:
+    # A run that was trained without it has no scores of its epochs.
+    with_family = "family" in config.protocols and workdir.family_scores.exists()
     measured = measure_model(
         model,
         source,
         task,
-        read_family_scores(workdir.family_scores) if task.has_test_anomalies else None,
+        read_family_scores(workdir.family_scores) if with_family else None,
+        protocols=config.protocols,
         epochs=config.epochs,
         batch_size=config.batch_size,
         threshold=config.threshold,

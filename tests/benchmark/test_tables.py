@@ -31,7 +31,7 @@ def rows(*results):
     return summarize(tidy(results)).to_dict("records")
 
 
-@pytest.mark.parametrize("new", [{"synthetic_anomalies": ["warp"]}, {"residual_norm": "mahalanobis"}])
+@pytest.mark.parametrize("new", [{"synthetic_anomalies": ["warp"]}, {"score": "mahalanobis"}])
 def test_runs_of_an_earlier_version_are_told_from_those_with_options_that_it_did_not_have(new):
     found = rows(result(auroc=0.5), result(auroc=0.9, **new))
     assert sorted(row["per_image"] for row in found) == ["50.0", "90.0"]

@@ -29,7 +29,7 @@ def auroc_of_kinds(config: ExperimentConfig) -> tuple[float, float, float]:
     """AUROC in % of the test set: against all anomalies, the labelled class, all others."""
     keras.backend.clear_session()
     source, task = load_images(config)
-    model = build_model(config, source.channels)
+    model = build_model(config, (*source.image_size, source.channels))
     train_bare(model, config, task)
     scores = Scorer(model, config.batch_size).per_image(task.test.images)
     is_labelled = source.y_test[task.test.ids] == config.anomaly_classes[0]

@@ -42,7 +42,7 @@ class TestAuroc(keras.callbacks.Callback):
 def auroc_of_last_epochs(config: ExperimentConfig) -> list[float]:
     """Trains, and looks at the test set after every epoch."""
     source, task = load_images(config)
-    model = build_model(config, source.channels)
+    model = build_model(config, (*source.image_size, source.channels))
     watch = TestAuroc(task.test, config.epochs, Scorer(model, config.batch_size))
     train_bare(model, config, task, watch)
     return watch.auroc

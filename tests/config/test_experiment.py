@@ -9,6 +9,7 @@ from agad_tf.config.contradictions import CONTRADICTIONS
 from agad_tf.config.errors import UsageError
 from agad_tf.config.experiment import ExperimentConfig
 
+PEAK = {"score": "peak", "contextual_adversarial": False}
 # For each row of CONTRADICTIONS, in its order: flags that it refuses, and a word of its sentence.
 CONTRADICTING = [
     ({"normal_class": 10}, "10 classes"),
@@ -20,8 +21,16 @@ CONTRADICTING = [
     ({"synthetic_anomalies": ("warp", "warp")}, "names a kind twice"),
     ({"synthetic_anomalies": ("warp",), "method": "ganomaly"}, "does not learn from"),
     ({"synthetic_share": 0.5}, "a share of none"),
-    ({"residual_norm": "mahalanobis", "method": "ganomaly"}, "a score of its own"),
-    ({"image_size": 40}, "multiple of 16"),
+    ({"score": "mahalanobis", "method": "ganomaly"}, "a score of its own"),
+    ({"local_anomalies": 0.8, "method": "ganomaly"}, "does not learn from --local_anomalies"),
+    ({"local_anomalies": 0.8, "synthetic_anomalies": ("warp",)}, "are to be restored"),
+    ({"segmentation": True}, "learns from local anomalies"),
+    ({"score": "peak"}, "relies on"),
+    ({"local_anomalies": 0.8}, "go with --score=peak"),
+    ({"crop_size": 40, **PEAK}, "a multiple of 16"),
+    ({"crop_size": 32, "scales": (1, 1), **PEAK}, "different whole numbers"),
+    ({"scales": (1, 2), **PEAK}, "needs --crop_size"),
+    ({"protocols": ("family",)}, "name per_image"),
     ({"gamma": 0.1, "batch_size": 32}, "leaves no room"),
     ({"threshold": "f1"}, "needs labelled anomalies"),
     ({"anomaly_normalization": "separate"}, "has none"),
@@ -119,6 +128,17 @@ def test_configuration_needs_no_tensorflow():
 def test_a_threshold_that_is_none_is_refused(text):
     with pytest.raises(UsageError, match="--threshold"):
         ExperimentConfig(threshold=text)
+
+
+@pytest.mark.parametrize("value", [0, -16, 40, "40", "32x40", "x32", "32x", "big", ""])
+def test_an_image_size_that_is_none_is_refused(value):
+    with pytest.raises(UsageError, match=r"--image_size is .* multiples of 16"):
+        ExperimentConfig(image_size=value)
+
+
+@pytest.mark.parametrize("value", [16, "64", "384x512", "native"])
+def test_image_sizes_of_every_form_are_taken(value):
+    assert ExperimentConfig(image_size=value).image_size == value
 
 
 @pytest.mark.parametrize("text", ["auto", "fpr=0", "quantile=.99", "3.5", "-1"])

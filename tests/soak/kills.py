@@ -28,7 +28,7 @@ TRAIN = (
     "--epochs=6",
     "--learning_rate_schedule=cosine",
     "--ema_momentum=0.9",
-    "--residual_norm=mahalanobis",
+    "--score=mahalanobis",
 )
 BENCHMARK = (*TRAIN[:1], "--mode=benchmark", "--normal_class=1,2", "--epochs=2", "--width=0.0625")
 # A kill waits for one of these to appear, or for a random moment.

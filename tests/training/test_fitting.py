@@ -28,7 +28,7 @@ def config(tmp_path):
 def left_by(config):
     """All that must be the same: weights, optimizers, counts, scores and figures."""
     workdir = Workdir(config.folder)
-    model, checkpoints = restore_with_checkpoints(config, 1)
+    model, checkpoints = restore_with_checkpoints(config, (16, 16, 1))
     variables = [*model.weights, *model.generator_optimizer.variables, *model.discriminator_optimizer.variables]
     return (
         [variable.numpy() for variable in variables],
@@ -138,7 +138,7 @@ def test_a_run_that_diverges_goes_back_with_a_lower_learning_rate(config, monkey
     assert "Training diverged, and went on with 0.1 times the learning rate." in results["warnings"]
     assert "Warning: Training diverged" in said.out
     assert "Training diverged" in workdir.report.read_text()
-    model, checkpoints = restore_with_checkpoints(config, 1)
+    model, checkpoints = restore_with_checkpoints(config, (16, 16, 1))
     assert float(model.generator_optimizer.learning_rate) == pytest.approx(2e-5)
     assert float(checkpoints.learning_rate_scale) == pytest.approx(0.1)
 
@@ -184,13 +184,13 @@ def test_extreme_settings_end_in_figures_or_in_one_sentence(config, extreme):
         workdir = Workdir(config.folder)
         results = json.loads(workdir.results.read_text())
         assert 0 <= results["protocols"]["per_image"]["auroc"] <= 1
-        model, _ = restore_with_checkpoints(config, 1)
+        model, _ = restore_with_checkpoints(config, (16, 16, 1))
         assert all(np.isfinite(variable.numpy()).all() for variable in model.weights)
 
 
 def test_a_training_set_of_one_picture_over_and_over_is_learned_from(config, monkeypatch):
-    def constant(*args):
-        source = training_source(*args)
+    def constant(*args, **options):
+        source = training_source(*args, **options)
         return dataclasses.replace(source, x_train=np.full_like(source.x_train, 7))
 
     training_source = task_module.load_source

@@ -34,7 +34,7 @@ def config(tmp_path):
         epochs=3,
         learning_rate_schedule="cosine",
         ema_momentum=0.9,
-        residual_norm="combined",
+        score="combined",
     )
 
 
@@ -70,7 +70,7 @@ def test_a_resumed_run_equals_an_unbroken_one(config, tmp_path, monkeypatch, cap
     (scores, results), (expected_scores, expected_results) = files_of(config), files_of(unbroken)
     assert scores == expected_scores
     assert results["protocols"] == expected_results["protocols"]
-    models = [restore_with_checkpoints(c, 1)[0] for c in (config, unbroken)]
+    models = [restore_with_checkpoints(c, (16, 16, 1))[0] for c in (config, unbroken)]
     for variables in zip(*(m.weights + m.generator_optimizer.variables for m in models), strict=True):
         np.testing.assert_array_equal(*(variable.numpy() for variable in variables))
     # The epoch that was trained twice is shown once.
@@ -224,7 +224,7 @@ def test_options_reach_the_model(config):
             beta_2=0.75,
             seed=9,
         ),
-        channels=3,
+        image_shape=(16, 16, 3),
     )
     assert model.generator.name == "unet"
     assert model.generator.input_shape == (None, 16, 16, 3)
@@ -237,7 +237,7 @@ def test_options_reach_the_model(config):
 
 
 def test_generator_and_discriminator_start_from_different_kernels(config):
-    model = build_model(dataclasses.replace(config, width=1.0), 1)
+    model = build_model(dataclasses.replace(config, width=1.0), (16, 16, 1))
     first_kernels = [network.trainable_variables[0].numpy() for network in (model.generator, model.discriminator)]
     assert first_kernels[0].shape == first_kernels[1].shape
     assert not np.array_equal(*first_kernels)
@@ -247,7 +247,7 @@ def test_generator_and_discriminator_start_from_different_kernels(config):
 def test_xla_is_left_off_on_cpu_unless_asked_for(config, choice, compiled):
     if tf.config.list_physical_devices("GPU"):
         pytest.skip("this machine has a GPU")
-    model = build_model(dataclasses.replace(config, jit_compile=choice), 1)
+    model = build_model(dataclasses.replace(config, jit_compile=choice), (16, 16, 1))
     assert model.compiles_gradients is compiled
 
 
@@ -258,7 +258,7 @@ def test_losses_that_diverge_end_the_run_in_one_sentence(config):
 
 @pytest.mark.parametrize("method", ["ganomaly", "skip_ganomaly"])
 def test_ancestors_are_built_with_the_weights_of_their_papers(config, method):
-    model = build_model(dataclasses.replace(config, method=method, gamma=0.0, residual_norm="euclidean"), 1)
+    model = build_model(dataclasses.replace(config, method=method, gamma=0.0, score="euclidean"), (16, 16, 1))
     assert type(model) is METHODS[method]
     assert model.loss_weights.latent == 1.0
 

@@ -1,0 +1,57 @@
+"""The size that the images of a set are resized to."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from agad_tf.config.choices import SIZE_MULTIPLE
+from agad_tf.config.options import parse_image_size
+from agad_tf.data.images_in_files import Images, Pictures
+from agad_tf.data.preprocessing import sides_of
+from agad_tf.data.sources import Source
+
+# Of so many files, spread over all, the headers are read.
+_HEADERS = 100
+
+
+def with_image_size(source: Source, image_size: int | str, keep_shape: bool) -> Source:
+    """Says to what size the images of a set are resized.
+
+    Args:
+        source: the set.
+        image_size: a side in pixels; height and width, such as "384x512"; or "native", the median of what they have.
+        keep_shape: whether a side is that of the longer side, by the shape that most images have. Smaller images are
+            not enlarged.
+
+    Returns:
+        The set with its `image_size`, height and width in multiples of 16.
+    """
+    wanted = parse_image_size(image_size)
+    if isinstance(wanted, str) or (isinstance(wanted, int) and keep_shape):
+        height, width = np.median(_sizes(source.x_train), axis=0)
+        shrink = 1.0 if isinstance(wanted, str) else min(1.0, wanted / max(height, width))
+        rounded = [max(SIZE_MULTIPLE, SIZE_MULTIPLE * round(side * shrink / SIZE_MULTIPLE)) for side in (height, width)]
+        wanted = rounded[0], rounded[1]
+    size = sides_of(wanted)
+    resized: dict[str, Any] = {
+        name: images.at_size(size)
+        for name in ("x_train", "x_val", "x_test")
+        if isinstance(images := getattr(source, name), Pictures)
+    }
+    return dataclasses.replace(source, image_size=size, **resized)
+
+
+def _sizes(images: Images) -> np.ndarray:
+    """Heights and widths of some of the images, int (n, 2), as their headers say."""
+    if not isinstance(images, Pictures):
+        return np.array([images.shape[1:3]])
+    sizes = []
+    for path in images.paths[:: max(1, len(images) // _HEADERS)]:
+        try:
+            with Image.open(path) as image:
+                sizes.append((image.height, image.width))
+        except Exception:
+            continue
+    return np.array(sizes or [sides_of(images.image_size)])
