@@ -1,16 +1,18 @@
 """Error maps of a model: how well they agree with masks, and the scale they are drawn by."""
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+import tensorflow as tf
 from tqdm import tqdm
 
 from agad_tf.data.images_in_files import Images, Pictures, read_picture
 from agad_tf.data.masks import read_masks
 from agad_tf.data.scoring_batches import scoring_batches
 from agad_tf.data.splits import NORMAL, Split
-from agad_tf.evaluation.localization import PixelMetrics, at_size, error_maps, has_deviation_maps
+from agad_tf.evaluation.localization import PixelMetrics, at_size, has_deviation_maps, scores_and_maps
 from agad_tf.models.agad import AGAD
 
 # So many validation images say what errors are usual.
@@ -54,7 +56,7 @@ def error_map_scale(model: AGAD, validation: Split) -> float:
         validation: its normal images say what errors are usual.
 
     Returns:
-        Twice the median, over normal images, of the largest smoothed error, in (0, 255].
+        Twice the median, over normal images, of the highest value of their maps, in [1, 255].
     """
     normals = validation.of_label(NORMAL).images[:SCALE_IMAGES]
     largest = [float(error_map.max()) for error_map in _error_maps(model, normals)]
@@ -62,6 +64,6 @@ def error_map_scale(model: AGAD, validation: Split) -> float:
 
 
 def _error_maps(model: AGAD, images: Images) -> Iterator[np.ndarray]:
+    look = tf.function(partial(scores_and_maps, model), reduce_retracing=True)
     for inputs in scoring_batches(images, model.scoring_size):
-        reconstruction, _ = model.reconstruct_and_score(inputs)
-        yield from error_maps(model, inputs, reconstruction).numpy()
+        yield from look(inputs)[2].numpy()

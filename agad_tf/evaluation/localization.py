@@ -41,21 +41,22 @@ def smoothed_error_maps(inputs: tf.Tensor, reconstruction: tf.Tensor) -> tf.Tens
     return tf.matmul(tf.matmul(_gaussian(height, sigma), errors), _gaussian(width, sigma), transpose_b=True)
 
 
-def error_maps(model: AGAD, inputs: tf.Tensor, reconstruction: tf.Tensor) -> tf.Tensor:
-    """The map of each image that says where it is abnormal.
+def scores_and_maps(model: AGAD, inputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """What a model says of images, from one pass.
 
     Args:
         model: the detector.
         inputs: x, float32 (images, height, width, channels) in [-1, 1].
-        reconstruction: G(x), same shape and range.
 
     Returns:
-        float32 (images, height, width): smoothed errors in pixel values, see `smoothed_error_maps`; or, of a model
-        whose score is the peak of a map, that map, in deviations from what is usual.
+        Reconstructions G(x), like `inputs`; scores, float32 (images,); and error maps, float32 (images, height, width):
+        smoothed errors in pixel values, see `smoothed_error_maps`, or, of a model whose score is the peak of maps, how
+        far each pixel deviates from what is usual.
     """
     if isinstance(model, SegmentingAGAD):
-        return model.error_map(inputs)
-    return smoothed_error_maps(inputs, reconstruction)
+        return model.reconstruct_score_and_map(inputs)
+    reconstruction, scores = model.reconstruct_and_score(inputs)
+    return reconstruction, scores, smoothed_error_maps(inputs, reconstruction)
 
 
 def has_deviation_maps(model: AGAD) -> bool:

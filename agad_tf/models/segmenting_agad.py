@@ -14,7 +14,7 @@ from agad_tf.data.local_anomalies import add_local_anomalies
 from agad_tf.models import losses
 from agad_tf.models.agad import AGAD
 from agad_tf.models.forward_passes import Passes
-from agad_tf.models.network_copies import in_float32, resized
+from agad_tf.models.network_copies import call_keeping_statistics, in_float32, resized
 from agad_tf.models.peak_score import PeakScore, part_names
 from agad_tf.models.replicas import apply_gradients
 from agad_tf.models.step import Step, TrainedNetwork, read_batch
@@ -95,7 +95,7 @@ class SegmentingAGAD(AGAD):
         kinds = 1 if segmenter is None else 2
         self.part_names = part_names(self.scales[: len(self.sizes)], kinds)
         self.peak_score = PeakScore(self.add_weight, self.scoring_shape, self.sizes, kinds, aligned)
-        self._maps_of_batch = tf.function(self._maps, reduce_retracing=True)
+        self._maps_of_batch = tf.function(lambda images: self._look(images)[1], reduce_retracing=True)
 
     # === Config ===
 
@@ -247,8 +247,20 @@ class SegmentingAGAD(AGAD):
 
     def reconstruct_and_score(self, images: tf.Tensor, batch_statistics: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
         """Reconstructions and scores of whole images; see `AGAD.reconstruct_and_score`."""
-        reconstruction = self.whole_image_generator(images, training=batch_statistics)
-        return reconstruction, self.peak_score.score(images, self._maps(images))
+        reconstruction, maps = self._look(images, batch_statistics)
+        return reconstruction, self.peak_score.score(images, maps)
+
+    def reconstruct_score_and_map(self, images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Reconstructions, scores and error maps of whole images, from one pass.
+
+        Args:
+            images: float (batch, *scoring_shape) in [-1, 1].
+
+        Returns:
+            Like `images`; float (batch,); and `error_map`.
+        """
+        reconstruction, maps = self._look(images)
+        return reconstruction, self.peak_score.score(images, maps), self.peak_score.error_map(maps)
 
     def score_parts(self, images: np.ndarray, batch_size: int = 16) -> np.ndarray:
         """The parts of the score, float (images, parts), by the names of `part_names`."""
@@ -257,19 +269,28 @@ class SegmentingAGAD(AGAD):
 
     def error_map(self, images: tf.Tensor) -> tf.Tensor:
         """The map whose peak is the local part of the score, float (images, height, width)."""
-        return self.peak_score.error_map(self._maps(images))
+        return self.reconstruct_score_and_map(images)[2]
 
-    def _maps(self, images: tf.Tensor) -> list[tf.Tensor]:
-        """Residuals, and logits of verdicts, of each pixel at each scale, float (images, height, width, kinds)."""
-        maps = []
+    def _look(self, images: tf.Tensor, batch_statistics: bool = False) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        """Reconstructions of whole images, and at each scale residuals and logits of verdicts of each pixel.
+
+        Returns:
+            Like `images`, and float (images, height, width, kinds) for each scale.
+        """
+        by_size, maps = {}, []
         for place, size in enumerate(self.sizes):
             scaled = at_size(images, size)
-            reconstruction = self._generators[place](scaled, training=False)
+            reconstruction = call_keeping_statistics(self._generators[place], scaled, batch_statistics)
+            by_size[size] = reconstruction
             kinds = [tf.reduce_mean(tf.abs(scaled - reconstruction), axis=-1, keepdims=True)]
             if self._segmenters:
-                kinds.append(self._segmenters[place](tf.concat([scaled, reconstruction], axis=-1), training=False))
+                pair = tf.concat([scaled, reconstruction], axis=-1)
+                kinds.append(call_keeping_statistics(self._segmenters[place], pair, batch_statistics))
             maps.append(tf.concat(kinds, axis=-1))
-        return maps
+        if self.scoring_size not in by_size:
+            whole = call_keeping_statistics(self.whole_image_generator, images, batch_statistics)
+            by_size[self.scoring_size] = whole
+        return by_size[self.scoring_size], maps
 
     def _with_maps(self, images: Any, batch_size: int) -> Iterator[tuple[np.ndarray, list[np.ndarray]]]:
         for start in range(0, len(images), batch_size):

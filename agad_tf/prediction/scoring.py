@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -9,7 +10,7 @@ import tensorflow as tf
 
 from agad_tf.data.images_in_files import FILES_PER_CALL, decode_files
 from agad_tf.data.scoring_batches import BATCHES_AHEAD, UNTUNED
-from agad_tf.evaluation.localization import error_maps
+from agad_tf.evaluation.localization import scores_and_maps
 from agad_tf.models.agad import AGAD
 
 
@@ -20,7 +21,7 @@ class ScoredBatch(NamedTuple):
         files: paths, str (batch,).
         complaints: what is wrong with each file; empty for one that can be read.
         scores: float32 (batch,), higher is more abnormal; of no meaning for files that cannot be read.
-        error_maps: float32 (batch, height, width), see `agad_tf.evaluation.localization.error_maps`; empty if not
+        error_maps: float32 (batch, height, width), see `agad_tf.evaluation.localization.scores_and_maps`; empty if not
             asked for.
     """
 
@@ -43,7 +44,9 @@ def scored_batches(model: AGAD, paths: list[str], batch_size: int, with_error_ma
         Batches, in the order of the paths.
     """
     size, channels = model.scoring_size, model.scoring_shape[2]
-    score = tf.function(model.reconstruct_and_score, reduce_retracing=True)
+    look = tf.function(
+        partial(scores_and_maps, model) if with_error_maps else model.reconstruct_and_score, reduce_retracing=True
+    )
 
     def decode(files: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         decoded = decode_files(np.array([os.fsdecode(file) for file in files]), channels, size)
@@ -62,7 +65,7 @@ def scored_batches(model: AGAD, paths: list[str], batch_size: int, with_error_ma
         .with_options(UNTUNED)
     )
     for files, inputs, complaints in batches if paths else ():
-        reconstruction, scores = score(inputs)
-        maps = error_maps(model, inputs, reconstruction).numpy() if with_error_maps else np.empty(len(files))
+        _, scores, *maps = look(inputs)
+        error_maps = maps[0].numpy() if maps else np.empty(len(files))
         names = np.array([os.fsdecode(file) for file in files.numpy()], object)
-        yield ScoredBatch(names, [os.fsdecode(text) for text in complaints.numpy()], scores.numpy(), maps)
+        yield ScoredBatch(names, [os.fsdecode(text) for text in complaints.numpy()], scores.numpy(), error_maps)

@@ -12,7 +12,7 @@ from agad_tf.config.experiment import DEFAULTS
 from agad_tf.data.preprocessing import to_network_input, to_uint8
 from agad_tf.data.sources import Source
 from agad_tf.data.splits import ABNORMAL, NORMAL, OneClassTask
-from agad_tf.evaluation.localization import error_maps, has_deviation_maps
+from agad_tf.evaluation.localization import has_deviation_maps, scores_and_maps
 from agad_tf.evaluation.results import FIGURES, NO_ANOMALIES, threshold_uncertainty
 from agad_tf.files.whole_files import write_whole
 from agad_tf.files.workdir import Workdir
@@ -168,9 +168,9 @@ def _examples(
     columns, largest_error = [list(images)], 0.0
     if model is not None:
         inputs = to_network_input(images, model.scoring_size)
-        reconstruction = model(inputs, training=False)
+        reconstruction, _, maps = scores_and_maps(model, inputs)
         re_reconstruction = model(reconstruction, training=False)
-        error = np.maximum(error_maps(model, inputs, reconstruction).numpy(), 0)
+        error = np.maximum(maps.numpy(), 0)
         error = error if has_deviation_maps(model) else error / 255
         largest_error = float(error.max())
         columns = [list(to_uint8(each)) for each in (inputs, reconstruction, re_reconstruction)]

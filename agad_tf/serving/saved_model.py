@@ -7,7 +7,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from agad_tf.data.preprocessing import to_network_input, to_pixels
-from agad_tf.evaluation.localization import error_maps
+from agad_tf.evaluation.localization import scores_and_maps
 from agad_tf.evaluation.thresholds import Decision, probability
 from agad_tf.files.whole_files import replace_folder
 from agad_tf.models.agad import AGAD
@@ -31,8 +31,9 @@ class Detector(tf.Module):
         # copies that nothing reads.
         self.weights = [variable.value for variable in model.scoring_variables]
         # The model itself would bring its optimizers into the file.
-        self._reconstruct_and_score = model.reconstruct_and_score
-        self._error_maps = partial(error_maps, model)
+        inputs = tf.TensorSpec((None, *model.scoring_shape), tf.float32)
+        # One graph for all signatures.
+        self._look = tf.function(partial(scores_and_maps, model), input_signature=[inputs])
         self.threshold, self.center, self.slope = (
             tf.Variable(getattr(decision, name), trainable=False, dtype=tf.float32, name=name)
             for name in ("threshold", "center", "slope")
@@ -51,7 +52,7 @@ class Detector(tf.Module):
             "score", float (batch,): A(x), higher is more abnormal; "probability", float (batch,) in [0, 1], rising
             with the score; "is_anomaly", bool (batch,);
             "reconstruction", float (batch, height, width, channels) in [0, 255]; "error_map", float
-            (batch, height, width), see `agad_tf.evaluation.localization.error_maps`.
+            (batch, height, width), see `agad_tf.evaluation.localization.scores_and_maps`.
         """
         return self._judge(to_network_input(images, self.image_size))
 
@@ -86,13 +87,13 @@ class Detector(tf.Module):
         }
 
     def _judge(self, inputs: tf.Tensor) -> dict[str, tf.Tensor]:
-        reconstruction, score = self._reconstruct_and_score(inputs)
+        reconstruction, score, error_map = self._look(inputs)
         return {
             "score": score,
             "probability": probability(score, self.center, self.slope),
             "is_anomaly": score >= self.threshold,
             "reconstruction": to_pixels(reconstruction),
-            "error_map": self._error_maps(inputs, reconstruction),
+            "error_map": error_map,
         }
 
     def _decode_all(self, encoded: tf.Tensor) -> tf.Tensor:
