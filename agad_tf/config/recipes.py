@@ -27,7 +27,7 @@ RECIPES: dict[str, dict[str, Any]] = {
         "batch_size": 16,
         "min_anomalies": 2,
         "steps_per_epoch": 100,
-        "epochs": 15,
+        "epochs": 12,
         "learning_rate": 1e-3,
         "learning_rate_schedule": "cosine",
         "validation_fraction": 0.2,

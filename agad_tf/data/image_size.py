@@ -28,19 +28,31 @@ def with_image_size(source: Source, image_size: int | str, keep_shape: bool) -> 
     Returns:
         The set with its `image_size`, height and width in multiples of 16.
     """
-    wanted = parse_image_size(image_size)
-    if isinstance(wanted, str) or (isinstance(wanted, int) and keep_shape):
-        height, width = np.median(_sizes(source.x_train), axis=0)
-        shrink = 1.0 if isinstance(wanted, str) else min(1.0, wanted / max(height, width))
-        rounded = [max(SIZE_MULTIPLE, SIZE_MULTIPLE * round(side * shrink / SIZE_MULTIPLE)) for side in (height, width)]
-        wanted = rounded[0], rounded[1]
-    size = sides_of(wanted)
+    height, width = np.median(_sizes(source.x_train), axis=0)
+    size = fitting_size(image_size, height, width, keep_shape)
     resized: dict[str, Any] = {
         name: images.at_size(size)
         for name in ("x_train", "x_val", "x_test")
         if isinstance(images := getattr(source, name), Pictures)
     }
     return dataclasses.replace(source, image_size=size, **resized)
+
+
+def fitting_size(image_size: int | str, height: float, width: float, keep_shape: bool = False) -> tuple[int, int]:
+    """Height and width that images are resized to.
+
+    Args:
+        image_size: see `with_image_size`.
+        height: that most images have, in pixels.
+        width: that most images have, in pixels.
+        keep_shape: see `with_image_size`.
+    """
+    wanted = parse_image_size(image_size)
+    if isinstance(wanted, tuple) or (isinstance(wanted, int) and not keep_shape):
+        return sides_of(wanted)
+    shrink = min(1.0, wanted / max(height, width)) if isinstance(wanted, int) else 1.0
+    rounded = [max(SIZE_MULTIPLE, SIZE_MULTIPLE * round(side * shrink / SIZE_MULTIPLE)) for side in (height, width)]
+    return rounded[0], rounded[1]
 
 
 def _sizes(images: Images) -> np.ndarray:

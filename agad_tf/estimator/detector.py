@@ -11,9 +11,10 @@ from sklearn.metrics import roc_auc_score
 from sklearn.utils import ClassifierTags, Tags, check_random_state
 from sklearn.utils.validation import check_array, check_consistent_length, check_is_fitted, validate_data
 
+from agad_tf.config.choices import RESIDUAL_NORMS
 from agad_tf.config.errors import RunError
 from agad_tf.config.experiment import DEFAULTS, ExperimentConfig
-from agad_tf.data.preprocessing import sides_of
+from agad_tf.data.image_size import fitting_size
 from agad_tf.data.training_batches import plan_batches, training_batches, training_inputs
 from agad_tf.estimator.detector_files import read_detector, unpickled, write_detector
 from agad_tf.estimator.input_arrays import (
@@ -80,7 +81,7 @@ class AGADDetector(OutlierMixin, BaseEstimator):
         *,
         generator: str = DEFAULTS["generator"],
         width: float = DEFAULTS["width"],
-        image_size: int = DEFAULTS["image_size"],
+        image_size: int | str = DEFAULTS["image_size"],
         normalization: str = DEFAULTS["normalization"],
         anomaly_normalization: str = DEFAULTS["anomaly_normalization"],
         pseudo_anomaly_normalization: str = DEFAULTS["pseudo_anomaly_normalization"],
@@ -172,7 +173,7 @@ class AGADDetector(OutlierMixin, BaseEstimator):
             synthetic_share=config.synthetic_share,
             horizontal_flip=config.horizontal_flip,
         )
-        sides = sides_of(self.image_size)
+        sides = fitting_size(config.image_size, *images.shape[1:3])
         with random_state_kept():
             model = build_model(config, (*sides, images.shape[-1]), plan.steps_per_epoch)
             inputs = training_inputs(train, sides)
@@ -311,6 +312,11 @@ class AGADDetector(OutlierMixin, BaseEstimator):
 
     def _config(self, gamma: float, seed: int) -> ExperimentConfig:
         options = {name: value for name, value in self.get_params(deep=False).items() if name in DEFAULTS}
+        if self.residual_norm not in RESIDUAL_NORMS:
+            raise ValueError(
+                f"residual_norm is '{self.residual_norm}'; choose one of {', '.join(RESIDUAL_NORMS)}. Other scores are "
+                "those of the command: python -m agad_tf.main --recipe=own_images."
+            )
         options["score"] = self.residual_norm
         kinds = options["synthetic_anomalies"]
         options["synthetic_anomalies"] = (kinds,) if isinstance(kinds, str) else tuple(kinds or ())

@@ -3,6 +3,7 @@
 import keras
 
 from agad_tf.config.choices import PEAK
+from agad_tf.config.errors import UsageError
 from agad_tf.config.experiment import ExperimentConfig
 from agad_tf.models import ganomaly, skip_ganomaly
 from agad_tf.models.agad import AGAD
@@ -26,6 +27,9 @@ def build_model(config: ExperimentConfig, image_shape: tuple[int, int, int], ste
 
     Returns:
         The compiled model.
+
+    Raises:
+        UsageError: images are to be seen whole, and are not square.
     """
     keras.utils.set_random_seed(config.seed)
     network_shape = _network_shape(config.crop_size, image_shape)
@@ -78,10 +82,15 @@ def build_model(config: ExperimentConfig, image_shape: tuple[int, int, int], ste
 
 
 def _network_shape(crop_size: int, image_shape: tuple[int, int, int]) -> tuple[int, int, int]:
-    """What the networks take: a part of an image, or all of it."""
+    """What the networks take, a square: a part of an image, or all of it."""
     height, width, channels = image_shape
-    side = crop_size or max(height, width)
-    return min(side, height), min(side, width), channels
+    if not crop_size and height != width:
+        raise UsageError(
+            f"The networks see whole images, which must be square, and the size is {height}x{width}; give --image_size "
+            "one side, or train on parts with --recipe=own_images."
+        )
+    side = min(crop_size or height, height, width)
+    return side, side, channels
 
 
 def _optimizer(config: ExperimentConfig) -> keras.optimizers.Optimizer:

@@ -107,7 +107,19 @@ def fit_mahalanobis(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         μ, float32 (n,), and W, float32 (n, n), for `mahalanobis_norm`.
     """
     shrunk = ShrunkCovariance(shrinkage=SHRINKAGE, store_precision=False).fit(features)
-    variances, directions = np.linalg.eigh(shrunk.covariance_)
-    # Of all roots of Σ⁻¹ the symmetric one, as it does not hang on which directions of the same variance were taken.
-    whitening = directions / np.sqrt(np.maximum(variances, _LEAST_VARIANCE)) @ directions.T
-    return shrunk.location_.astype(np.float32), whitening.astype(np.float32)
+    return shrunk.location_.astype(np.float32), whitening_of(shrunk.covariance_)
+
+
+def whitening_of(covariance: np.ndarray) -> np.ndarray:
+    """The symmetric W with W² = Σ⁻¹, for `mahalanobis_norm`.
+
+    Of all roots it is the symmetric one, as it does not depend on which directions of the same variance were taken.
+
+    Args:
+        covariance: Σ, float (n, n), symmetric.
+
+    Returns:
+        float32 (n, n).
+    """
+    variances, directions = np.linalg.eigh(covariance)
+    return (directions / np.sqrt(np.maximum(variances, _LEAST_VARIANCE)) @ directions.T).astype(np.float32)

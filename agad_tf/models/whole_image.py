@@ -13,7 +13,7 @@ import tensorflow as tf
 from keras import ops
 from sklearn.covariance import LedoitWolf
 
-from agad_tf.models.scores import mahalanobis_norm
+from agad_tf.models.scores import mahalanobis_norm, whitening_of
 
 # Sides of the grids that an image is looked at by.
 GRIDS = (8, 16)
@@ -99,6 +99,4 @@ def _unseen_norms(rows: np.ndarray) -> np.ndarray:
 def _fit(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean and whitening for `mahalanobis_norm`, float32 (n,) and (n, n)."""
     found = LedoitWolf(store_precision=False).fit(rows.astype(np.float64))
-    variances, directions = np.linalg.eigh(found.covariance_)
-    whitening = directions / np.sqrt(np.maximum(variances, 1e-6)) @ directions.T
-    return found.location_.astype(np.float32), whitening.astype(np.float32)
+    return found.location_.astype(np.float32), whitening_of(found.covariance_)

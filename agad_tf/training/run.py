@@ -185,8 +185,13 @@ def _measure_and_export(
     model: AGAD,
     checkpoints: Checkpoints,
 ) -> None:
-    # A run that was trained without it has no scores of its epochs.
-    with_family = "family" in config.protocols and workdir.family_scores.exists()
+    with_family = "family" in config.protocols and task.has_test_anomalies
+    if with_family and not workdir.family_scores.exists():
+        print(
+            "The family protocol is left out: it takes the best of all epochs, and this run was trained without "
+            "--protocols=family."
+        )
+        with_family = False
     measured = measure_model(
         model,
         source,

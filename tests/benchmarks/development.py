@@ -54,7 +54,9 @@ def development_auroc(config: ExperimentConfig, normal_class: int) -> dict[str, 
     anomaly_classes = tuple(source.class_number(name) for name in config.anomaly_classes)
     task = one_class_task(source, normal_class, config.gamma, anomaly_classes, config.validation_fraction, config.seed)
     # With it is fitted all that any norm needs.
-    model = build_model(dataclasses.replace(config, score="combined"), (*source.image_size, source.channels))
+    model = build_model(
+        dataclasses.replace(config, score="combined"), (config.image_size, config.image_size, source.channels)
+    )
     train_bare(model, config, task)
     found = {}
     for norm in RESIDUAL_NORMS:

@@ -54,6 +54,8 @@ def read_parts(root: Path, development: bool, size: int) -> dict[str, np.ndarray
 
     "masks" are those of "bad", bool (images, size, size), where the set has any.
     """
+    from agad_tf.data.preprocessing import to_network_range
+
     if root.suffix == ".npz":
         return _read_arrays(root, development, size)
     train = sorted((root / "train" / "good").iterdir())
@@ -66,7 +68,7 @@ def read_parts(root: Path, development: bool, size: int) -> dict[str, np.ndarray
 
     def read(files: list[Path]) -> np.ndarray:
         pixels = [np.asarray(Image.open(file).convert("RGB").resize((size, size))) for file in files]
-        return np.stack(pixels).astype(np.float32) / 127.5 - 1
+        return to_network_range(np.stack(pixels).astype(np.float32))
 
     parts = {
         name: read(files) for name, files in {"train": train, "held_out": held_out, "good": good, "bad": bad}.items()
@@ -82,6 +84,8 @@ def read_parts(root: Path, development: bool, size: int) -> dict[str, np.ndarray
 
 
 def _read_arrays(file: Path, development: bool, size: int) -> dict[str, np.ndarray]:
+    from agad_tf.data.preprocessing import to_network_range
+
     arrays = np.load(file)
 
     def of(part: str, normal: bool) -> np.ndarray:
@@ -89,42 +93,35 @@ def _read_arrays(file: Path, development: bool, size: int) -> dict[str, np.ndarr
         pixels = [
             np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.BILINEAR)) for image in images
         ]
-        return np.stack(pixels).reshape(len(pixels), size, size, -1).astype(np.float32) / 127.5 - 1
+        return to_network_range(np.stack(pixels).reshape(len(pixels), size, size, -1).astype(np.float32))
 
     train, measured = of("train", True), "val" if development else "test"
     seen = np.arange(len(train)) % 5 > 0
     return {"train": train[seen], "held_out": train[~seen], "good": of(measured, True), "bad": of(measured, False)}
 
 
-def pixel_baselines(parts: dict[str, np.ndarray]) -> tuple[float, float]:
-    """AUROC of kNN (5 neighbours) and of PCA (95 % of the variance) on pixels of 64×64, by all normal images."""
-    from sklearn.decomposition import PCA
+def pixel_baselines(parts: dict[str, np.ndarray], seed: int) -> tuple[float, float]:
+    """AUROC of the baselines kNN and PCA on pixels of 64×64, by all normal images."""
     from sklearn.metrics import roc_auc_score
-    from sklearn.neighbors import NearestNeighbors
 
     from agad_tf.data.crops import at_size
+    from agad_tf.data.preprocessing import to_uint8
+    from agad_tf.data.splits import OneClassTask, Split
+    from agad_tf.models.baselines import baseline_scores
 
     side = min(64, parts["good"].shape[1])
-    rows = {
-        name: np.asarray(at_size(parts[name], (side, side))).reshape(len(parts[name]), -1)
-        for name in ("train", "held_out", "good", "bad")
-    }
-    normal, measured = np.concatenate([rows["train"], rows["held_out"]]), np.concatenate([rows["good"], rows["bad"]])
-    labels = np.repeat([0, 1], [len(rows["good"]), len(rows["bad"])])
-    near = NearestNeighbors(n_neighbors=min(5, len(normal))).fit(normal)
-    pca = PCA(0.95, svd_solver="full").fit(normal)
-    residuals = measured - pca.inverse_transform(pca.transform(measured))
-    return (
-        float(roc_auc_score(labels, near.kneighbors(measured)[0].mean(axis=1))),
-        float(roc_auc_score(labels, np.linalg.norm(residuals, axis=1))),
+
+    def split(*names: str) -> Split:
+        images = np.concatenate([to_uint8(at_size(parts[name], (side, side))) for name in names])
+        labels = np.concatenate([np.full(len(parts[name]), int(name == "bad"), np.int32) for name in names])
+        return Split(images, labels, np.arange(len(labels)))
+
+    task = OneClassTask(split("train", "held_out"), split("held_out"), split("good", "bad"))
+    knn, pca = (
+        float(roc_auc_score(task.test.labels, baseline_scores(name, None, task, side, 1.0, seed)[1]))
+        for name in ("knn", "pca")
     )
-
-
-def half_interval(auroc: float, good: int, bad: int) -> float:
-    """Half of the 95 % interval of an AUROC of so many images (Hanley and McNeil 1982)."""
-    above, below = auroc / (2 - auroc), 2 * auroc**2 / (1 + auroc)
-    variance = auroc * (1 - auroc) + (bad - 1) * (above - auroc**2) + (good - 1) * (below - auroc**2)
-    return float(1.96 * np.sqrt(variance / (good * bad)))
+    return knn, pca
 
 
 def is_measured(file: str, keys: dict[str, str]) -> bool:
@@ -141,6 +138,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     import tensorflow as tf
     from sklearn.metrics import roc_auc_score
 
+    from agad_tf.evaluation.metrics import detection_metrics
     from agad_tf.models.peak_score import combined
     from agad_tf.models.segmenting_agad import SegmentingAGAD
     from agad_tf.networks import build_discriminator, build_generator, build_segmenter
@@ -176,9 +174,9 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     batches = [measured[start : start + BATCH] for start in range(0, len(measured), BATCH)]
     residuals = [each - model.reconstruct_and_score(tf.constant(each))[0].numpy() for each in batches]
     norms = np.concatenate([np.linalg.norm(each.reshape(len(each), -1), axis=1) for each in residuals])
-    found = {"auroc": roc_auc_score(labels, combined(parts))}
-    found["half_interval"] = half_interval(found["auroc"], *np.bincount(labels))
-    found["knn"], found["pca"] = pixel_baselines(images)
+    figures = detection_metrics(labels, np.asarray(combined(parts)), options.seed)
+    found = {name: figures[name] for name in ("auroc", "auroc_low", "auroc_high")}
+    found["knn"], found["pca"] = pixel_baselines(images, options.seed)
     found["auroc_local"], found["auroc_norm"] = (roc_auc_score(labels, each) for each in (combined(local), norms))
     found["pixel_auroc"] = float("nan")
     if "masks" in images:

@@ -24,7 +24,7 @@ def main():
     source = load_source(config.dataset, config.data_dir)
     task = one_class_task(source, 0, config.gamma, (), config.validation_fraction, config.seed)
     plan = plan_batches(task.train, config.batch_size, config.min_anomalies, kinds=config.synthetic_anomalies)
-    model = build_model(config, (*source.image_size, source.channels))
+    model = build_model(config, (config.image_size, config.image_size, source.channels))
     step = tf.function(model.train_step)
     batches = iter(training_batches(training_inputs(task.train, config.image_size), plan, epochs=9, seed=0))
     waited = worked = 0.0

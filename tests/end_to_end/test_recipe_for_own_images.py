@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 import subprocess
 import sys
 
@@ -111,6 +112,7 @@ def test_the_same_seed_repeats_the_scores_to_the_bit(run, folder):
         ("--scales=1,x", "no whole number"),
         ("--scales=2,2", "different whole numbers"),
         ("--image_size=100", "multiples of 16"),
+        ("--image_size=32x48 --crop_size=0 --scales=1", "must be square"),
         ("--protocols=family", "name per_image"),
     ],
 )
@@ -119,3 +121,17 @@ def test_options_that_contradict_the_recipe_are_refused_in_one_sentence(folder, 
     assert done.returncode == 2
     assert sentence in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_images_narrower_than_a_part_and_a_few_labelled_anomalies_train(folder, tmp_path):
+    shutil.copytree(folder / "images", tmp_path / "images")
+    options = ("--crop_size=64", "--gamma=0.1", "--epochs=1", f"--workdir={tmp_path / 'run'}")
+    done = train(tmp_path, *options)
+    assert done.returncode == 2
+    assert "--gamma" in done.stderr
+    (tmp_path / "images" / "train" / "scratch").mkdir()
+    for number in range(3):
+        pixels = np.full((36, 50), 200, np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "images" / "train" / "scratch" / f"{number}.png")
+    done = train(tmp_path, *options)
+    assert done.returncode == 0, done.stderr[-2000:]

@@ -356,6 +356,7 @@ def test_divergence_is_said(images):
     [
         ({"width": -1}, "--width is -1"),
         ({"image_size": 20}, "multiples of 16"),
+        ({"residual_norm": "peak"}, "choose one of euclidean"),
         ({"generator": "vae"}, "choose one of encoder_decoder"),
         ({"threshold": "f1"}, "needs labelled anomalies"),
         ({"threshold": "high"}, "--threshold is 'high'"),
@@ -435,3 +436,13 @@ def test_kinds_of_synthetic_anomalies_may_be_given_in_any_form(images, kinds):
     assert np.isfinite(detector.score_samples(images)).all()
     with pytest.raises(UsageError, match="choose from rotation"):
         AGADDetector(**TINY, synthetic_anomalies="blur").fit(images)
+
+
+def test_an_image_size_may_be_native(images):
+    detector = AGADDetector(**{**TINY, "image_size": "native"}).fit(images)
+    assert detector.model_.scoring_size == (16, 16)
+
+
+def test_whole_images_that_are_not_square_are_refused(images):
+    with pytest.raises(ValueError, match="must be square, and the size is 32x16"):
+        AGADDetector(**{**TINY, "image_size": "32x16"}).fit(images)

@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 from agad_tf.data.crops import random_crops
+from agad_tf.models.losses import highest_verdict_loss
 from agad_tf.models.segmenting_agad import SegmentingAGAD
 from agad_tf.networks import build_discriminator, build_generator, build_segmenter
 from agad_tf.training.distribution import mirrored
@@ -154,3 +155,80 @@ def test_a_network_scores_a_larger_image_as_its_parts_far_from_their_edges():
     again = build((64, 64, 1)).whole_image_generator(images, training=False)
     np.testing.assert_allclose(whole, again, atol=1e-6)
     assert {id(v) for v in model.whole_image_generator.variables} == {id(v) for v in model.generator.variables}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"segmenter": None},
+        {"segmenter": None, "altered_share": 0.0},
+        {"scales": (1,)},
+        {"scales": (2,)},
+        {"light": 0.0},
+        {"aligned": "yes"},
+        {"aligned": "no"},
+    ],
+    ids=str,
+)
+def test_each_part_can_be_left_out(options):
+    keras.utils.set_random_seed(0)
+    network = (CROP, 1 / 16, "batch", 1)
+    segmenter = build_segmenter(*network)
+    networks = (build_generator("unet", *network), build_discriminator(*network))
+    model = SegmentingAGAD(*networks, **{"segmenter": segmenter, "scoring_shape": (32, 48, 1), **options})
+    model.compile("adam", "adam", jit_compile=False)
+    images = stripes(8, 32, 48)
+    before = [variable.numpy() for variable in segmenter.trainable_variables]
+    model.fit(images, batch_size=4, epochs=1, verbose=0)
+    # Eight images and four that training has not seen are enough.
+    model.adapt(images, unseen=stripes(4, 32, 48, 1))
+    parts = model.score_parts(images)
+    assert parts.shape == (8, len(model.part_names))
+    assert np.isfinite(parts).all()
+    learned = any(
+        (variable.numpy() != old).any() for variable, old in zip(segmenter.trainable_variables, before, strict=True)
+    )
+    assert learned == (model.segmenter is not None)
+    assert any("segmentation" in name for name in model.part_names) == (model.segmenter is not None)
+
+
+def test_no_flaw_is_made_where_none_are_asked_for():
+    model = build((16, 16, 1), altered_share=0.0, light=0.0, scales=(1,))
+    model.compile("adam", "adam", jit_compile=False)
+    images = stripes(4, 16, 16)
+    altered, _, found, masks = model.read_batch((images, np.zeros(4, np.float32)))
+    np.testing.assert_array_equal(altered, found)
+    assert not masks.numpy().any()
+
+
+def test_a_look_gives_all_at_once_and_keeps_the_moving_statistics(trained):
+    model, _ = trained
+    images = tf.constant(stripes(4, 32, 48, 5))
+    reconstruction, scores, maps = model.reconstruct_score_and_map(images)
+    np.testing.assert_allclose(reconstruction, model(images), atol=1e-6)
+    np.testing.assert_allclose(scores, model.anomaly_score(images), rtol=1e-4)
+    np.testing.assert_allclose(maps, model.error_map(images), rtol=1e-4, atol=1e-4)
+    before = [variable.numpy() for variable in model.scoring_variables]
+    by_batch = model.reconstruct_and_score(images, batch_statistics=True)[1]
+    for variable, expected in zip(model.scoring_variables, before, strict=True):
+        np.testing.assert_array_equal(variable.numpy(), expected)
+    assert not np.allclose(by_batch, scores)
+
+
+def test_a_mask_teaches_where_and_a_label_alone_that_something_is_wrong():
+    model = build((16, 16, 1), scales=(1,), light=0.0)
+    images, labels = stripes(4, 16, 16), np.array([0, 1, 1, 0], np.float32)
+    masks = np.zeros((4, 16, 16, 1), np.float32)
+    masks[1, 4:8, 4:8], masks[2] = 1, np.nan
+    model.compile("adam", "adam", jit_compile=False)
+    _, found_labels, _, found = model.read_batch((images, labels, masks))
+    np.testing.assert_array_equal(found_labels, labels)
+    np.testing.assert_array_equal(found[1], masks[1])
+    assert np.isnan(found[2]).all()
+    losses = model.losses_of_step(*model.read_batch((images, labels, masks)))
+    assert np.isfinite(losses["segmentation_loss"]).all()
+    assert (losses["segmentation_loss"].numpy() > 0).all()
+    # The loss by a label alone falls where the highest verdict rises.
+    low, high = np.full((1, 16, 16, 1), -3, np.float32), np.full((1, 16, 16, 1), -3, np.float32)
+    high[0, 2:6, 2:6] = 3
+    assert highest_verdict_loss(tf.constant(high))[0] < highest_verdict_loss(tf.constant(low))[0]
