@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from agad_tf.data.images_in_files import read_picture
+from agad_tf.data.pixel_range import FULL_RANGE, PixelRange
 from agad_tf.evaluation.localization import at_size
 
 MAPS, SCALE = "maps", "colour_scale.png"
@@ -36,10 +37,11 @@ class Overlays:
         folder: to write to; images lie in it as they do below `root`.
         root: folder that all images are below.
         scale: error that has the brightest colour, above 0, in units of 0 to 255.
+        pixel_range: which values are black and white where there are more than 8 bits.
     """
 
-    def __init__(self, folder: Path, root: Path, scale: float):
-        self.folder, self.root, self.scale = folder, root, scale
+    def __init__(self, folder: Path, root: Path, scale: float, pixel_range: PixelRange = FULL_RANGE):
+        self.folder, self.root, self.scale, self.pixel_range = folder, root, scale, pixel_range
         self.colours = mpl.colormaps[COLOUR_MAP]
         folder.mkdir(parents=True, exist_ok=True)
         self._write_scale()
@@ -56,7 +58,7 @@ class Overlays:
             list(pool.map(partial(self._overlay, channels), files, errors))
 
     def _overlay(self, channels: int, path: str, error_map: np.ndarray) -> None:
-        picture = read_picture(path, channels)
+        picture = read_picture(path, channels, self.pixel_range)
         shares = np.clip(at_size(error_map, *picture.shape[:2]) / self.scale, 0, 1)
         cover = OPACITY * shares[..., np.newaxis]
         overlay = np.round((1 - cover) * picture + cover * self.colours(shares, bytes=True)[..., :3]).astype(np.uint8)

@@ -7,6 +7,7 @@ import numpy as np
 from tqdm import tqdm
 
 from agad_tf.config.experiment import ExperimentConfig
+from agad_tf.data.pixel_range import read_pixel_range
 from agad_tf.data.readers import limit_pixels
 from agad_tf.evaluation.results import decision_of, read_results
 from agad_tf.files.workdir import Workdir
@@ -45,6 +46,7 @@ def predict(config: ExperimentConfig, pattern: str, output: str = "", save_maps:
     workdir = Workdir(config.folder)
     results = read_results(workdir.results)
     decision = decision_of(results)
+    pixel_range = read_pixel_range(workdir.pixel_range)
     paths = find_images(pattern)
     folder = Path(output) if output else workdir.root / "predictions"
     claim_for_detector(folder, workdir.root, decision)
@@ -55,13 +57,15 @@ def predict(config: ExperimentConfig, pattern: str, output: str = "", save_maps:
 
     # === Scoring ===
     began = time.monotonic()
-    maps = Overlays(folder / MAPS, common_folder(paths), results["error_map_scale"]) if save_maps else None
+    maps = Overlays(folder / MAPS, common_folder(paths), results["error_map_scale"], pixel_range) if save_maps else None
     with (
         ResumableCsv(folder / SCORES, COLUMNS) as scores,
         ResumableCsv(folder / UNREADABLE, ("path", "complaint")) as unreadable,
         tqdm(total=len(left), desc="scoring", unit=" pictures", smoothing=0.1) as bar,
     ):
-        for batch in scored_batches(restore(config), left, config.batch_size, with_error_maps=save_maps):
+        for batch in scored_batches(
+            restore(config), left, config.batch_size, with_error_maps=save_maps, pixel_range=pixel_range
+        ):
             readable = np.array([not complaint for complaint in batch.complaints])
             # The map of an image is there before its row, so that what is done has both.
             if maps:
