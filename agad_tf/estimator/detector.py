@@ -22,6 +22,7 @@ from agad_tf.estimator.input_arrays import (
     shape_of_image,
     smallest_square,
     value_range_of,
+    warn_of_another_range,
 )
 from agad_tf.estimator.random_state import random_state_kept
 from agad_tf.evaluation.scorer import Scorer
@@ -338,4 +339,5 @@ class AGADDetector(OutlierMixin, BaseEstimator):
                 f"X has {rows.shape[1]} features, and images of image_shape={self.image_shape} have "
                 f"{math.prod(self.image_shape_)}; give the shape that the rows were made from."
             )
+        warn_of_another_range(rows, self.value_range_)
         return np.pad(as_bytes(rows, self.value_range_), ((0, 0), (0, missing))).reshape(-1, *self.image_shape_)
