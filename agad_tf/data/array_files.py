@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from agad_tf.config.errors import RunError, UsageError
+from agad_tf.data.pixel_range import extremes_of, in_pieces, range_of
 from agad_tf.data.readers import read_npz
 from agad_tf.data.set_names import NORMAL_TEST_SHARE, checksum
 
@@ -43,10 +44,11 @@ def read_own_npz(path: Path) -> dict[str, Any]:
     for split in ("train", "test", "val"):
         for images_name, labels_name in ((f"{split}_images", f"{split}_labels"), (f"x_{split}", f"y_{split}")):
             if images_name in arrays and (labels_name in arrays or without_labels):
-                images = _images(path, images_name, arrays[images_name])
+                images = _require_images(path, images_name, arrays[images_name])
                 labels = np.zeros(len(images), np.int64) if without_labels else arrays[labels_name]
                 fields[f"x_{split}"] = images
                 fields[f"y_{split}"] = _labels(path, labels_name, labels, len(images))
+    _as_pixels(path, fields)
     if "x_train" in fields and "x_test" not in fields:
         fields |= _divided(fields)
     if not {"x_train", "x_test"} <= set(fields):
@@ -74,23 +76,57 @@ def _divided(fields: Mapping[str, Any]) -> dict[str, np.ndarray]:
     return {"x_train": images[train], "y_train": labels[train], "x_test": images[test], "y_test": labels[test]}
 
 
-def _images(path: Path, name: str, images: np.ndarray) -> np.ndarray:
+def _require_images(path: Path, name: str, images: np.ndarray) -> np.ndarray:
+    """Numbers (images, height, width, channels)."""
     if images.ndim == 3:
         images = images[..., np.newaxis]
-    if images.ndim != 4 or images.dtype != np.uint8 or images.shape[-1] not in (1, 3):
+    is_number = images.dtype.kind in "buif"
+    if images.ndim == 4 and is_number and images.shape[1] in (1, 3) and images.shape[-1] not in (1, 3):
         raise RunError(
-            f"{path}: {name} is {images.dtype} {images.shape}; it must be uint8 (images, height, width) or "
+            f"{path}: {name} is {images.shape}, channels first; put them last, as np.moveaxis({name}, 1, -1) does."
+        )
+    if images.ndim != 4 or not is_number or images.shape[-1] not in (1, 3):
+        raise RunError(
+            f"{path}: {name} is {images.dtype} {images.shape}; it must be numbers (images, height, width) or "
             "(images, height, width, 1 or 3)."
         )
-    return images
+    return images.astype(np.uint8) * np.uint8(255) if images.dtype.kind == "b" else images
+
+
+def _as_pixels(path: Path, fields: dict[str, Any]) -> None:
+    """Turns the images of all parts into uint8 by one range, and notes it where it is not that of bytes."""
+    parts = {name: images for name, images in fields.items() if name.startswith("x_")}
+    if all(images.dtype == np.uint8 for images in parts.values()):
+        return
+    for name, images in parts.items():
+        if not np.isfinite(images).all():
+            raise RunError(f"{path}: {name} is {images.dtype} with values that are not finite; mend it.")
+    if len({images.dtype.kind == "f" for images in parts.values()}) > 1:
+        kinds = ", ".join(f"{name} {images.dtype}" for name, images in parts.items())
+        raise RunError(f"{path} has whole numbers beside floating-point ones: {kinds}; make them alike.")
+    if any(images.min(initial=0) < 0 for images in parts.values()):
+        parts = {name: images.astype(np.float64) for name, images in parts.items()}
+    found = [extremes_of(images) for images in parts.values() if images.size]
+    pixel_range = range_of(found)
+    fields |= {name: in_pieces(images, pixel_range) for name, images in parts.items()}
+    # Whole numbers of 8 bits are read as they are.
+    said = pixel_range.sentences(found) if pixel_range.bits != 8 else []
+    if said:
+        fields["note"] = " ".join(filter(None, (fields.get("note", ""), *said, "The detector takes 0 to 255.")))
+    fields["pixel_range"] = pixel_range
 
 
 def _labels(path: Path, name: str, labels: np.ndarray, count: int) -> np.ndarray:
+    if labels.ndim == 2 and len(labels) == count and labels.shape[1] > 1:
+        is_one_hot = labels.dtype.kind in "buif" and np.isin(labels, (0, 1)).all() and (labels.sum(axis=1) == 1).all()
+        if is_one_hot:
+            return labels.argmax(axis=1).astype(np.int64)
     if labels.size != count:
         raise RunError(
             f"{path}: {name} has shape {labels.shape} beside {count} images; one class for each image is needed."
         )
     labels = labels.reshape(-1)
-    if not np.issubdtype(labels.dtype, np.integer) or labels.min(initial=0) < 0:
+    is_whole = labels.dtype.kind in "bui" or (labels.dtype.kind == "f" and np.all(labels == np.floor(labels)))
+    if not is_whole or labels.min(initial=0) < 0 or labels.max(initial=0) > np.iinfo(np.int64).max // 2:
         raise RunError(f"{path}: {name} is {labels.dtype}; it must hold class numbers from 0.")
     return labels.astype(np.int64)

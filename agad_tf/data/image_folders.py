@@ -12,6 +12,7 @@ from agad_tf.data.masks import masks_of
 from agad_tf.data.set_names import LAYOUTS, MASK_FOLDERS, NORMAL_NAMES, ONLY_CLASS, SPLITS
 
 _COLUMNS = ("file", "name", "label", "split", "mask")
+_Row = tuple[str, str, str, str, tuple[str, ...]]
 
 
 def list_folder(root: Path) -> tuple[pd.DataFrame, str]:
@@ -33,14 +34,13 @@ def list_folder(root: Path) -> tuple[pd.DataFrame, str]:
         raise UsageError(f"There are no images in {root}{_other_files(root)}; put them as {LAYOUTS}.")
     _require_one_set(root)
     if all(len(inside.parts) == 1 for inside in inside_root):
-        only = [(str(root / inside), inside.as_posix(), ONLY_CLASS, "", ()) for inside in inside_root]
-        return _table(
-            only
-        ), f"{root} has no class folders: all {len(only)} images count as normal, as class {ONLY_CLASS}."
+        rows: list[_Row] = [(str(root / inside), inside.as_posix(), ONLY_CLASS, "", ()) for inside in inside_root]
+        note = f"{root} has no class folders: all {len(rows)} images count as normal, as class {ONLY_CLASS}."
+        return _table(rows), note
     splits = [_split_of(root, inside) for inside in inside_root] if _is_divided(root) else [""] * len(inside_root)
     depth = 1 if any(splits) else 0
     loose, note = _class_of_loose(root, inside_root, splits)
-    rows: list[tuple] = []
+    rows = []
     below = []
     for inside, split in zip(inside_root, splits, strict=True):
         in_class = inside.parts[depth:]
@@ -65,7 +65,7 @@ def list_folder(root: Path) -> tuple[pd.DataFrame, str]:
     return table, note
 
 
-def _table(rows: list[tuple]) -> pd.DataFrame:
+def _table(rows: list[_Row]) -> pd.DataFrame:
     # As objects: what pandas makes of text by default cannot hold names that are not UTF-8.
     return pd.DataFrame(rows, columns=list(_COLUMNS), dtype=object)
 

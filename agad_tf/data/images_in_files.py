@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from agad_tf.config.errors import RunError
+from agad_tf.data.pixel_range import FULL_RANGE, PixelRange
 from agad_tf.data.preprocessing import ImageSize, sides_of, to_network_input, to_uint8
 from agad_tf.data.readers import PICTURE_SUFFIXES, decode_picture, is_grey, require_file_size
 
@@ -31,14 +32,18 @@ class Pictures:
         paths: of the files.
         channels: 1 turns them grey, 3 into RGB.
         image_size: side in pixels that they are resized to.
+        pixel_range: which values are black and white where there are more than 8 bits.
     """
 
     dtype = np.dtype(np.uint8)
 
-    def __init__(self, paths: np.ndarray | list[str], channels: int, image_size: ImageSize):
+    def __init__(
+        self, paths: np.ndarray | list[str], channels: int, image_size: ImageSize, pixel_range: PixelRange = FULL_RANGE
+    ):
         self.paths = np.asarray(paths, np.str_)
         self.channels = channels
         self.image_size = image_size
+        self.pixel_range = pixel_range
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
@@ -49,11 +54,11 @@ class Pictures:
         return len(self.paths)
 
     def __getitem__(self, rows: np.ndarray | slice) -> Pictures:
-        return Pictures(self.paths[rows], self.channels, self.image_size)
+        return Pictures(self.paths[rows], self.channels, self.image_size, self.pixel_range)
 
     def at_size(self, image_size: ImageSize) -> Pictures:
         """The same files, resized to another size."""
-        return Pictures(self.paths, self.channels, image_size)
+        return Pictures(self.paths, self.channels, image_size, self.pixel_range)
 
     def __array__(self, dtype: np.dtype | None = None, copy: bool | None = None) -> np.ndarray:
         """Decodes all: uint8 (images, image_size, image_size, channels)."""
@@ -76,7 +81,7 @@ class Pictures:
         Raises:
             RunError: a file cannot be read as a picture.
         """
-        decoded = decode_files(self.paths[rows], self.channels, self.image_size)
+        decoded = decode_files(self.paths[rows], self.channels, self.image_size, self.pixel_range)
         for complaint in decoded.complaints:
             if complaint:
                 raise RunError(complaint)
@@ -95,13 +100,16 @@ class Decoded(NamedTuple):
     complaints: list[str]
 
 
-def decode_files(paths: np.ndarray, channels: int, image_size: ImageSize) -> Decoded:
+def decode_files(
+    paths: np.ndarray, channels: int, image_size: ImageSize, pixel_range: PixelRange = FULL_RANGE
+) -> Decoded:
     """Decodes and resizes picture files.
 
     Args:
         paths: str (files,).
         channels: 1 turns them grey, 3 into RGB.
         image_size: side in pixels.
+        pixel_range: which values are black and white where there are more than 8 bits.
 
     Returns:
         Their pixels, and what is wrong with those that cannot be read.
@@ -116,7 +124,7 @@ def decode_files(paths: np.ndarray, channels: int, image_size: ImageSize) -> Dec
 
     for place, path in enumerate(paths):
         try:
-            pixels = read_picture(path, channels)
+            pixels = read_picture(path, channels, pixel_range)
         except RunError as error:
             complaints[place] = str(error)
             continue
@@ -129,12 +137,13 @@ def decode_files(paths: np.ndarray, channels: int, image_size: ImageSize) -> Dec
     return Decoded(inputs, complaints)
 
 
-def read_picture(path: str, channels: int) -> np.ndarray:
+def read_picture(path: str, channels: int, pixel_range: PixelRange = FULL_RANGE) -> np.ndarray:
     """Reads a picture at its own size.
 
     Args:
         path: of the file.
         channels: 1 turns it grey, 3 into RGB.
+        pixel_range: which values are black and white where there are more than 8 bits.
 
     Returns:
         uint8 (height, width, channels).
@@ -142,7 +151,7 @@ def read_picture(path: str, channels: int) -> np.ndarray:
     Raises:
         RunError: it cannot be read as a picture.
     """
-    return decode_picture(path, read_file(path), channels)
+    return decode_picture(path, read_file(path), channels, pixel_range)
 
 
 def read_file(path: str) -> bytes:
@@ -203,5 +212,5 @@ def joined(parts: Sequence[Images]) -> Images:
     pictures = [part for part in parts if isinstance(part, Pictures)]
     if pictures:
         paths = np.concatenate([part.paths for part in pictures])
-        return Pictures(paths, pictures[0].channels, pictures[0].image_size)
+        return Pictures(paths, pictures[0].channels, pictures[0].image_size, pictures[0].pixel_range)
     return np.concatenate(parts)

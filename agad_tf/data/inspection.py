@@ -17,7 +17,8 @@ from tqdm import tqdm
 
 from agad_tf.config.errors import RunError
 from agad_tf.data.images_in_files import Pictures, read_file
-from agad_tf.data.readers import decode_picture
+from agad_tf.data.pixel_range import FULL_RANGE, Extremes, PixelRange, range_of
+from agad_tf.data.readers import depth_of
 from agad_tf.data.sources import Source
 
 _SHOWN = 3
@@ -25,13 +26,14 @@ _COLUMNS = ("path", "complaint")
 
 
 class _Look(NamedTuple):
-    """What a file has shown: what is wrong with it, or a digest of its content."""
+    """What a file has shown: what is wrong with it, or a digest of its content, and its extremes beyond 8 bits."""
 
     complaint: str
     digest: str
+    extremes: Extremes | None = None
 
 
-def leave_out_unreadable(source: Source, known: Path) -> Source:
+def leave_out_unreadable(source: Source, known: Path, pixel_range: PixelRange = FULL_RANGE) -> Source:
     """The source without the files that cannot be read as pictures.
 
     All are decoded once. That is said on stderr, and so are files of equal content, which stay.
@@ -40,9 +42,10 @@ def leave_out_unreadable(source: Source, known: Path) -> Source:
         source: of picture files; any other is given back as it is.
         known: what an earlier call for the same run has found, as `write_left_out` writes it; then no file is read, and
             the parts of the set are what they were.
+        pixel_range: what the earlier call has found.
 
     Returns:
-        The source, with "left_out" set.
+        The source, with "left_out" and "pixel_range" set: all files are read by the one range that they use together.
 
     Raises:
         RunError: no picture of a class, or of a part of the set, is left.
@@ -50,8 +53,13 @@ def leave_out_unreadable(source: Source, known: Path) -> Source:
     if not isinstance(source.x_train, Pictures):
         return source
     if known.exists():
-        return _without(source, _read_left_out(known))
+        return _without(_read_by(source, pixel_range), _read_left_out(known))
     found = _look_at_all(source)
+    paths = (path for images in _parts(source).values() for path in images.paths.tolist())
+    extremes = [deep for path in paths if (deep := found[path].extremes)]
+    source = _read_by(source, range_of(extremes))
+    for sentence in source.pixel_range.sentences(extremes):
+        _say(sentence)
     readable = _without(source, {path: look.complaint for path, look in found.items() if look.complaint})
     _report(readable.left_out, found)
     _report_copies(source, found)
@@ -88,10 +96,10 @@ def _look_at_all(source: Source) -> dict[str, _Look]:
 def _look(path: str) -> _Look:
     try:
         data = read_file(path)
-        decode_picture(path, data)
+        extremes = depth_of(path, data)
     except RunError as error:
         return _Look(str(error), "")
-    return _Look("", hashlib.blake2b(data, digest_size=16).hexdigest())
+    return _Look("", hashlib.blake2b(data, digest_size=16).hexdigest(), extremes)
 
 
 def _report(left_out: Mapping[str, str], found: Mapping[str, _Look]) -> None:
@@ -120,6 +128,14 @@ def _report_copies(source: Source, found: Mapping[str, _Look]) -> None:
             f"{pair['train']} and {pair['test']}"
         )
     _say(f"{text}.")
+
+
+def _read_by(source: Source, pixel_range: PixelRange) -> Source:
+    parts: dict[str, Any] = {
+        f"x_{part}": Pictures(images.paths, images.channels, images.image_size, pixel_range)
+        for part, images in _parts(source).items()
+    }
+    return dataclasses.replace(source, pixel_range=pixel_range, **parts)
 
 
 def _without(source: Source, left_out: Mapping[str, str]) -> Source:

@@ -13,13 +13,18 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 import numpy as np
+import tensorflow as tf
 from PIL import Image, ImageOps, UnidentifiedImageError
 from tqdm import tqdm
 
 from agad_tf.config.errors import RunError
+from agad_tf.data.pixel_range import FULL_RANGE, Extremes, PixelRange, extremes_of, require_finite
 
 PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"})
 MAX_FILE_BYTES = 2**30
+# Pillow's modes of whole and of floating-point numbers beyond 8 bits.
+_DEEP_MODES = ("I", "F")
+_PNG = b"\x89PNG\r\n\x1a\n"
 _PIECE = 2**24
 _IDX_UNSIGNED_BYTES = 0x08
 
@@ -143,15 +148,18 @@ def read_pictures(path: Path) -> tuple[Arrays, list[str]] | None:
     return arrays, names
 
 
-def decode_picture(name: str, data: bytes, channels: int | None = None) -> np.ndarray:
+def decode_picture(
+    name: str, data: bytes, channels: int | None = None, pixel_range: PixelRange = FULL_RANGE
+) -> np.ndarray:
     """Decodes a picture file, turned upright as its EXIF data says.
 
-    Of several frames it is the first; alpha is left out; of 16 bits the upper 8 are kept.
+    Of several frames it is the first; alpha is left out; more than 8 bits are read by `pixel_range`.
 
     Args:
         name: for the message.
         data: what the file holds.
         channels: 1 for grey, 3 for RGB; None leaves grey ones grey and turns all others into RGB.
+        pixel_range: which values are black and white where there are more than 8 bits.
 
     Returns:
         uint8 (height, width, channels).
@@ -161,8 +169,8 @@ def decode_picture(name: str, data: bytes, channels: int | None = None) -> np.nd
     """
     with _opened(name, data) as picture:
         grey = is_grey(picture) if channels is None else channels == 1
-        upright = ImageOps.exif_transpose(picture)
-        pixels = np.asarray(_of_8_bits(upright).convert("L" if grey else "RGB"))
+        upright = ImageOps.exif_transpose(_of_8_bits(picture, data, pixel_range))
+        pixels = np.asarray(upright.convert("L" if grey else "RGB"))
     return pixels[..., np.newaxis] if grey else pixels
 
 
@@ -181,7 +189,7 @@ def decode_values(name: str, data: bytes) -> np.ndarray:
     """
     with _opened(name, data) as picture:
         upright = ImageOps.exif_transpose(picture)
-        return np.asarray(upright if upright.mode.startswith(("I", "F")) else upright.convert("L"))
+        return np.asarray(upright if upright.mode.startswith(_DEEP_MODES) else upright.convert("L"))
 
 
 @contextlib.contextmanager
@@ -233,16 +241,47 @@ def require_file_size(name: str, size: int) -> None:
 
 def is_grey(picture: Image.Image) -> bool:
     """Whether a picture has no colour; its header says so, no pixel is decoded."""
-    return picture.mode in ("1", "L", "LA", "La") or picture.mode.startswith("I")
+    return picture.mode in ("1", "L", "LA", "La") or picture.mode.startswith(_DEEP_MODES)
 
 
-def _of_8_bits(picture: Image.Image) -> Image.Image:
-    if picture.mode == "F":
-        raise ValueError("it holds floating-point numbers, whose range is unknown")
-    if picture.mode.startswith("I"):
+def depth_of(name: str, data: bytes) -> Extremes | None:
+    """Decodes a picture file to find its extremes.
+
+    Args:
+        name: for the message.
+        data: what the file holds.
+
+    Returns:
+        None for 8 bits and less. Of colours of 16 bits the lower 8 do not count.
+
+    Raises:
+        RunError: it cannot be read as a picture.
+    """
+    with _opened(name, data) as picture:
+        upright = ImageOps.exif_transpose(picture)
+        if upright.mode.startswith(_DEEP_MODES):
+            return extremes_of(require_finite(np.asarray(upright)))
+        highest = int(np.asarray(upright.convert("RGB")).max())
+        return Extremes(0, 256 * highest + 255, whole=True) if _has_colours_of_16_bits(data) else None
+
+
+def _of_8_bits(picture: Image.Image, data: bytes, pixel_range: PixelRange) -> Image.Image:
+    if picture.mode.startswith(_DEEP_MODES):
         # Pillow would clip 16 bits at 255.
-        return Image.fromarray((np.asarray(picture).clip(0, 65535) >> 8).astype(np.uint8))
-    return picture
+        values = np.asarray(picture)
+    elif _has_colours_of_16_bits(data) and pixel_range.bits < FULL_RANGE.bits:
+        # Pillow keeps the upper 8 bits.
+        values = tf.io.decode_png(data, channels=3, dtype=tf.uint16).numpy()
+    else:
+        return picture
+    pixels = Image.fromarray(pixel_range.to_8_bits(values))
+    pixels.getexif().update(picture.getexif())
+    return pixels
+
+
+def _has_colours_of_16_bits(data: bytes) -> bool:
+    """By the header of a PNG: 16 bits, with colours and, it may be, alpha."""
+    return data.startswith(_PNG) and data[24:26] in (b"\x10\x02", b"\x10\x06")
 
 
 def _is_picture_of_a_class(name: str) -> bool:

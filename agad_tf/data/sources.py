@@ -14,6 +14,7 @@ from agad_tf.config.options import Unsaid
 from agad_tf.data.array_files import read_own_npz
 from agad_tf.data.cifar100_classes import COARSE_NAMES, COARSE_OF_FINE
 from agad_tf.data.images_in_files import Images
+from agad_tf.data.pixel_range import FULL_RANGE, PixelRange
 from agad_tf.data.preprocessing import ImageSize
 from agad_tf.data.readers import Arrays, read_idx_folder, read_npz, read_pictures
 from agad_tf.data.set_names import NORMAL_NAMES
@@ -42,6 +43,7 @@ class Source:
         test_names: of the test images, where they have any.
         test_masks: files that show where test images are abnormal, by position in the test set; one or several.
         has_masks: whether there are masks at all, be they of test images or not.
+        pixel_range: by which values of more than 8 bits are read.
         left_out: files that could not be read, with what is wrong with each.
         image_size: height and width in pixels that the images are resized to, see `agad_tf.data.image_size`.
         note: what the user should know of how the set was read, a sentence; empty if there is nothing to say.
@@ -59,6 +61,7 @@ class Source:
     test_names: tuple[str, ...] = ()
     test_masks: Mapping[int, tuple[Path, ...]] = dataclasses.field(default_factory=dict)
     has_masks: bool = False
+    pixel_range: PixelRange = FULL_RANGE
     left_out: Mapping[str, str] = dataclasses.field(default_factory=dict)
     image_size: tuple[int, int] = (32, 32)
     note: str = ""

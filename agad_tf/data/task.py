@@ -11,6 +11,7 @@ from agad_tf.config.errors import UsageError
 from agad_tf.config.options import Unsaid
 from agad_tf.data.image_size import with_image_size
 from agad_tf.data.inspection import leave_out_unreadable
+from agad_tf.data.pixel_range import read_pixel_range
 from agad_tf.data.readers import limit_pixels
 from agad_tf.data.sources import Source, load_source
 from agad_tf.data.splits import ABNORMAL, OneClassTask, one_class_task
@@ -24,6 +25,7 @@ def load_task(
     keep_shape: bool = False,
     max_megapixels: float,
     left_out: Path,
+    pixel_range: Path,
     normal_class: int | str,
     gamma: float,
     anomaly_classes: Sequence[int | str],
@@ -39,6 +41,7 @@ def load_task(
         keep_shape: whether they keep their shape, see there.
         max_megapixels: images of more pixels, in millions, are left out.
         left_out: file of the run that names the images that could not be read; it may not exist yet.
+        pixel_range: file of the run that holds the range its images are read by; it may not exist yet.
         normal_class: the class that is normal, by number or name.
         gamma: γ, the share of labelled anomalies among the training images, in [0, 1).
         anomaly_classes: classes that labelled anomalies are drawn from; empty means all but the normal one.
@@ -53,10 +56,13 @@ def load_task(
         RunError: it cannot be read.
     """
     limit_pixels(max_megapixels)
-    source = with_image_size(load_source(dataset, data_dir, normal_class=normal_class), image_size, keep_shape)
+    # A run that a version before this file began goes on with images as it read and divided them.
+    earlier = left_out.exists() and not pixel_range.exists()
+    source = load_source(dataset, data_dir, normal_class=0 if earlier else normal_class)
+    source = with_image_size(source, image_size, keep_shape)
     if source.note:
         _say(source.note)
-    source = leave_out_unreadable(source, left_out)
+    source = leave_out_unreadable(source, left_out, read_pixel_range(pixel_range))
     normal = source.class_number(normal_class)
     if dataset == "npz" and isinstance(normal_class, Unsaid) and np.any(source.y_train != normal):
         _say(f"Class {source.class_name(normal)} of {data_dir} counts as normal; --normal_class names another.")

@@ -11,12 +11,12 @@ from sklearn.metrics import roc_auc_score
 from sklearn.utils import ClassifierTags, Tags, check_random_state
 from sklearn.utils.validation import check_array, check_consistent_length, check_is_fitted, validate_data
 
-from agad_tf.config.choices import RESIDUAL_NORMS
 from agad_tf.config.errors import RunError
-from agad_tf.config.experiment import DEFAULTS, ExperimentConfig
+from agad_tf.config.experiment import DEFAULTS
 from agad_tf.data.image_size import fitting_size
 from agad_tf.data.training_batches import plan_batches, training_batches, training_inputs
 from agad_tf.estimator.detector_files import read_detector, unpickled, write_detector
+from agad_tf.estimator.experiment import config_of
 from agad_tf.estimator.input_arrays import (
     as_bytes,
     divide,
@@ -24,6 +24,7 @@ from agad_tf.estimator.input_arrays import (
     shape_of_image,
     smallest_square,
     value_range_of,
+    warn_of_another_range,
 )
 from agad_tf.estimator.random_state import random_state_kept
 from agad_tf.evaluation.scorer import Scorer
@@ -161,7 +162,7 @@ class AGADDetector(OutlierMixin, BaseEstimator):
         if labels.all():
             raise ValueError("y has no normal image to learn from; label some 0, or +1 beside -1 for abnormal ones.")
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        config = self._config(float(labels.mean()), seed)
+        config = config_of(self.get_params(deep=False), gamma=float(labels.mean()), seed=seed)
         train, validation = divide(images, labels, config.validation_fraction, seed)
         batch_size = min(config.batch_size, len(train.labels))
         min_anomalies = max(1, config.min_anomalies * batch_size // config.batch_size)
@@ -310,18 +311,6 @@ class AGADDetector(OutlierMixin, BaseEstimator):
         self.model_ = model
         self._scorer = Scorer(model, self.batch_size)
 
-    def _config(self, gamma: float, seed: int) -> ExperimentConfig:
-        options = {name: value for name, value in self.get_params(deep=False).items() if name in DEFAULTS}
-        if self.residual_norm not in RESIDUAL_NORMS:
-            raise ValueError(
-                f"residual_norm is '{self.residual_norm}'; choose one of {', '.join(RESIDUAL_NORMS)}. Other scores are "
-                "those of the command: python -m agad_tf.main --recipe=own_images."
-            )
-        options["score"] = self.residual_norm
-        kinds = options["synthetic_anomalies"]
-        options["synthetic_anomalies"] = (kinds,) if isinstance(kinds, str) else tuple(kinds or ())
-        return ExperimentConfig(**{**options, "threshold": str(self.threshold)}, gamma=gamma, seed=seed)
-
     def _images(self, X: Any, fitting: bool) -> np.ndarray:  # noqa: N803
         """Checks `X`, and in `fit` takes shape and range from it.
 
@@ -347,4 +336,5 @@ class AGADDetector(OutlierMixin, BaseEstimator):
                 f"X has {rows.shape[1]} features, and images of image_shape={self.image_shape} have "
                 f"{math.prod(self.image_shape_)}; give the shape that the rows were made from."
             )
+        warn_of_another_range(rows, self.value_range_)
         return np.pad(as_bytes(rows, self.value_range_), ((0, 0), (0, missing))).reshape(-1, *self.image_shape_)

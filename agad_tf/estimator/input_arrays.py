@@ -1,6 +1,7 @@
 """Arrays as users of scikit-learn have them: of which shape, in which range, labelled how, divided for validation."""
 
 import math
+import warnings
 from typing import Any
 
 import numpy as np
@@ -69,6 +70,23 @@ def as_bytes(array: np.ndarray, value_range: tuple[float, float]) -> np.ndarray:
     # float16 would not tell all of 255 values apart, and large integers need float64 before they are scaled.
     values = array.astype(np.result_type(array.dtype, np.float32))
     return ((values - low) * (BYTE_RANGE[1] / ((high - low) or 1.0))).astype(np.float32)
+
+
+def warn_of_another_range(array: np.ndarray, value_range: tuple[float, float]) -> None:
+    """Warns where images are most likely of another range than those before: of 0 to 1 and of 0 to 255.
+
+    Args:
+        array: numbers of any shape, at least one.
+        value_range: (low, high) that is counted on.
+    """
+    highest = float(array.max())
+    if (value_range == BYTE_RANGE and 0 < highest <= 1) or (0 <= value_range[0] < value_range[1] <= 1 and highest > 2):
+        warnings.warn(
+            f"The largest value of X is {highest:g}, and the detector takes {value_range[0]:g} to {value_range[1]:g}; "
+            "give images of that range, or set value_range and fit anew.",
+            UserWarning,
+            stacklevel=4,
+        )
 
 
 def is_abnormal(y: Any) -> np.ndarray:

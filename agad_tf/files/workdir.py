@@ -31,6 +31,11 @@ class Workdir:
         return self.root / "left_out.csv"
 
     @property
+    def pixel_range(self) -> Path:
+        """The values that are black and white in images of more than 8 bits."""
+        return self.root / "pixel_range.json"
+
+    @property
     def report(self) -> Path:
         """The page about the run."""
         return self.root / "report.html"

@@ -127,7 +127,7 @@ class AGAD(ReconstructionScorer):
         Runs once in every replica. A loss, gradient or statistic that is not a finite number reaches nothing: the step
         is left out, in all replicas, and counted.
         """
-        images, labels, *others = self.read_batch(data)  # lines 1 and 2
+        images, labels, *others = self.read_batch(data)  # line 2
         # Lines 3 to 10, `batch_losses`, and their gradients; nothing changes yet.
         step = self.compute_step(images, labels, *others)
         where_all_agree(step.finite, self.update_networks, step, labels)  # lines 12 and 13
@@ -137,7 +137,7 @@ class AGAD(ReconstructionScorer):
         return self.step_results()
 
     def read_batch(self, data: Any) -> tuple[tf.Tensor, ...]:
-        """Lines 1 and 2: images and labels, from what `fit` passes to a step; a subclass may add to them."""
+        """Line 2: images and labels, from what `fit` passes to a step; a subclass may add to them."""
         return read_batch(data)
 
     def batch_losses(self, images: tf.Tensor, labels: tf.Tensor, training: bool) -> dict[str, tf.Tensor]:

@@ -11,6 +11,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from agad_tf.data.images_in_files import read_picture
+from agad_tf.data.pixel_range import FULL_RANGE, PixelRange
 from agad_tf.evaluation.localization import at_size
 from agad_tf.prediction.file_versions import Version, digest
 
@@ -41,10 +42,18 @@ class Overlays:
         root: folder that all images are below.
         scale: value of a map that has the brightest colour, above 0.
         unit: of the values, for the scale of colours.
+        pixel_range: which values are black and white where there are more than 8 bits.
     """
 
-    def __init__(self, folder: Path, root: Path, scale: float, unit: str = "error, of 255"):
-        self.folder, self.root, self.scale, self.unit = folder, root, scale, unit
+    def __init__(
+        self,
+        folder: Path,
+        root: Path,
+        scale: float,
+        unit: str = "error, of 255",
+        pixel_range: PixelRange = FULL_RANGE,
+    ):
+        self.folder, self.root, self.scale, self.unit, self.pixel_range = folder, root, scale, unit, pixel_range
         self.colours = mpl.colormaps[COLOUR_MAP]
         folder.mkdir(parents=True, exist_ok=True)
         self._write_scale()
@@ -75,7 +84,7 @@ class Overlays:
             list(pool.map(partial(self._overlay, channels), files, versions, errors))
 
     def _overlay(self, channels: int, path: str, version: Version, error_map: np.ndarray) -> None:
-        picture = read_picture(path, channels)
+        picture = read_picture(path, channels, self.pixel_range)
         shares = np.clip(at_size(error_map, *picture.shape[:2]) / self.scale, 0, 1)
         cover = OPACITY * shares[..., np.newaxis]
         overlay = np.round((1 - cover) * picture + cover * self.colours(shares, bytes=True)[..., :3]).astype(np.uint8)

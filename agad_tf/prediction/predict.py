@@ -10,6 +10,7 @@ from tqdm import tqdm
 from agad_tf.config.choices import PEAK
 from agad_tf.config.errors import UsageError
 from agad_tf.config.experiment import ExperimentConfig
+from agad_tf.data.pixel_range import read_pixel_range
 from agad_tf.data.readers import limit_pixels
 from agad_tf.evaluation.results import decision_of, read_results
 from agad_tf.files.workdir import Workdir
@@ -52,6 +53,7 @@ def predict(config: ExperimentConfig, pattern: str, output: str = "", save_maps:
     workdir = Workdir(config.folder)
     results = read_results(workdir.results)
     decision = decision_of(results)
+    pixel_range = read_pixel_range(workdir.pixel_range)
     folder = Path(output) if output else workdir.root / "predictions"
     paths = _without_own_output(find_images(pattern), pattern, folder)
     model = restore(config)
@@ -61,7 +63,9 @@ def predict(config: ExperimentConfig, pattern: str, output: str = "", save_maps:
     done = files_done(folder, versions)
     left = [path for path in paths if path not in done]
     unit = "deviation from what is usual" if results.get("score") == PEAK else "error, of 255"
-    maps = Overlays(folder / MAPS, common_folder(paths), results["error_map_scale"], unit) if save_maps else None
+    maps = None
+    if save_maps:
+        maps = Overlays(folder / MAPS, common_folder(paths), results["error_map_scale"], unit, pixel_range)
     if len(left) < len(paths):
         print(f"{len(paths) - len(left)} of {len(paths)} pictures are done already, in {folder}.")
     unreadable_before = {row["path"] for row in rows_of(folder / UNREADABLE)}
@@ -78,7 +82,7 @@ def predict(config: ExperimentConfig, pattern: str, output: str = "", save_maps:
         ResumableCsv(folder / UNREADABLE, UNREADABLE_COLUMNS) as unreadable,
         tqdm(total=len(left), desc="scoring", unit=" pictures", smoothing=0.1) as bar,
     ):
-        for batch in scored_batches(model, left, config.batch_size, with_error_maps=save_maps):
+        for batch in scored_batches(model, left, config.batch_size, with_error_maps=save_maps, pixel_range=pixel_range):
             readable = np.array([not complaint for complaint in batch.complaints])
             # The map of an image is there before its row, so that what is done has both.
             if maps:

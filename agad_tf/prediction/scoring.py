@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from agad_tf.data.images_in_files import FILES_PER_CALL, decode_files
+from agad_tf.data.pixel_range import FULL_RANGE, PixelRange
 from agad_tf.data.scoring_batches import BATCHES_AHEAD, UNTUNED
 from agad_tf.evaluation.localization import scores_and_maps
 from agad_tf.models.agad import AGAD
@@ -31,7 +32,9 @@ class ScoredBatch(NamedTuple):
     error_maps: np.ndarray
 
 
-def scored_batches(model: AGAD, paths: list[str], batch_size: int, with_error_maps: bool) -> Iterator[ScoredBatch]:
+def scored_batches(
+    model: AGAD, paths: list[str], batch_size: int, with_error_maps: bool, pixel_range: PixelRange = FULL_RANGE
+) -> Iterator[ScoredBatch]:
     """Scores images in files; the next ones are decoded while the network scores.
 
     Args:
@@ -39,6 +42,7 @@ def scored_batches(model: AGAD, paths: list[str], batch_size: int, with_error_ma
         paths: of the files.
         batch_size: images that are scored at a time.
         with_error_maps: whether error maps are asked for.
+        pixel_range: which values are black and white where there are more than 8 bits.
 
     Yields:
         Batches, in the order of the paths.
@@ -49,7 +53,7 @@ def scored_batches(model: AGAD, paths: list[str], batch_size: int, with_error_ma
     )
 
     def decode(files: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        decoded = decode_files(np.array([os.fsdecode(file) for file in files]), channels, size)
+        decoded = decode_files(np.array([os.fsdecode(file) for file in files]), channels, size, pixel_range)
         return decoded.inputs, np.array([os.fsencode(complaint) for complaint in decoded.complaints], object)
 
     def read(files: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:

@@ -27,6 +27,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from google.protobuf.message import DecodeError
 
 from agad_tf.config.errors import RunError, UsageError
+from agad_tf.data.pixel_range import FULL_RANGE, PixelRange
 from agad_tf.data.readers import decode_picture
 
 MAX_BATCH_SIZE = 256
@@ -49,7 +50,7 @@ def run(options: argparse.Namespace, beam_arguments: Sequence[str]) -> dict[str,
         RunError: the pipeline failed.
     """
     _require_match(options.input)
-    channels = _channels(options.model)
+    channels, pixel_range = _image_form(options.model)
     try:
         pipeline = beam.Pipeline(options=PipelineOptions(beam_arguments))
     except ValueError as error:
@@ -62,7 +63,7 @@ def run(options: argparse.Namespace, beam_arguments: Sequence[str]) -> dict[str,
     else:
         records = pipeline | "read" >> beam.io.ReadFromTFRecord(options.input)
         encoded = records | "parse" >> beam.Map(parse_example, options.image_feature, options.id_feature)
-    images = encoded | "decode" >> beam.ParDo(Decode(channels)).with_outputs(UNREADABLE, main="images")
+    images = encoded | "decode" >> beam.ParDo(Decode(channels, pixel_range)).with_outputs(UNREADABLE, main="images")
     rows = (
         images.images
         | "score" >> RunInference(KeyedModelHandler(DetectorHandler(options.model)))
@@ -94,17 +95,18 @@ class Decode(beam.DoFn):
 
     Args:
         channels: of the detector, 1 or 3.
+        pixel_range: by which the detector's training images were read.
     """
 
-    def __init__(self, channels: int):
-        self.channels = channels
+    def __init__(self, channels: int, pixel_range: PixelRange):
+        self.channels, self.pixel_range = channels, pixel_range
         self.unreadable = Metrics.counter(__name__, UNREADABLE)
 
     def process(self, element: tuple[str, bytes]) -> Iterator[Any]:
         """Decodes one image."""
         name, data = element
         try:
-            yield name, decode_picture(name, data, self.channels)
+            yield name, decode_picture(name, data, self.channels, self.pixel_range)
         except RunError:
             self.unreadable.inc()
             yield beam.pvalue.TaggedOutput(UNREADABLE, name)
@@ -199,10 +201,13 @@ def _require_match(pattern: str) -> None:
         raise UsageError(f"No file fits --input={pattern}; in a shell, put the pattern in quotes.")
 
 
-def _channels(model: str) -> int:
+def _image_form(model: str) -> tuple[int, PixelRange]:
+    """Channels, and the range of values beyond 8 bits; earlier versions left none."""
     try:
-        signature = tf.saved_model.load(model).signatures["serve"].structured_input_signature
-        return signature[1]["images"].shape[-1]
+        detector = tf.saved_model.load(model)
+        signature = detector.signatures["serve"].structured_input_signature
+        bits, low, high = detector.pixel_range.numpy().tolist() if hasattr(detector, "pixel_range") else FULL_RANGE
+        return signature[1]["images"].shape[-1], PixelRange(int(bits), low, high)
     except (OSError, KeyError, tf.errors.OpError) as error:
         raise UsageError(f"--model={model} is no detector; name the saved_model folder of a finished run.") from error
 

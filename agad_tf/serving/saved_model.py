@@ -1,11 +1,13 @@
 """The detector as a SavedModel: raw images in, scores and verdicts out, without this package."""
 
 import shutil
+import sys
 from functools import partial
 from pathlib import Path
 
 import tensorflow as tf
 
+from agad_tf.data.pixel_range import FULL_RANGE, PixelRange
 from agad_tf.data.preprocessing import to_network_input, to_pixels
 from agad_tf.evaluation.localization import scores_and_maps
 from agad_tf.evaluation.thresholds import Decision, probability
@@ -23,9 +25,10 @@ class Detector(tf.Module):
     Args:
         model: the trained model.
         decision: how scores are judged.
+        pixel_range: which values are black and white where there are more than 8 bits.
     """
 
-    def __init__(self, model: AGAD, decision: Decision):
+    def __init__(self, model: AGAD, decision: Decision, pixel_range: PixelRange = FULL_RANGE):
         super().__init__()
         # As TensorFlow's variables: Keras' own would be saved a second time, and TensorFlow Serving would restore the
         # copies that nothing reads.
@@ -38,6 +41,9 @@ class Detector(tf.Module):
             tf.Variable(getattr(decision, name), trainable=False, dtype=tf.float32, name=name)
             for name in ("threshold", "center", "slope")
         )
+        # For who decodes files by other means before they are scored.
+        self.pixel_range = tf.Variable(pixel_range, trainable=False, dtype=tf.float64, name="pixel_range")
+        self._bits = pixel_range.bits
         height, width, self.channels = model.scoring_shape
         self.image_size = height, width
 
@@ -46,7 +52,9 @@ class Detector(tf.Module):
         """Scores images as the user has them.
 
         Args:
-            images: uint8, float32 or float64 (batch, height, width, channels) in [0, 255], of any size.
+            images: uint8, float32 or float64 (batch, height, width, channels) in [0, 255], of any size; or uint16 by
+                the range that the training images used. Floats of at most 1 are scored as they are, nearly black, and
+                a warning is written to stderr.
 
         Returns:
             "score", float (batch,): A(x), higher is more abnormal; "probability", float (batch,) in [0, 1], rising
@@ -54,6 +62,10 @@ class Detector(tf.Module):
             "reconstruction", float (batch, height, width, channels) in [0, 255]; "error_map", float
             (batch, height, width), see `agad_tf.evaluation.localization.scores_and_maps`.
         """
+        if images.dtype == tf.uint16:
+            images = tf.cast(self._to_8_bits(images), tf.uint8)
+        elif images.dtype.is_floating:
+            _warn_of_small_values(images)
         return self._judge(to_network_input(images, self.image_size))
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "encoded")])
@@ -102,7 +114,7 @@ class Detector(tf.Module):
 
     def _decode(self, encoded: tf.Tensor) -> tf.Tensor:
         """To float32 (image_size, image_size, channels) in [-1, 1], by way of the colours that Pillow would see."""
-        pixels = tf.ensure_shape(tf.io.decode_image(encoded, expand_animations=False), (None, None, None))
+        pixels = tf.ensure_shape(self._decode_pixels(encoded), (None, None, None))
         has_colour = tf.shape(pixels)[-1] >= 3
         pixels = tf.cond(has_colour, lambda: pixels[..., :3], lambda: tf.repeat(pixels[..., :1], 3, axis=-1))
         if self.channels == 1:
@@ -110,24 +122,54 @@ class Detector(tf.Module):
             pixels = tf.bitwise.right_shift(luma + 2**15, 16)[..., tf.newaxis]
         return to_network_input(pixels[tf.newaxis], self.image_size)[0]
 
+    def _decode_pixels(self, encoded: tf.Tensor) -> tf.Tensor:
+        if self._bits == FULL_RANGE.bits:
+            return tf.io.decode_image(encoded, expand_animations=False)
+        # A PNG of 16 bits, by its header.
+        is_deep = (tf.strings.substr(encoded, 1, 3) == b"PNG") & (tf.strings.substr(encoded, 24, 1) == b"\x10")
+        return tf.cond(
+            is_deep,
+            lambda: tf.cast(self._to_8_bits(tf.io.decode_png(encoded, dtype=tf.uint16)), tf.uint8),
+            lambda: tf.io.decode_image(encoded, expand_animations=False),
+        )
 
-def export_saved_model(model: AGAD, decision: Decision, path: Path) -> None:
+    def _to_8_bits(self, values: tf.Tensor) -> tf.Tensor:
+        clipped = tf.minimum(tf.cast(values, tf.int32), 2 ** min(self._bits, 16) - 1)
+        return tf.bitwise.right_shift(clipped, self._bits - 8)
+
+
+def _warn_of_small_values(images: tf.Tensor) -> None:
+    highest = tf.reduce_max(images)
+    tf.cond(
+        (highest > 0) & (highest <= 1),
+        lambda: tf.print(
+            "agad_tf: the largest value of these images is",
+            highest,
+            "- the detector takes 0 to 255; multiply images of 0 to 1 by 255.",
+            output_stream=sys.stderr,
+        ),
+        tf.no_op,
+    )
+
+
+def export_saved_model(model: AGAD, decision: Decision, path: Path, pixel_range: PixelRange = FULL_RANGE) -> None:
     """Writes the SavedModel, beside an earlier one and then in its place, with requests that warm it up.
 
-    `tf.saved_model.load(path).serve(images)` takes uint8, float32 and float64; of the signatures "serve" and
+    `tf.saved_model.load(path).serve(images)` takes uint8, uint16, float32 and float64; of the signatures "serve" and
     "serving_default" take float32, "serve_uint8" takes uint8, "serve_bytes" encoded pictures, and "classify" examples.
 
     Args:
         model: the trained model.
         decision: how scores are judged.
         path: folder to write.
+        pixel_range: which values are black and white where there are more than 8 bits.
     """
-    detector = Detector(model, decision)
+    detector = Detector(model, decision, pixel_range)
     shape = (None, None, None, detector.channels)
     # Each type traced here is one that `serve` takes; float64 is what NumPy makes of most arithmetic.
-    as_float, as_uint8, _ = (
+    as_float, as_uint8, *_ = (
         detector.serve.get_concrete_function(tf.TensorSpec(shape, dtype, "images"))
-        for dtype in (tf.float32, tf.uint8, tf.float64)
+        for dtype in (tf.float32, tf.uint8, tf.float64, tf.uint16)
     )
     signatures = {
         "serving_default": as_float,

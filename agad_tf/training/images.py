@@ -28,6 +28,7 @@ def load_images(config: ExperimentConfig) -> tuple[Source, OneClassTask]:
         keep_shape=bool(config.crop_size),
         max_megapixels=config.max_megapixels,
         left_out=Workdir(config.folder).left_out,
+        pixel_range=Workdir(config.folder).pixel_range,
         normal_class=config.normal_class,
         gamma=config.gamma,
         anomaly_classes=config.anomaly_classes,

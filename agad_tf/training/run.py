@@ -9,6 +9,7 @@ import tensorflow as tf
 from agad_tf.config.choices import BASELINES
 from agad_tf.config.experiment import ExperimentConfig
 from agad_tf.config.flags import read_config, require_same_settings
+from agad_tf.data.pixel_range import read_pixel_range
 from agad_tf.data.sources import Source
 from agad_tf.data.splits import NORMAL, OneClassTask
 from agad_tf.data.training_batches import batch_size_that_fits, plan_batches
@@ -171,7 +172,7 @@ def export(config: ExperimentConfig) -> None:
     decision, model = decision_of(read_results(workdir.results)), restore(config)
     with used_by_this_process_alone(workdir):
         if config.export_format == "saved_model":
-            export_saved_model(model, decision, workdir.saved_model)
+            export_saved_model(model, decision, workdir.saved_model, read_pixel_range(workdir.pixel_range))
             print(f"The detector is in {workdir.saved_model}.")
         else:
             write_portable(config, model, decision)
@@ -205,7 +206,7 @@ def _measure_and_export(
         synthetic_anomalies=config.synthetic_anomalies,
         seed=config.seed,
     )
-    export_saved_model(model, measured.decision, workdir.saved_model)
+    export_saved_model(model, measured.decision, workdir.saved_model, source.pixel_range)
     if config.export_format != "saved_model":
         write_portable(config, model, measured.decision)
     warnings = run_warnings(read_curves(workdir.tensorboard), float(checkpoints.learning_rate_scale))

@@ -10,6 +10,7 @@ from agad_tf.config.experiment import ExperimentConfig
 from agad_tf.config.flags import to_flagfile
 from agad_tf.data.images_in_files import Pictures
 from agad_tf.data.inspection import write_left_out
+from agad_tf.data.pixel_range import FULL_RANGE, write_pixel_range
 from agad_tf.data.sources import Source
 from agad_tf.files.whole_files import write_whole
 from agad_tf.files.workdir import Workdir
@@ -40,7 +41,7 @@ def used_by_this_process_alone(workdir: Workdir) -> Iterator[Workdir]:
 
 
 def write_set_up(workdir: Workdir, config: ExperimentConfig, source: Source) -> None:
-    """Writes what a run needs to go on later: its flags, and the image files that were left out.
+    """Writes what a run needs to go on later: its flags, the image files that were left out, and how the rest is read.
 
     Call it only when flags and data are known to fit each other, as what is written here must not stand in the way of
     better flags.
@@ -51,6 +52,9 @@ def write_set_up(workdir: Workdir, config: ExperimentConfig, source: Source) -> 
         source: the data set.
     """
     write_whole(workdir.config, lambda file: file.write(to_flagfile(config)))
+    # Not of a run that an earlier version began: what is not there says so.
+    if not workdir.left_out.exists() and (isinstance(source.x_train, Pictures) or source.pixel_range != FULL_RANGE):
+        write_whole(workdir.pixel_range, lambda file: write_pixel_range(file, source.pixel_range))
     if isinstance(source.x_train, Pictures):
         # The run then goes on with the same images, whatever becomes of the others.
         write_whole(workdir.left_out, lambda file: write_left_out(file, source.left_out))

@@ -29,6 +29,7 @@ def task_of(data_dir, normal_class=0, run=None, **changes):
         image_size=16,
         max_megapixels=10,
         left_out=(run or data_dir) / "left_out.csv",
+        pixel_range=(run or data_dir) / "pixel_range.json",
         normal_class=normal_class,
         **options,
     )

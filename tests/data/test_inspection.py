@@ -22,6 +22,12 @@ def picture(seed=0, size=(6, 8), form="PNG", mode="RGB", **options):
     return written.getvalue()
 
 
+def encoded_floats(pixels):
+    written = io.BytesIO()
+    Image.fromarray(pixels).save(written, "TIFF")
+    return written.getvalue()
+
+
 GOOD = {
     "tiny.png": picture(1, (1, 1)),
     "wide.png": picture(2, (3, 10_000)),
@@ -47,7 +53,7 @@ BAD = {
     "text.jpg": b"this is no picture\n" * 9,
     "bits flipped.png": picture(22)[:50] + b"\x00" * 9 + picture(22)[59:],
     "only the magic.webp": b"RIFF\x00\x00\x00\x00WEBP",
-    "float.tif": picture(23, form="TIFF", mode="F"),
+    "not finite.tif": encoded_floats(np.full((4, 6), np.nan, np.float32)),
 }
 
 

@@ -235,10 +235,10 @@ def test_arrays_of_several_classes_need_a_test_part(tmp_path):
     ("changes", "kind", "complaint"),
     [
         ({"test_images": None}, UsageError, "must hold train_images"),
-        ({"train_images": np.zeros((30, 8, 8), np.float32)}, RunError, "must be uint8"),
-        ({"train_images": np.zeros((30, 8, 8, 4), np.uint8)}, RunError, "must be uint8"),
+        ({"train_images": np.zeros((30, 8, 8), np.float32)}, RunError, "whole numbers beside floating-point ones"),
+        ({"train_images": np.zeros((30, 8, 8, 4), np.uint8)}, RunError, "must be numbers"),
         ({"train_labels": np.zeros((30, 14), np.uint8)}, RunError, "one class for each"),
-        ({"train_labels": np.zeros(30, np.float32)}, RunError, "class numbers"),
+        ({"train_labels": np.full(30, 0.5, np.float32)}, RunError, "class numbers"),
         ({"test_images": np.zeros((12, 9, 9), np.uint8)}, RunError, "differ in size or channels"),
     ],
 )

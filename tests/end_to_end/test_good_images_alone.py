@@ -45,7 +45,7 @@ def run(tmp_path_factory):
 
 def test_ten_good_images_make_a_detector(run):
     place, _ = run
-    assert {path.name for path in (place / "run").iterdir()} == LEFT | {"left_out.csv"}
+    assert {path.name for path in (place / "run").iterdir()} == LEFT | {"left_out.csv", "pixel_range.json"}
     results = results_of(place / "run")
     assert set(results["protocols"]) == {"per_image"}
     assert results["protocols"]["per_image"]["auroc"] is None
