@@ -11,12 +11,15 @@ whole, `auroc_norm` that of ‖x − x̂‖₂ from the same networks, and `part
 
 import argparse
 import csv
+import datetime
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
+
+from tests.benchmarks.record import processor
 
 BATCH = 16
 # What an ablation gives the model in the place of the recipe.
@@ -45,6 +48,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--policy", choices=("float32", "mixed_bfloat16"), default="mixed_bfloat16")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=0, help="of the processor; 0 takes all")
+    parser.add_argument("--commit", default="", help="that is measured, for the row")
     parser.add_argument("--csv", default="", help="file that a row is appended to, unless it has the row")
     return parser.parse_args()
 
@@ -202,7 +206,8 @@ def main() -> None:
     if is_measured(options.csv, keys):
         print(f"{options.csv} has this row already: {keys}")
         return
-    row = {**keys, **measure(options)}
+    today = datetime.datetime.now(datetime.timezone.utc).date().isoformat()
+    row = {**keys, "commit": options.commit, "date": today, "processor": processor(), **measure(options)}
     print(row)
     if options.csv:
         fresh = not Path(options.csv).exists()
