@@ -72,22 +72,24 @@ def strip_rows(test: pd.DataFrame) -> pd.DataFrame:
     """Chooses test images to show in large.
 
     Args:
-        test: "label", "score" and "flagged" of each image, by its place in the test set.
+        test: "label", "class", "score" and "flagged" of each image, by its place in the test set.
 
     Returns:
-        The anomalies of highest scores, the missed one of lowest, the false alarm of highest, and normal images that
-        are not flagged; of each as many as there are, with a column "why" that says what each is an example of.
+        The anomalies of highest scores, of different classes if possible; the missed one of lowest, the false alarm of
+        highest, and normal images that are not flagged. Of each as many as there are, with a column "why" that says
+        what it is an example of.
     """
     ordered = test.sort_values("score", ascending=False, kind="stable")
     abnormal, normal = (ordered[ordered["label"] == label] for label in (ABNORMAL, NORMAL))
-    quiet = normal[~normal["flagged"]]
+    found, quiet = abnormal[abnormal["flagged"]], normal[~normal["flagged"]]
+    turns = found.groupby("class").cumcount().sort_values(kind="stable").index
     # Neither the lowest nor the highest of scores, where there are more.
     ranks = np.linspace(0, max(len(quiet) - 1, 0), NORMALS_SHOWN + 2).round().astype(int)[1:-1]
     chosen = {
-        "anomaly of highest score": abnormal[abnormal["flagged"]][:FOUND_SHOWN],
-        "missed anomaly": abnormal[~abnormal["flagged"]][-1:],
-        "false alarm": normal[normal["flagged"]][:1],
-        "normal image": quiet.iloc[np.unique(ranks)] if len(quiet) else quiet,
+        "Found anomaly": found.loc[turns[:FOUND_SHOWN]],
+        "Missed anomaly": abnormal[~abnormal["flagged"]][-1:],
+        "False alarm": normal[normal["flagged"]][:1],
+        "Normal image": quiet.iloc[np.unique(ranks)] if len(quiet) else quiet,
     }
     return pd.concat([rows.assign(why=why) for why, rows in chosen.items()])
 

@@ -2,8 +2,8 @@
 
     python -m tests.benchmarks.strip --output=tests/benchmarks/results/strip.png
 
-The images are made here from a fixed seed: a woven texture, and one flaw of each kind in abnormal ones. `--recipe=own_images`
-learns from the good ones. Of each kind of flaw the image of median score is drawn.
+The images are made here from a fixed seed: a woven texture, and in abnormal ones a flaw. `--recipe=own_images` learns
+from the good ones. Of each kind of flaw the image of median score is drawn.
 """
 
 import argparse
@@ -143,6 +143,8 @@ def _draw(folder: Path, options: argparse.Namespace) -> Image.Image:
 
 def _sheet(rows: list[tuple[np.ndarray, ...]]) -> Image.Image:
     """Faces in rows below the names of their columns, in so few colours that the file is small."""
+    from agad_tf.reporting.strip import in_colors
+
     step = SIDE + MARGIN
     sheet = Image.new("RGB", (len(COLUMNS) * step - MARGIN, HEADER + len(rows) * step - MARGIN), "white")
     draw = ImageDraw.Draw(sheet)
@@ -151,7 +153,12 @@ def _sheet(rows: list[tuple[np.ndarray, ...]]) -> Image.Image:
         draw.text((column * step + SIDE // 2, HEADER // 2), name, "black", font, anchor="mm")
         for row, faces in enumerate(rows):
             sheet.paste(Image.fromarray(faces[column]).convert("RGB"), (column * step, HEADER + row * step))
-    return sheet.quantize(128, dither=Image.Dither.NONE)
+    # Greys and the colours of error maps, and no others.
+    palette = Image.new("P", (1, 1))
+    palette.putpalette(
+        [*np.repeat(np.linspace(0, 255, 128).astype(int), 3), *in_colors(np.linspace(0, 1, 128), 1).ravel()]
+    )
+    return sheet.quantize(palette=palette, dither=Image.Dither.NONE)
 
 
 if __name__ == "__main__":
