@@ -86,7 +86,7 @@ def _save(path: Path, pixels: np.ndarray) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", required=True, help="PNG file that is written")
-    parser.add_argument("--good", type=int, default=80, help="good images to learn from")
+    parser.add_argument("--good", type=int, default=200, help="good images to learn from")
     parser.add_argument("--tested", type=int, default=9, help="test images of each kind")
     parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--steps", type=int, default=100, help="of an epoch")
@@ -107,7 +107,7 @@ def _draw(folder: Path, options: argparse.Namespace) -> Image.Image:
     from agad_tf.config.experiment import ExperimentConfig
     from agad_tf.config.recipes import RECIPES
     from agad_tf.data.masks import read_masks
-    from agad_tf.reporting.strip import in_colors, look_at
+    from agad_tf.reporting.strip import look_at
     from agad_tf.training.images import load_images
     from agad_tf.training.restore import restore
     from agad_tf.training.run import train
@@ -129,36 +129,37 @@ def _draw(folder: Path, options: argparse.Namespace) -> Image.Image:
         places.append(of_kind.index[len(of_kind) // 2])
     looks = look_at(restore(config), task.test.images[np.array(places)])
     largest_error = max(look.largest_error for look in looks)
-    rows = [
-        (
-            look.image[..., 0],
-            look.reconstruction[..., 0],
-            in_colors(look.error, largest_error),
-            255 * read_masks(source.test_masks[int(task.test.ids[place])]).astype(np.uint8),
-        )
-        for place, look in zip(places, looks, strict=True)
-    ]
+    rows = []
+    for place, look in zip(places, looks, strict=True):
+        mask = read_masks(source.test_masks[int(task.test.ids[place])])
+        greys = (look.image[..., 0], look.reconstruction[..., 0], 255 * mask.astype(np.uint8))
+        rows.append((*greys[:2], look.error / largest_error, greys[2]))
     return _sheet(rows)
 
 
 def _sheet(rows: list[tuple[np.ndarray, ...]]) -> Image.Image:
-    """Faces in rows below the names of their columns, in so few colours that the file is small."""
+    """Faces in rows below the names of their columns.
+
+    The first half of the palette are greys, for which a face is uint8, the other half the colours of error maps, for
+    which it is float in [0, 1].
+    """
     from agad_tf.reporting.strip import in_colors
 
     step = SIDE + MARGIN
-    sheet = Image.new("RGB", (len(COLUMNS) * step - MARGIN, HEADER + len(rows) * step - MARGIN), "white")
-    draw = ImageDraw.Draw(sheet)
-    font = ImageFont.load_default(16)
+    header = Image.new("L", (len(COLUMNS) * step - MARGIN, HEADER + len(rows) * step - MARGIN), 255)
+    draw, font = ImageDraw.Draw(header), ImageFont.load_default(16)
     for column, name in enumerate(COLUMNS):
-        draw.text((column * step + SIDE // 2, HEADER // 2), name, "black", font, anchor="mm")
-        for row, faces in enumerate(rows):
-            sheet.paste(Image.fromarray(faces[column]).convert("RGB"), (column * step, HEADER + row * step))
-    # Greys and the colours of error maps, and no others.
-    palette = Image.new("P", (1, 1))
-    palette.putpalette(
-        [*np.repeat(np.linspace(0, 255, 128).astype(int), 3), *in_colors(np.linspace(0, 1, 128), 1).ravel()]
-    )
-    return sheet.quantize(palette=palette, dither=Image.Dither.NONE)
+        draw.text((column * step + SIDE // 2, HEADER // 2), name, 0, font, anchor="mm")
+    numbers = np.asarray(header) // 2
+    for row, faces in enumerate(rows):
+        for column, face in enumerate(faces):
+            place = np.s_[HEADER + row * step :, column * step :]
+            found = face // 2 if face.dtype == np.uint8 else 128 + np.round(127 * face).astype(np.uint8)
+            numbers[place][:SIDE, :SIDE] = found
+    sheet = Image.fromarray(numbers, "P")
+    greys = np.repeat(np.linspace(0, 255, 128).astype(np.uint8), 3)
+    sheet.putpalette([*greys.tolist(), *in_colors(np.linspace(0, 1, 128), 1).ravel().tolist()])
+    return sheet
 
 
 if __name__ == "__main__":
