@@ -4,8 +4,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from agad_tf.training import run
 from tests.benchmarks import strip
-from tests.benchmarks.strip import COLUMNS, FLAWS, HEADER, MARGIN, SIDE
+from tests.benchmarks.strip import COLUMNS, FLAWS, HEADER, MARGIN
+
+SIDE = 64
 
 
 @pytest.mark.parametrize("flaw", FLAWS)
@@ -19,6 +22,9 @@ def test_a_flaw_is_where_its_mask_is_and_the_texture_elsewhere(flaw):
 
 
 def test_a_small_detector_is_drawn_with_a_row_for_each_kind_of_flaw(monkeypatch, tmp_path):
+    monkeypatch.setattr(strip, "SIDE", SIDE)
+    # It is not drawn.
+    monkeypatch.setattr(run, "export_saved_model", lambda *_: None)
     output = tmp_path / "strip.png"
     small = ("--good=8", "--tested=1", "--epochs=1", "--steps=1", "--width=0.03125", f"--workdir={tmp_path}")
     monkeypatch.setattr(sys, "argv", ["strip", f"--output={output}", *small])
