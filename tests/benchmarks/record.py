@@ -1,7 +1,8 @@
 """Keeps figures as data: appends the runs below a folder to a CSV, `python -m tests.benchmarks.record FOLDER …`.
 
 A row is what one protocol says of one run. A run that is in the file already is not added again: a sweep can be
-recorded after every part of it, and the machine that it ran on need not be kept.
+recorded after every part of it, and the machine that it ran on need not be kept. `python -m tests.benchmarks.tables`
+writes the tables from the file.
 """
 
 import argparse
@@ -11,6 +12,9 @@ import platform
 from pathlib import Path
 
 import pandas as pd
+
+from agad_tf.config.choices import WHERE_AND_HOW
+from agad_tf.config.experiment import DEFAULTS
 
 RESULTS = Path(__file__).with_name("results") / "measured.csv"
 SETTINGS = (
@@ -25,7 +29,15 @@ SETTINGS = (
     "width",
 )
 # Which rows are of the same run and protocol.
-KEY = ("commit", "command", *SETTINGS, "protocol")
+KEY = ("commit", "command", *SETTINGS, "variant", "protocol")
+COLUMNS = (
+    *("commit", "date", "processor", "command", "experiment", "dataset", "normal_class", "gamma", "generator"),
+    *("method", "variant", "seed", "epochs", "learning_rate_schedule", "width", "precision", "score", "protocol"),
+    *("auroc", "auroc_low", "auroc_high", "deviation", "last_epoch_auroc", "epoch", "seconds"),
+    *("metric", "value", "unit", "note"),
+)
+# Options that have a column or do not change what is computed.
+NO_VARIANT = {*SETTINGS, *WHERE_AND_HOW, "mixed_precision", "jit_compile"}
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -44,6 +56,7 @@ def main(arguments: list[str] | None = None) -> None:
             for row in rows_of(json.loads(path.read_text()), path, options.commit, options.command, options.note)
         ]
     )
+    rows = rows.reindex(columns=COLUMNS, fill_value="")
     known = pd.read_csv(options.csv, dtype=str, keep_default_na=False) if options.csv.exists() else pd.DataFrame()
     merged = pd.concat([known, rows.astype(str)]).drop_duplicates(list(KEY))
     options.csv.parent.mkdir(parents=True, exist_ok=True)
@@ -61,6 +74,7 @@ def rows_of(results: dict, path: Path, commit: str, command: str, note: str) -> 
             "processor": processor(),
             "command": command,
             **{name: results[name] for name in SETTINGS},
+            "variant": variant(results),
             "precision": results["mixed_precision"],
             "protocol": protocol,
             **{name: percent(figures[name]) for name in ("auroc", "auroc_low", "auroc_high")},
@@ -71,6 +85,14 @@ def rows_of(results: dict, path: Path, commit: str, command: str, note: str) -> 
         }
         for protocol, figures in results["protocols"].items()
     ]
+
+
+def variant(results: dict) -> str:
+    """The options without a column that are not at their defaults, as flags."""
+    given = {name: results[name] for name in DEFAULTS if name not in NO_VARIANT and results.get(name) is not None}
+    given = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
+    texts = {name: ",".join(map(str, value)) if isinstance(value, tuple) else value for name, value in given.items()}
+    return " ".join(f"--{name}={texts[name]}" for name in given if given[name] != DEFAULTS[name])
 
 
 def percent(fraction: float | None) -> str:

@@ -29,3 +29,15 @@ def test_runs_are_recorded_once(tmp_path):
     assert (rows[0]["auroc"], rows[0]["last_epoch_auroc"]) == ("91.23", "")
     assert (rows[1]["auroc"], rows[1]["last_epoch_auroc"], rows[1]["commit"]) == ("99.00", "97.00", "abc1234")
     assert all(row["processor"] for row in rows)
+
+
+def test_runs_that_differ_in_another_option_are_told_apart(tmp_path):
+    for name, value in (("with", True), ("without", False)):
+        folder = tmp_path / "runs" / name
+        folder.mkdir(parents=True)
+        (folder / "results.json").write_text(json.dumps({**RUN, "contextual_adversarial": value}))
+    record.main([str(tmp_path / "runs"), "--commit=abc1234", "--command=train", f"--csv={tmp_path / 'measured.csv'}"])
+    with (tmp_path / "measured.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["variant"] for row in rows] == ["", "", *["--contextual_adversarial=False"] * 2]
+    assert tuple(rows[0]) == record.COLUMNS
