@@ -9,6 +9,8 @@ TITLES = {
     **{"family_shuffled": "family, shuffled", "per_image": "per image", "dataset": "data set"},
 }
 COLUMN_TITLES = {"gamma": "γ = {}", "normal_class": "class {}", "epoch": "epoch {}"}
+# A mean over classes has no number as its class.
+MEAN_TITLE = "classes {}"
 
 
 def where(rows: Iterable[Row], **wanted: str) -> list[Row]:
@@ -53,10 +55,11 @@ class Recorded(NamedTuple):
 
     def head(self, values: tuple[str, ...]) -> str:
         named = [
-            value if name not in COLUMN_TITLES or not value else COLUMN_TITLES[name].format(value)
+            (COLUMN_TITLES.get(name, "{}") if value.isdigit() or name != "normal_class" else MEAN_TITLE).format(value)
             for name, value in zip(self.columns, values, strict=True)
+            if value
         ]
-        return ", ".join(TITLES.get(value, value) for value in named if value)
+        return ", ".join(TITLES.get(name, name) for name in named)
 
 
 def made_by(rows: Iterable[Row]) -> str:
