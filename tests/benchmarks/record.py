@@ -47,6 +47,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--commit", required=True, help="that the runs were made at")
     parser.add_argument("--command", required=True, help="that made them")
     parser.add_argument("--note", default="", help="what a reader must know, such as that half of the set was used")
+    parser.add_argument(
+        "--experiment", default="", help="the table that the runs belong to; default: by their settings"
+    )
     parser.add_argument("--csv", type=Path, default=RESULTS)
     options = parser.parse_args(arguments)
     rows = pd.DataFrame(
@@ -56,7 +59,7 @@ def main(arguments: list[str] | None = None) -> None:
             for row in rows_of(json.loads(path.read_text()), path, options.commit, options.command, options.note)
         ]
     )
-    rows = rows.reindex(columns=COLUMNS, fill_value="")
+    rows = rows.assign(experiment=options.experiment).reindex(columns=COLUMNS, fill_value="")
     known = pd.read_csv(options.csv, dtype=str, keep_default_na=False) if options.csv.exists() else pd.DataFrame()
     merged = pd.concat([known, rows.astype(str)]).drop_duplicates(list(KEY))
     options.csv.parent.mkdir(parents=True, exist_ok=True)

@@ -82,6 +82,13 @@ RECORDED = {
     "published setting": Recorded(
         ("dataset", "generator", "learning_rate_schedule", "normal_class", "seed"), ("protocol",)
     ),
+    "other runs": Recorded(
+        (
+            *("commit", "dataset", "normal_class", "gamma", "method", "generator", "width", "variant", "epochs"),
+            *("learning_rate_schedule", "seed"),
+        ),
+        ("protocol",),
+    ),
     "first runs of the paper's recipe": Recorded(
         ("gamma", "variant", "learning_rate_schedule", "seed"), ("protocol", "metric")
     ),

@@ -36,8 +36,10 @@ def test_runs_that_differ_in_another_option_are_told_apart(tmp_path):
         folder = tmp_path / "runs" / name
         folder.mkdir(parents=True)
         (folder / "results.json").write_text(json.dumps({**RUN, "contextual_adversarial": value}))
-    record.main([str(tmp_path / "runs"), "--commit=abc1234", "--command=train", f"--csv={tmp_path / 'measured.csv'}"])
+    arguments = ["--commit=abc1234", "--command=train", "--experiment=ablations"]
+    record.main([str(tmp_path / "runs"), *arguments, f"--csv={tmp_path / 'measured.csv'}"])
     with (tmp_path / "measured.csv").open() as file:
         rows = list(csv.DictReader(file))
+    assert {row["experiment"] for row in rows} == {"ablations"}
     assert [row["variant"] for row in rows] == ["", "", *["--contextual_adversarial=False"] * 2]
     assert tuple(rows[0]) == record.COLUMNS

@@ -48,10 +48,12 @@ def test_a_new_row_is_in_the_headline_and_only_its_protocol_is_run(results):
     assert "| CIFAR-100 | UNet | cosine | 3 | 92.8 | not run | not run | 61.2 |" in tables.headline()
 
 
-def test_a_row_of_another_setting_is_not_in_the_headline(results):
+@pytest.mark.parametrize("other", [{"variant": "--contextual_adversarial=False"}, {"dataset": "digits"}])
+def test_a_run_of_another_setting_is_among_the_other_runs(results, other):
     before = tables.headline()
-    append(results, **NEW, variant="--contextual_adversarial=False")
+    append(results, **{**NEW, **other})
     assert tables.headline() == before
+    assert "61.25" in tables.other_runs()
 
 
 def test_every_row_is_in_a_table_and_none_hides_another():
