@@ -61,7 +61,9 @@ def main(arguments: list[str] | None = None) -> None:
     )
     rows = rows.assign(experiment=options.experiment).reindex(columns=COLUMNS, fill_value="")
     known = pd.read_csv(options.csv, dtype=str, keep_default_na=False) if options.csv.exists() else pd.DataFrame()
-    merged = pd.concat([known, rows.astype(str)]).drop_duplicates(list(KEY))
+    merged = pd.concat([known, rows.astype(str)], ignore_index=True)
+    # A row that is in the file stays, whatever it has in common with others.
+    merged = merged[~merged.duplicated(list(KEY)) | (merged.index < len(known))]
     options.csv.parent.mkdir(parents=True, exist_ok=True)
     merged.to_csv(options.csv, index=False, lineterminator="\n")
     print(f"{len(merged) - len(known)} rows added to {options.csv}.")

@@ -43,3 +43,13 @@ def test_runs_that_differ_in_another_option_are_told_apart(tmp_path):
     assert {row["experiment"] for row in rows} == {"ablations"}
     assert [row["variant"] for row in rows] == ["", "", *["--contextual_adversarial=False"] * 2]
     assert tuple(rows[0]) == record.COLUMNS
+
+
+def test_rows_that_are_in_the_file_stay(tmp_path):
+    (tmp_path / "results.json").write_text(json.dumps(RUN))
+    results = tmp_path / "measured.csv"
+    known = "".join(f"abc1234{',' * (len(record.COLUMNS) - 4)}moves by,{value},,\n" for value in (1, 2))
+    results.write_text(",".join(record.COLUMNS) + "\n" + known)
+    record.main([str(tmp_path), "--commit=abc1234", "--command=train", f"--csv={results}"])
+    assert known in results.read_text()
+    assert len(results.read_text().splitlines()) == 5
