@@ -1,5 +1,6 @@
 """Tables of rows as they were recorded, for tests/benchmarks/README.md: one for each experiment of measured.csv."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -11,6 +12,8 @@ TITLES = {
 COLUMN_TITLES = {"gamma": "γ = {}", "normal_class": "class {}", "epoch": "epoch {}"}
 # A mean over classes has no number as its class.
 MEAN_TITLE = "classes {}"
+# What a note says of a change that was tried.
+KEPT = re.compile(r"kept: (.*?)(?:; |$)")
 
 
 def where(rows: Iterable[Row], **wanted: str) -> list[Row]:
@@ -39,7 +42,7 @@ def as_recorded(row: Row) -> str:
 
 
 class Recorded(NamedTuple):
-    """A table of rows as they were recorded, and below it the commands that made them."""
+    """How a table of rows is laid out: the columns of the CSV file that name its lines, and those that name its own."""
 
     index: tuple[str, ...]
     columns: tuple[str, ...] = ("normal_class",)
@@ -50,8 +53,15 @@ class Recorded(NamedTuple):
         for row in rows:
             line = cells.setdefault(tuple(row[name] for name in self.index), {})
             line[tuple(row[name] for name in self.columns)] = as_recorded(row)
+        kept = {
+            tuple(row[name] for name in self.index): found[1] for row in rows if (found := KEPT.search(row["note"]))
+        }
         header = [TITLES.get(name, name) for name in self.index] + [self.head(head) for head in heads]
-        return markdown(header, [[*index, *(line.get(head, "") for head in heads)] for index, line in cells.items()])
+        lines = [[*index, *(line.get(head, "") for head in heads)] for index, line in cells.items()]
+        if kept:
+            header.append("kept")
+            lines = [[*line, kept.get(index, "")] for index, line in zip(cells, lines, strict=True)]
+        return markdown(header, lines)
 
     def head(self, values: tuple[str, ...]) -> str:
         named = [

@@ -3,7 +3,7 @@ import shutil
 
 import pytest
 
-from tests.benchmarks import recorded, tables
+from tests.benchmarks import record, recorded, tables
 
 
 @pytest.fixture
@@ -71,3 +71,16 @@ def test_a_table_is_written_between_its_markers_and_an_unknown_one_is_named():
     assert text.endswith("|\n<!-- end -->\nafter\n")
     with pytest.raises(SystemExit, match=r"No table is called 'absent'; choose one of "):
         tables.with_tables("<!-- table: absent -->\n<!-- end -->")
+
+
+def test_a_table_says_whether_a_change_was_kept():
+    rows = [
+        {**dict.fromkeys(record.COLUMNS, ""), "variant": name, "score": "smoothed", "auroc": "91.7", "note": note}
+        for name, note in (("none", ""), ("wider", "by a script; kept: no, slower; not recorded: commit"))
+    ]
+    assert recorded.Recorded(("variant",), ("score",)).of(rows).splitlines() == [
+        "| setting | smoothed | kept |",
+        "| --- | --- | --- |",
+        "| none | 91.7 | |",
+        "| wider | 91.7 | no, slower |",
+    ]
