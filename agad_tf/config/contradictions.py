@@ -82,8 +82,8 @@ CONTRADICTIONS: tuple[tuple[Callable[[ExperimentFields], bool], str], ...] = (
     ),
     (
         lambda config: config.score != PEAK and not all(_is_default(config, name) for name in OF_PEAK),
-        "--local_anomalies, --crop_size, --scales, --light_variation and --aligned go with --score=peak; add it, or "
-        "--recipe=own_images.",
+        "--local_anomalies, --crop_size, --scales, --light_variation and --aligned go with --score=peak, not "
+        "{config.score}; give --score=peak, or leave them out, as --recipe=paper does.",
     ),
     (
         lambda config: config.crop_size % SIZE_MULTIPLE != 0,

@@ -4,7 +4,9 @@ A flaw of two pixels is seen at full size alone, and what is wrong with a whole 
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 
+import numpy as np
 import tensorflow as tf
 
 Size = tuple[int, int]
@@ -35,8 +37,31 @@ def sizes_at_scales(shape: Size, least: Size, scales: Sequence[int], multiple: i
 
 
 def at_size(images: tf.Tensor, size: Size) -> tf.Tensor:
-    """Images, float (images, height, width, channels), averaged down to another height and width."""
-    return images if tuple(images.shape[1:3]) == tuple(size) else tf.image.resize(images, size, method="area")
+    """Averages images down to another height and width: a pixel is the mean of the area that it stands for.
+
+    The result is that of `tf.image.resize` with the method "area", by operations that can be exported to other formats.
+
+    Args:
+        images: float32 (images, height, width, channels).
+        size: height and width in pixels, at most those of the images.
+    """
+    sides = tuple(images.shape[1:3])
+    if sides == tuple(size):
+        return images
+    if not any(side % smaller for side, smaller in zip(sides, size, strict=True)):
+        down = [side // smaller for side, smaller in zip(sides, size, strict=True)]
+        return tf.nn.avg_pool2d(images, down, down, "VALID")
+    rows, columns = (_shares(side, smaller) for side, smaller in zip(sides, size, strict=True))
+    return tf.einsum("ih,bhwc,jw->bijc", rows, images, columns)
+
+
+@lru_cache
+def _shares(side: int, smaller: int) -> np.ndarray:
+    """How much each of `side` pixels adds to each of a smaller number of pixels, float32 (smaller, side)."""
+    edges = np.arange(smaller + 1) * (side / smaller)
+    pixels = np.arange(side)
+    overlaps = np.minimum(edges[1:, np.newaxis], pixels + 1) - np.maximum(edges[:-1, np.newaxis], pixels)
+    return (np.maximum(overlaps, 0) * (smaller / side)).astype(np.float32)
 
 
 def crops_at_scales(

@@ -160,8 +160,12 @@ def _labelled(images: Images, normals: np.ndarray, anomalies: np.ndarray) -> Spl
 
 def with_reference(task: OneClassTask) -> OneClassTask:
     """Takes every other normal validation image for the reference; the threshold is chosen on those that are left."""
-    normals = np.flatnonzero(task.validation.labels == NORMAL)
-    is_reference = np.isin(np.arange(len(task.validation.labels)), normals[1::2])
-    return dataclasses.replace(
-        task, validation=task.validation.rows(~is_reference), reference=task.validation.rows(is_reference)
-    )
+    validation, reference = halved(task.validation)
+    return dataclasses.replace(task, validation=validation, reference=reference)
+
+
+def halved(validation: Split) -> tuple[Split, Split]:
+    """Divides validation images: those to choose the threshold on, and the reference, every other normal one."""
+    normals = np.flatnonzero(validation.labels == NORMAL)
+    is_reference = np.isin(np.arange(len(validation.labels)), normals[1::2])
+    return validation.rows(~is_reference), validation.rows(is_reference)

@@ -11,12 +11,12 @@ from sklearn.metrics import roc_auc_score
 from sklearn.utils import ClassifierTags, Tags, check_random_state
 from sklearn.utils.validation import check_array, check_consistent_length, check_is_fitted, validate_data
 
+from agad_tf.config.choices import PEAK
 from agad_tf.config.errors import RunError
-from agad_tf.config.experiment import DEFAULTS
-from agad_tf.data.image_size import fitting_size
-from agad_tf.data.training_batches import plan_batches, training_batches, training_inputs
+from agad_tf.config.recipes import OWN_IMAGES, PAPER
 from agad_tf.estimator.detector_files import read_detector, unpickled, write_detector
-from agad_tf.estimator.experiment import config_of
+from agad_tf.estimator.experiment import config_of, value_of
+from agad_tf.estimator.fitting import fitted_model
 from agad_tf.estimator.input_arrays import (
     as_bytes,
     divide,
@@ -30,10 +30,6 @@ from agad_tf.estimator.random_state import random_state_kept
 from agad_tf.evaluation.scorer import Scorer
 from agad_tf.evaluation.thresholds import Decision, decide
 from agad_tf.models.agad import AGAD
-from agad_tf.models.build import build_model
-from agad_tf.training.divergence import DivergedError, Divergence
-from agad_tf.training.learning_rate import LearningRate
-from agad_tf.training.normal_residuals import NormalResiduals
 
 
 class AGADDetector(OutlierMixin, BaseEstimator):
@@ -41,12 +37,17 @@ class AGADDetector(OutlierMixin, BaseEstimator):
 
     `X` is images (n, height, width) or (n, height, width, channels) with 1 or 3 channels, or rows (n, features) as
     pipelines pass them. Rows become images of `image_shape`, or else the smallest grey square that holds them; what
-    they leave of it is filled with the lowest value. Networks see images resized to `image_size`.
+    they leave of it is filled with the lowest value. Images are resized to `image_size`.
 
     A share of the training images, `validation_fraction` of either label, is held out for the threshold and the
-    probability. With fewer than 10 normal images none is, and both are chosen on the training images themselves.
+    probability; with the recipe "own_images" every other normal one of them says what is usual instead. With fewer
+    than 10 normal images none is held out, and all is chosen on the training images themselves.
 
     Args:
+        recipe: values of all arguments that are None: "own_images", which finds small flaws from normal images alone,
+            or "paper", the defaults of `agad_tf.ExperimentConfig`.
+        residual_norm: the score, as the option `score` of `agad_tf.ExperimentConfig`; an estimator's own `score` is a
+            method.
         image_shape: (height, width) or (height, width, channels) of the images; None takes it from `X`.
         value_range: the lowest and the highest value that pixels can have, in `fit` as in all that follows. "auto":
             (0, 255) for uint8, else minimum and maximum of the training data. Values beyond it are kept as they are.
@@ -55,9 +56,9 @@ class AGADDetector(OutlierMixin, BaseEstimator):
             stay as they are, while TensorFlow's global seed is set.
         verbose: as in Keras' `fit`: 0 is silent, 1 a bar, 2 a line an epoch.
 
-    All other arguments have the name, the meaning, the default and the allowed values of an option of
-    `agad_tf.ExperimentConfig`, and are checked by it in `fit`; what messages call --gamma is the share of `X` that is
-    labelled abnormal. A number is taken for `threshold` as well. Where there are fewer training images than
+    All other arguments have the name, the meaning and the allowed values of an option of `agad_tf.ExperimentConfig`,
+    and are checked by it in `fit`; None takes the value of the recipe. What messages call --gamma is the share of `X`
+    that is labelled abnormal. A number is taken for `threshold` as well. Where there are fewer training images than
     `batch_size`, all of them are a batch, and `min_anomalies` is lowered in proportion.
 
     Attributes:
@@ -80,46 +81,61 @@ class AGADDetector(OutlierMixin, BaseEstimator):
     def __init__(
         self,
         *,
-        generator: str = DEFAULTS["generator"],
-        width: float = DEFAULTS["width"],
-        image_size: int | str = DEFAULTS["image_size"],
-        normalization: str = DEFAULTS["normalization"],
-        anomaly_normalization: str = DEFAULTS["anomaly_normalization"],
-        pseudo_anomaly_normalization: str = DEFAULTS["pseudo_anomaly_normalization"],
-        contextual_adversarial: bool = DEFAULTS["contextual_adversarial"],
-        synthetic_anomalies: tuple[str, ...] = DEFAULTS["synthetic_anomalies"],
-        synthetic_share: float = DEFAULTS["synthetic_share"],
-        horizontal_flip: bool = DEFAULTS["horizontal_flip"],
-        anomaly_distance: str = DEFAULTS["anomaly_distance"],
-        lambda_adv: float = DEFAULTS["lambda_adv"],
-        lambda_con: float = DEFAULTS["lambda_con"],
-        lambda_adcon: float = DEFAULTS["lambda_adcon"],
-        lambda_lat: float = DEFAULTS["lambda_lat"],
-        reinit_threshold: float = DEFAULTS["reinit_threshold"],
-        residual_norm: str = DEFAULTS["score"],
-        epochs: int = DEFAULTS["epochs"],
-        batch_size: int = DEFAULTS["batch_size"],
-        min_anomalies: int = DEFAULTS["min_anomalies"],
-        learning_rate: float = DEFAULTS["learning_rate"],
-        learning_rate_schedule: str = DEFAULTS["learning_rate_schedule"],
-        ema_momentum: float = DEFAULTS["ema_momentum"],
-        mixed_precision: str = DEFAULTS["mixed_precision"],
-        validation_fraction: float = DEFAULTS["validation_fraction"],
-        threshold: str | float = DEFAULTS["threshold"],
+        recipe: str = OWN_IMAGES,
+        generator: str | None = None,
+        width: float | None = None,
+        image_size: int | str | None = None,
+        crop_size: int | None = None,
+        scales: tuple[int, ...] | None = None,
+        normalization: str | None = None,
+        anomaly_normalization: str | None = None,
+        pseudo_anomaly_normalization: str | None = None,
+        contextual_adversarial: bool | None = None,
+        synthetic_anomalies: tuple[str, ...] | None = None,
+        synthetic_share: float | None = None,
+        local_anomalies: float | None = None,
+        segmentation: bool | None = None,
+        light_variation: float | None = None,
+        aligned: str | None = None,
+        horizontal_flip: bool | None = None,
+        anomaly_distance: str | None = None,
+        lambda_adv: float | None = None,
+        lambda_con: float | None = None,
+        lambda_adcon: float | None = None,
+        lambda_lat: float | None = None,
+        reinit_threshold: float | None = None,
+        residual_norm: str | None = None,
+        epochs: int | None = None,
+        steps_per_epoch: int | None = None,
+        batch_size: int | None = None,
+        min_anomalies: int | None = None,
+        learning_rate: float | None = None,
+        learning_rate_schedule: str | None = None,
+        ema_momentum: float | None = None,
+        mixed_precision: str | None = None,
+        validation_fraction: float | None = None,
+        threshold: str | float | None = None,
         image_shape: tuple[int, ...] | None = None,
         value_range: str | tuple[float, float] = "auto",
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
     ):
+        self.recipe = recipe
         self.generator = generator
         self.width = width
         self.image_size = image_size
+        self.crop_size = crop_size
+        self.scales = scales
         self.normalization = normalization
         self.anomaly_normalization = anomaly_normalization
         self.pseudo_anomaly_normalization = pseudo_anomaly_normalization
         self.contextual_adversarial = contextual_adversarial
         self.synthetic_anomalies = synthetic_anomalies
         self.synthetic_share = synthetic_share
+        self.local_anomalies = local_anomalies
+        self.segmentation = segmentation
+        self.light_variation = light_variation
+        self.aligned = aligned
         self.horizontal_flip = horizontal_flip
         self.anomaly_distance = anomaly_distance
         self.lambda_adv = lambda_adv
@@ -129,6 +145,7 @@ class AGADDetector(OutlierMixin, BaseEstimator):
         self.reinit_threshold = reinit_threshold
         self.residual_norm = residual_norm
         self.epochs = epochs
+        self.steps_per_epoch = steps_per_epoch
         self.batch_size = batch_size
         self.min_anomalies = min_anomalies
         self.learning_rate = learning_rate
@@ -163,36 +180,8 @@ class AGADDetector(OutlierMixin, BaseEstimator):
             raise ValueError("y has no normal image to learn from; label some 0, or +1 beside -1 for abnormal ones.")
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         config = config_of(self.get_params(deep=False), gamma=float(labels.mean()), seed=seed)
-        train, validation = divide(images, labels, config.validation_fraction, seed)
-        batch_size = min(config.batch_size, len(train.labels))
-        min_anomalies = max(1, config.min_anomalies * batch_size // config.batch_size)
-        plan = plan_batches(
-            train,
-            batch_size,
-            min_anomalies,
-            kinds=config.synthetic_anomalies,
-            synthetic_share=config.synthetic_share,
-            horizontal_flip=config.horizontal_flip,
-        )
-        sides = fitting_size(config.image_size, *images.shape[1:3])
-        with random_state_kept():
-            model = build_model(config, (*sides, images.shape[-1]), plan.steps_per_epoch)
-            inputs = training_inputs(train, sides)
-            try:
-                model.fit(
-                    training_batches(inputs, plan, config.epochs, seed),
-                    steps_per_epoch=plan.steps_per_epoch,
-                    epochs=config.epochs,
-                    shuffle=False,
-                    verbose=self.verbose,
-                    callbacks=[
-                        LearningRate(config.learning_rate, config.learning_rate_schedule, config.epochs),
-                        Divergence(plan.steps_per_epoch),
-                        NormalResiduals(inputs),
-                    ],
-                )
-            except DivergedError as error:
-                raise RunError(f"Training has diverged: {error}. Fit with a lower learning_rate.") from error
+        train, validation, reference = divide(images, labels, config.validation_fraction, seed, config.score == PEAK)
+        model = fitted_model(config, train, reference, self.verbose)
         self._take(model)
         scores = self._scorer.per_image(validation.images)
         if not np.isfinite(scores).all():
@@ -211,7 +200,7 @@ class AGADDetector(OutlierMixin, BaseEstimator):
             X: images or rows of the shape that the detector was fitted on.
 
         Returns:
-            float64 (n,), -A(x), at most 0: higher is more normal.
+            float64 (n,), -A(x): higher is more normal.
 
         Raises:
             NotFittedError: there is no model yet.
@@ -279,7 +268,8 @@ class AGADDetector(OutlierMixin, BaseEstimator):
             A fitted detector that gives the same scores.
         """
         model, facts = read_detector(Path(path))
-        detector = cls(**facts["parameters"])
+        # Versions that knew no recipe had the paper's defaults.
+        detector = cls(**{"recipe": PAPER, **facts["parameters"]})
         for name, value in facts["fitted"].items():
             setattr(detector, name, value)
         if facts["feature_names"]:
@@ -296,7 +286,8 @@ class AGADDetector(OutlierMixin, BaseEstimator):
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
+        # Versions that knew no recipe had the paper's defaults.
+        super().__setstate__({**dict.fromkeys(self._get_param_names()), "recipe": PAPER, **state})
         if "model_" in state:
             with random_state_kept():
                 self._take(unpickled(state["model_"]))
@@ -309,7 +300,7 @@ class AGADDetector(OutlierMixin, BaseEstimator):
 
     def _take(self, model: AGAD) -> None:
         self.model_ = model
-        self._scorer = Scorer(model, self.batch_size)
+        self._scorer = Scorer(model, value_of(self.get_params(deep=False), "batch_size"))
 
     def _images(self, X: Any, fitting: bool) -> np.ndarray:  # noqa: N803
         """Checks `X`, and in `fit` takes shape and range from it.

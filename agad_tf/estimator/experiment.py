@@ -3,29 +3,44 @@
 from collections.abc import Mapping
 from typing import Any
 
-from agad_tf.config.choices import RESIDUAL_NORMS
 from agad_tf.config.experiment import DEFAULTS, ExperimentConfig
+from agad_tf.config.recipes import RECIPES
 
 
 def config_of(parameters: Mapping[str, Any], gamma: float, seed: int) -> ExperimentConfig:
     """The experiment that the estimator carries out.
 
     Args:
-        parameters: of `agad_tf.AGADDetector`.
+        parameters: of `agad_tf.AGADDetector`; None takes the value of the recipe.
         gamma: share of the images that are labelled abnormal.
         seed: of all that is drawn.
 
     Raises:
         ValueError: a parameter has a value that it cannot have.
     """
-    options = {name: value for name, value in parameters.items() if name in DEFAULTS}
+    if parameters["recipe"] not in RECIPES:
+        raise ValueError(f"recipe is '{parameters['recipe']}'; choose one of {', '.join(RECIPES)}.")
     # An estimator's `score` is a method.
-    options["score"] = parameters["residual_norm"]
-    if options["score"] not in RESIDUAL_NORMS:
-        raise ValueError(
-            f"residual_norm is '{options['score']}'; choose one of {', '.join(RESIDUAL_NORMS)}. Other scores are those "
-            "of the command: python -m agad_tf.main --recipe=own_images."
-        )
-    kinds = options["synthetic_anomalies"]
-    options["synthetic_anomalies"] = (kinds,) if isinstance(kinds, str) else tuple(kinds or ())
-    return ExperimentConfig(**{**options, "threshold": str(options["threshold"])}, gamma=gamma, seed=seed)
+    named = {"score": "residual_norm"}
+    options = {
+        name: value_of(parameters, name, named.get(name, name))
+        for name in DEFAULTS
+        if named.get(name, name) in parameters or name in RECIPES[parameters["recipe"]]
+    }
+    options["threshold"] = str(options["threshold"])
+    for name in ("synthetic_anomalies", "scales"):
+        value = options[name]
+        options[name] = (value,) if isinstance(value, str | int) else tuple(value)
+    return ExperimentConfig(**options, gamma=gamma, seed=seed)
+
+
+def value_of(parameters: Mapping[str, Any], option: str, parameter: str = "") -> Any:
+    """The value of an option: what the parameter of its name, or of another, says; else the recipe's.
+
+    Args:
+        parameters: of `agad_tf.AGADDetector`; the recipe is a known one.
+        option: of `ExperimentConfig`.
+        parameter: name of the parameter; by default that of the option.
+    """
+    given = parameters.get(parameter or option)
+    return RECIPES[parameters["recipe"]].get(option, DEFAULTS[option]) if given is None else given

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils import column_or_1d
 
-from agad_tf.data.splits import ABNORMAL, NORMAL, Split, held_out_count
+from agad_tf.data.splits import ABNORMAL, NORMAL, Split, halved, held_out_count
 
 # With fewer normal images than this none can be spared for validation.
 LEAST_TO_DIVIDE = 10
@@ -117,7 +117,9 @@ def is_abnormal(y: Any) -> np.ndarray:
     )
 
 
-def divide(images: np.ndarray, labels: np.ndarray, validation_fraction: float, seed: int) -> tuple[Split, Split]:
+def divide(
+    images: np.ndarray, labels: np.ndarray, validation_fraction: float, seed: int, with_reference: bool = False
+) -> tuple[Split, Split, Split | None]:
     """Holds out images for validation, of either label in the same share.
 
     Args:
@@ -125,21 +127,20 @@ def divide(images: np.ndarray, labels: np.ndarray, validation_fraction: float, s
         labels: int32 (n,): 0 normal, 1 abnormal.
         validation_fraction: share that is held out, in (0, 1).
         seed: of what is held out.
+        with_reference: whether every other normal image that is held out says what is usual.
 
     Returns:
-        Training and validation images: no image is in both, unless there are fewer than `LEAST_TO_DIVIDE` normal
-        ones. Then either is all of them.
+        Training and validation images, and the reference. No image is in two of them, unless there are fewer than
+        `LEAST_TO_DIVIDE` normal ones: then training and validation are all of them, and the reference is None.
     """
     ids = np.arange(len(images))
     if np.sum(labels == NORMAL) < LEAST_TO_DIVIDE:
         everything = Split(images, labels, ids)
-        return everything, everything
+        return everything, everything, None
     rng = np.random.default_rng(seed)
     held_out = np.zeros(len(images), bool)
     for label in (NORMAL, ABNORMAL):
         indices = rng.permutation(np.flatnonzero(labels == label))
         held_out[indices[: held_out_count(len(indices), validation_fraction)]] = True
-    return (
-        Split(images[~held_out], labels[~held_out], ids[~held_out]),
-        Split(images[held_out], labels[held_out], ids[held_out]),
-    )
+    train, validation = (Split(images[rows], labels[rows], ids[rows]) for rows in (~held_out, held_out))
+    return (train, *halved(validation)) if with_reference else (train, validation, None)

@@ -177,7 +177,9 @@ def combined(parts: Any) -> Any:
     All maps together count as much as the whole image, and of the maps the one that deviates most counts most. What is
     more usual than usual says nothing: else an image that is smooth as a whole could have any flaw.
     """
-    cubes = ops.power(ops.softplus(parts), 3)
+    # Softplus: LiteRT's own is infinite from 88 on, and ONNX has no log1p.
+    positive = ops.maximum(parts, 0.0) + ops.log(1 + ops.exp(-ops.abs(parts)))
+    cubes = ops.power(positive, 3)
     return ops.power(ops.mean(cubes[:, :-1], axis=1) + cubes[:, -1], 1 / 3)
 
 

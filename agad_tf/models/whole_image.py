@@ -9,10 +9,10 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 from keras import ops
 from sklearn.covariance import LedoitWolf
 
+from agad_tf.data.crops import at_size
 from agad_tf.models.scores import mahalanobis_norm, whitening_of
 
 # Sides of the grids that an image is looked at by.
@@ -26,7 +26,7 @@ _LEAST = 1e-4
 
 def features(images: Any, grid: int) -> Any:
     """An image at low resolution without its light, float (images, grid²·channels)."""
-    small = tf.image.resize(images, (grid, grid), method="area")
+    small = at_size(images, (grid, grid))
     mean = ops.mean(small, axis=(1, 2, 3), keepdims=True)
     deviation = ops.sqrt(ops.mean(ops.square(small - mean), axis=(1, 2, 3), keepdims=True))
     return ops.reshape((small - mean) / (deviation + LEAST_CONTRAST), (-1, grid**2 * images.shape[-1]))

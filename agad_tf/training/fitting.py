@@ -146,7 +146,7 @@ class Fitting:
             # What is usual is learned once, after the last epoch: it takes as long as an epoch does.
             first_epoch=epochs if has_parts else 1,
         )
-        adapting = UsualMaps(self.inputs, self.task, epochs) if has_parts else NormalResiduals(self.inputs)
+        adapting = UsualMaps(self.inputs, self.task.reference, epochs) if has_parts else NormalResiduals(self.inputs)
         return [
             LearningRate(learning_rate, learning_rate_schedule, epochs),
             adapting,

@@ -11,7 +11,7 @@ from PIL import Image
 
 from tests.end_to_end.test_readme import LEFT, agad
 
-FASTER = ["--flagfile=flags/folder.cfg", "--image_size=32", "--width=0.125", "--epochs=2"]
+PAPER = ["--flagfile=flags/folder.cfg", "--recipe=paper", "--image_size=32", "--width=0.125", "--epochs=2"]
 RNG = np.random.default_rng(0)
 
 
@@ -34,7 +34,8 @@ def run(tmp_path_factory):
     place = tmp_path_factory.mktemp("good")
     write_images(place / "photos", 10)
     done = agad(
-        *FASTER,
+        *PAPER,
+        "--batch_size=32",
         "--synthetic_anomalies=warp,erasure",
         f"--data_dir={place / 'photos'}",
         f"--workdir={place / 'run'}",
@@ -96,7 +97,7 @@ def test_an_audit_says_in_one_sentence_that_it_needs_both_kinds(run, tmp_path):
 def test_a_benchmark_of_good_images_alone_has_its_tables(tmp_path):
     write_images(tmp_path / "photos" / "train" / "good", 12)
     workdir = f"--workdir={tmp_path / 'compare'}"
-    done = agad("--mode=benchmark", *FASTER, "--sweep=method=knn,pca", f"--data_dir={tmp_path / 'photos'}", workdir)
+    done = agad("--mode=benchmark", *PAPER, "--sweep=method=knn,pca", f"--data_dir={tmp_path / 'photos'}", workdir)
     assert done.returncode == 0, done.stderr
     assert "2 of 2 runs are finished" in done.stdout
     assert (tmp_path / "compare" / "benchmark.html").exists()
@@ -104,7 +105,7 @@ def test_a_benchmark_of_good_images_alone_has_its_tables(tmp_path):
 
 def test_an_only_class_of_another_name_is_refused_with_the_flag_that_works(tmp_path):
     write_images(tmp_path / "photos" / "my parts", 10)
-    command = [*FASTER, f"--data_dir={tmp_path / 'photos'}", f"--workdir={tmp_path / 'run'}", "--method=knn"]
+    command = [*PAPER, f"--data_dir={tmp_path / 'photos'}", f"--workdir={tmp_path / 'run'}", "--method=knn"]
     done = agad(*command)
     assert done.returncode == 2
     (flag,) = re.findall(r"add --normal_class='(.+)' to the command", done.stderr)
@@ -113,7 +114,7 @@ def test_an_only_class_of_another_name_is_refused_with_the_flag_that_works(tmp_p
 
 def test_the_ceiling_needs_labels_and_leaves_no_run_behind(tmp_path):
     write_images(tmp_path / "photos", 10)
-    done = agad(*FASTER, f"--data_dir={tmp_path / 'photos'}", f"--workdir={tmp_path / 'run'}", "--method=supervised")
+    done = agad(*PAPER, f"--data_dir={tmp_path / 'photos'}", f"--workdir={tmp_path / 'run'}", "--method=supervised")
     assert done.returncode == 2
     assert "learns from normal and abnormal images" in done.stderr
     assert not (tmp_path / "run").exists()

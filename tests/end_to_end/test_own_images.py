@@ -16,7 +16,10 @@ from agad_tf.serving.onnx_litert import require_packages
 from tests.end_to_end.test_readme import ROOT, agad
 
 SECTIONS = ("Your own images", "Thresholds", "Score new pictures", "Serve")
-SMALLER = ["--image_size=32", "--width=0.125", "--epochs=2", "--batch_size=16"]
+SMALLER = [
+    *("--image_size=32", "--crop_size=16", "--scales=1", "--width=0.125"),
+    *("--epochs=2", "--steps_per_epoch=2", "--batch_size=16"),
+]
 RNG = np.random.default_rng(0)
 
 
@@ -65,8 +68,6 @@ def place(tmp_path_factory):
         if "--export_format=litert" in command and not exports_to_litert():
             continue
         smaller = SMALLER if command[0].startswith("--flagfile") else []
-        if "--recipe=own_images" in command:
-            smaller = [*SMALLER, "--crop_size=16", "--scales=1", "--steps_per_epoch=2"]
         run = [sys.executable, "-m", "agad_tf.main", *command, *smaller]
         done = subprocess.run(run, cwd=place, env=environment(), capture_output=True, text=True, check=False)
         assert done.returncode == 0, (command, done.stderr)

@@ -1,4 +1,5 @@
 import copy
+import dataclasses
 import pickle
 import random
 
@@ -17,13 +18,17 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 import agad_tf
 from agad_tf import AGADDetector, ExperimentConfig
 from agad_tf.config.errors import RunError, UsageError
+from agad_tf.config.recipes import RECIPES
 from agad_tf.data.preprocessing import to_network_input
 from agad_tf.data.training_batches import plan_batches
 from agad_tf.estimator import detector as estimator
+from agad_tf.estimator import fitting
+from agad_tf.estimator.experiment import config_of
 from agad_tf.estimator.input_arrays import divide
 
 # The learning rate is high, so that an epoch of four steps leaves a trace.
 TINY = {
+    "recipe": "paper",
     "width": 1 / 16,
     "image_size": 16,
     "epochs": 1,
@@ -79,12 +84,24 @@ def test_the_estimator_is_a_public_name():
     assert "AGADDetector" in agad_tf.__all__
 
 
-def test_defaults_are_those_of_an_experiment():
-    own = {"image_shape", "value_range", "random_state", "verbose"}
-    # An estimator's `score` is a method.
-    options = {"residual_norm": "score"}
-    for name, value in AGADDetector().get_params().items():
-        assert name in own or value == getattr(ExperimentConfig(), options.get(name, name))
+@pytest.mark.parametrize("recipe", ["paper", "own_images"])
+def test_defaults_are_those_of_the_recipe(recipe):
+    parameters = AGADDetector(recipe=recipe).get_params()
+    assert AGADDetector().recipe == "own_images"
+    own = {"recipe", "image_shape", "value_range", "random_state", "verbose"}
+    assert all(value is None for name, value in parameters.items() if name not in own)
+    expected = {**dataclasses.asdict(ExperimentConfig()), **RECIPES[recipe], "seed": 3}
+    assert dataclasses.asdict(config_of(parameters, gamma=0.0, seed=3)) == expected
+
+
+def test_every_option_of_the_recipe_can_be_set():
+    # The leaking protocols are no part of a detector.
+    assert set(RECIPES["own_images"]) - {"score", "protocols"} <= set(AGADDetector().get_params())
+
+
+def test_an_unknown_recipe_is_refused(images):
+    with pytest.raises(ValueError, match="choose one of paper, own_images"):
+        AGADDetector(recipe="best").fit(images)
 
 
 def test_scores_are_those_of_the_model(detector, images):
@@ -222,15 +239,17 @@ def test_the_score_at_the_threshold_is_the_lowest_that_is_flagged(images):
 def test_the_decision_is_made_on_images_held_out_from_training(images, labels, monkeypatch):
     seen = {}
 
-    def watch(name, function):
+    def watch(module, name):
+        function = getattr(module, name)
+
         def watching(*arguments):
             seen[name] = arguments
             return function(*arguments)
 
-        monkeypatch.setattr(estimator, name, watching)
+        monkeypatch.setattr(module, name, watching)
 
-    watch("training_inputs", estimator.training_inputs)
-    watch("decide", estimator.decide)
+    watch(fitting, "training_inputs")
+    watch(estimator, "decide")
     fitted = AGADDetector(**TINY, validation_fraction=0.2).fit(images, labels)
     assert np.bincount(seen["training_inputs"][0].labels).tolist() == [24, 8]
     decided_labels, scores, _ = seen["decide"]
@@ -242,7 +261,7 @@ def test_the_decision_is_made_on_images_held_out_from_training(images, labels, m
 def test_few_normal_images_are_all_learned_from_and_decide_as_well(images):
     for normals, shared in ((9, True), (10, False)):
         few = np.repeat([0, 1], [normals, 1])
-        train, validation = divide(images[: normals + 1], few, 0.1, 0)
+        train, validation, _ = divide(images[: normals + 1], few, 0.1, 0)
         assert (len(np.intersect1d(train.ids, validation.ids)) > 0) == shared
         assert len(np.union1d(train.ids, validation.ids)) == normals + 1
         assert train.labels.sum() == 1
@@ -307,7 +326,7 @@ def test_a_batch_is_no_larger_than_the_data(images, labels, monkeypatch):
         plans.append(plan_batches(*arguments, **options))
         return plans[-1]
 
-    monkeypatch.setattr(estimator, "plan_batches", watching)
+    monkeypatch.setattr(fitting, "plan_batches", watching)
     AGADDetector(**{**TINY, "batch_size": 256, "min_anomalies": 32}).fit(images, labels)
     (plan,) = plans
     assert (plan.normals, plan.anomalies, plan.steps_per_epoch) == (27, 9, 1)
@@ -356,7 +375,8 @@ def test_divergence_is_said(images):
     [
         ({"width": -1}, "--width is -1"),
         ({"image_size": 20}, "multiples of 16"),
-        ({"residual_norm": "peak"}, "choose one of euclidean"),
+        ({"residual_norm": "peak"}, "--contextual_adversarial=false"),
+        ({"crop_size": 16}, "go with --score=peak, not euclidean"),
         ({"generator": "vae"}, "choose one of encoder_decoder"),
         ({"threshold": "f1"}, "needs labelled anomalies"),
         ({"threshold": "high"}, "--threshold is 'high'"),

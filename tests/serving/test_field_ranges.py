@@ -51,7 +51,7 @@ IMAGES = RNG.integers(0, 256, (24, 16, 16), np.uint8)
 
 @pytest.fixture(scope="module")
 def detectors():
-    options = {"epochs": 1, "width": 0.125, "image_size": 16, "random_state": 0}
+    options = {"recipe": "paper", "epochs": 1, "width": 0.125, "image_size": 16, "random_state": 0}
     return {"bytes": AGADDetector(**options).fit(IMAGES), "shares": AGADDetector(**options).fit(IMAGES / 255)}
 
 

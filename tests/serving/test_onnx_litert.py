@@ -9,7 +9,8 @@ from agad_tf.config.experiment import ExperimentConfig
 from agad_tf.data.preprocessing import to_network_input
 from agad_tf.data.sources import load_source
 from agad_tf.evaluation.thresholds import Decision
-from agad_tf.networks import build_discriminator, build_generator
+from agad_tf.models.segmenting_agad import SegmentingAGAD
+from agad_tf.networks import build_discriminator, build_generator, build_segmenter
 from agad_tf.serving import onnx_litert as portable
 from agad_tf.training import run as training
 
@@ -75,6 +76,22 @@ def test_the_file_scores_as_the_model_does(form, generator, residual_norm, tmp_p
         np.testing.assert_allclose(found["probability"], DECISION.probability(scores), atol=1e-4)
         np.testing.assert_array_equal(found["is_anomaly"], (found["score"] >= DECISION.threshold).astype(np.float32))
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
+
+
+def test_a_file_of_a_detector_of_peaks_scores_as_the_model_does(form, tmp_path):
+    """Its check, against the model, is that of `export_portable`; 48 pixels at half the size are 32, no divisor."""
+    network = ((16, 16, 1), 1 / 16)
+    model = SegmentingAGAD(
+        build_generator("unet", *network),
+        build_discriminator(*network),
+        build_segmenter(*network),
+        scoring_shape=(48, 48, 1),
+        scales=(1, 2),
+    )
+    # Images so much alike that others score hundreds.
+    model.adapt(np.random.default_rng(0).normal(0, 0.01, (8, 48, 48, 1)).astype(np.float32))
+    portable.export_portable(model, DECISION, file_of(form, tmp_path), form)
+    assert [file.name for file in tmp_path.iterdir()] == [file_of(form, tmp_path).name]
 
 
 def test_a_file_that_scores_otherwise_is_not_left_behind(form, build_model, tmp_path, monkeypatch):
