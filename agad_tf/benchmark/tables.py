@@ -84,6 +84,7 @@ def summarize(runs: pd.DataFrame) -> pd.DataFrame:
             ("seen classes", "auroc_seen", own),
             ("unseen classes", "auroc_unseen", own),
             ("synthetic anomalies", "synthetic_auroc", own),
+            ("made flaws", "local_auroc", own),
         ):
             if name in runs:
                 row[title] = _mean_and_deviation(part[name])

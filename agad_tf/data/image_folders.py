@@ -53,11 +53,15 @@ def list_folder(root: Path) -> tuple[pd.DataFrame, str]:
         rows.append((str(root / inside), inside.as_posix(), label, split, ()))
         below.append(Path(*in_class) if len(in_class) > 1 else Path(label, *in_class))
     if mask_root:
-        # Those of the test part alone are looked at: images of other parts have no say in whose mask it is.
-        tested = [path for path, split in zip(below, splits, strict=True) if split in ("", "test")]
-        masks = masks_of(mask_root, tested)
+        # Images of other parts have no say in whose mask it is, if it may be that of a test image.
+        tested, trained = (
+            [path for path, split in zip(below, splits, strict=True) if split in parts]
+            for parts in (("", "test"), ("train",))
+        )
+        masks = {"train": masks_of(mask_root, trained, tested), "val": {}}
+        of_test = masks_of(mask_root, tested)
         rows = [
-            (*row[:-1], tuple(map(str, masks.get(path, ()))) if row[3] in ("", "test") else ())
+            (*row[:-1], tuple(map(str, masks.get(row[3], of_test).get(path, ()))))
             for row, path in zip(rows, below, strict=True)
         ]
     table = _table(rows)

@@ -87,7 +87,8 @@ def _read_left_out(path: Path) -> dict[str, str]:
 def _look_at_all(source: Source) -> dict[str, _Look]:
     """By path of every picture and mask."""
     paths = [path for images in _parts(source).values() for path in images.paths.tolist()]
-    paths = list(dict.fromkeys([*paths, *(str(mask) for masks in source.test_masks.values() for mask in masks)]))
+    all_masks = (*source.train_masks.values(), *source.test_masks.values())
+    paths = list(dict.fromkeys([*paths, *(str(mask) for masks in all_masks for mask in masks)]))
     with ThreadPoolExecutor() as pool:
         looks = tqdm(pool.map(_look, paths), "looking at pictures", len(paths), unit=" pictures", delay=1, leave=False)
         return dict(zip(paths, looks, strict=True))
@@ -147,11 +148,12 @@ def _without(source: Source, left_out: Mapping[str, str]) -> Source:
         changed |= {f"x_{part}": images[kept], f"y_{part}": labels[kept]}
         if part == "test":
             changed["test_names"] = tuple(np.array(source.test_names, object)[kept])
+        if part in ("train", "test"):
             # Without one of its masks nobody knows where an image is normal.
             row_of = dict(zip(np.flatnonzero(kept).tolist(), range(len(kept)), strict=False))
-            changed["test_masks"] = {
+            changed[f"{part}_masks"] = {
                 row_of[row]: masks
-                for row, masks in source.test_masks.items()
+                for row, masks in getattr(source, f"{part}_masks").items()
                 if row in row_of and not any(str(mask) in left_out for mask in masks)
             }
     return dataclasses.replace(source, **changed)

@@ -6,12 +6,15 @@ defect), BTAD (`ground_truth/ko/<name>.png` or `.bmp`) and VisA (`Masks/Anomaly/
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 
 from agad_tf.config.errors import RunError
+from agad_tf.data.crops import LEAST_COVER
 from agad_tf.data.images_in_files import pictures_below, read_file
+from agad_tf.data.preprocessing import ImageSize, resized, sides_of
 from agad_tf.data.readers import decode_values
 
 # What follows an image's name in that of its mask; the first that is there counts.
@@ -22,12 +25,13 @@ _LOSSY_SUFFIXES = (".jpg", ".jpeg", ".webp")
 Place = tuple[tuple[str, ...], str]
 
 
-def masks_of(folder: Path, images: Sequence[Path]) -> dict[Path, tuple[Path, ...]]:
+def masks_of(folder: Path, images: Sequence[Path], before: Sequence[Path] = ()) -> dict[Path, tuple[Path, ...]]:
     """Finds the masks of images; a mask that fits several is that of none.
 
     Args:
         folder: of the masks.
         images: each below the folder of its part, such as `scratch/000.png` for `test/scratch/000.png`.
+        before: images of another part, of the same form; a mask that fits one of them is not that of `images`.
 
     Returns:
         By image, those it has: in the folder of the same name, or right below that of the class if no other image of
@@ -40,6 +44,15 @@ def masks_of(folder: Path, images: Sequence[Path]) -> dict[Path, tuple[Path, ...
         # A folder for each image.
         if len(inside.parts) > 1:
             found[_place((*inside.parts[:-2], "<all in>"), inside.parts[-2])].append(mask)
+    own = _fitting(found, images)
+    claims: dict[Path, int] = defaultdict(int)
+    for mask in chain.from_iterable((*own.values(), *_fitting(found, before).values())):
+        claims[mask] += 1
+    return {image: masks for image, masks in own.items() if masks and all(claims[mask] == 1 for mask in masks)}
+
+
+def _fitting(found: Mapping[Place, list[Path]], images: Sequence[Path]) -> dict[Path, tuple[Path, ...]]:
+    """By image, the masks that have its name."""
     own = {image: _first(found, image.parts[:-1], image.stem) for image in images}
     by_class: dict[Place, list[Path]] = defaultdict(list)
     for image in images:
@@ -47,11 +60,7 @@ def masks_of(folder: Path, images: Sequence[Path]) -> dict[Path, tuple[Path, ...
     for same in by_class.values():
         if len(same) == 1 and not own[same[0]]:
             own[same[0]] = _first(found, same[0].parts[:1], same[0].stem)
-    claims: dict[Path, int] = defaultdict(int)
-    for masks in own.values():
-        for mask in masks:
-            claims[mask] += 1
-    return {image: masks for image, masks in own.items() if masks and all(claims[mask] == 1 for mask in masks)}
+    return own
 
 
 def _place(folders: Iterable[str], stem: str) -> Place:
@@ -90,3 +99,28 @@ def read_masks(files: Iterable[Path]) -> np.ndarray:
     if together is None:
         raise ValueError("Give one mask at least.")
     return together
+
+
+def masks_at_size(masks: Iterable[Sequence[Path]], image_size: ImageSize) -> np.ndarray:
+    """Masks of several images, resized as their images are.
+
+    Args:
+        masks: of each image its files; none where nothing but the image's label is known.
+        image_size: side, or height and width, in pixels.
+
+    Returns:
+        float32 (images, height, width, 1): 1 where a pixel is abnormal, else 0. A smaller mask keeps its flaw, however
+        small that is. NaN in all of an image without a mask, or with one that shows nothing.
+
+    Raises:
+        RunError: a mask cannot be read, or those of an image differ in size.
+    """
+    return np.stack([_mask_at_size(files, image_size) for files in masks])
+
+
+def _mask_at_size(files: Sequence[Path], image_size: ImageSize) -> np.ndarray:
+    mask = read_masks(files) if files else np.zeros((1, 1), bool)
+    if not mask.any():
+        return np.full((*sides_of(image_size), 1), np.nan, np.float32)
+    cover = resized(mask[np.newaxis, ..., np.newaxis], image_size)[0].numpy()
+    return (cover >= min(LEAST_COVER, cover.max())).astype(np.float32)

@@ -42,6 +42,7 @@ class Source:
         y_val: int, as y_train.
         test_names: of the test images, where they have any.
         test_masks: files that show where test images are abnormal, by position in the test set; one or several.
+        train_masks: the same of training images.
         has_masks: whether there are masks at all, be they of test images or not.
         pixel_range: by which values of more than 8 bits are read.
         left_out: files that could not be read, with what is wrong with each.
@@ -60,6 +61,7 @@ class Source:
     y_val: np.ndarray | None = None
     test_names: tuple[str, ...] = ()
     test_masks: Mapping[int, tuple[Path, ...]] = dataclasses.field(default_factory=dict)
+    train_masks: Mapping[int, tuple[Path, ...]] = dataclasses.field(default_factory=dict)
     has_masks: bool = False
     pixel_range: PixelRange = FULL_RANGE
     left_out: Mapping[str, str] = dataclasses.field(default_factory=dict)

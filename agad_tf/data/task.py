@@ -1,5 +1,6 @@
 """The images of an experiment: read, looked at and divided."""
 
+import dataclasses
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -62,6 +63,9 @@ def load_task(
     source = with_image_size(source, image_size, keep_shape)
     if source.note:
         _say(source.note)
+    if not gamma:
+        # Nobody will look at them.
+        source = dataclasses.replace(source, train_masks={})
     source = leave_out_unreadable(source, left_out, read_pixel_range(pixel_range))
     normal = source.class_number(normal_class)
     if dataset == "npz" and isinstance(normal_class, Unsaid) and np.any(source.y_train != normal):

@@ -1,7 +1,8 @@
 """tf.data pipelines: from raw pixels to the batches that the networks see."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -11,6 +12,7 @@ from tqdm import tqdm
 from agad_tf.config.errors import UsageError
 from agad_tf.config.experiment import DEFAULTS
 from agad_tf.data.images_in_files import Images, joined
+from agad_tf.data.masks import masks_at_size
 from agad_tf.data.preprocessing import ImageSize, sides_of
 from agad_tf.data.scoring_batches import BATCHES_AHEAD, UNTUNED, inputs_by_row, scoring_batches
 from agad_tf.data.splits import ABNORMAL, NORMAL, Split
@@ -135,25 +137,39 @@ class TrainingInputs(NamedTuple):
         of_rows: gives of rows, int (n,), the inputs, float32 (n, image_size, image_size, channels) in [-1, 1].
         normals: how many rows, from 0 on, are normal.
         anomalies: how many rows, after those, are anomalies.
+        masks_of: gives of anomalies, int (n,) in [0, anomalies), their masks, float32 (n, image_size, image_size, 1),
+            see `agad_tf.data.masks.masks_at_size`; None where there are none.
     """
 
     of_rows: Callable[[tf.Tensor], tf.Tensor]
     normals: int
     anomalies: int
+    masks_of: Callable[[tf.Tensor], tf.Tensor] | None = None
 
 
-def training_inputs(train: Split, image_size: ImageSize, cache_bytes: float = math.inf) -> TrainingInputs:
+def training_inputs(
+    train: Split,
+    image_size: ImageSize,
+    cache_bytes: float = math.inf,
+    masks: Mapping[int, Sequence[Path]] | None = None,
+) -> TrainingInputs:
     """Makes the training images ready, once for all epochs where memory allows.
 
     Args:
         train: the training images.
         image_size: side in pixels that the networks take.
         cache_bytes: how much memory the images may take as the networks take them. Where they need more they are
-            made ready anew for every batch, which changes nothing but time.
+            made ready anew for every batch, which changes nothing but time. Masks come after them.
+        masks: files of the masks of labelled anomalies by their ids; empty or None means none.
     """
-    normals, anomalies = train.of_label(NORMAL).images, train.of_label(ABNORMAL).images
-    of_rows = _inputs_by_row(joined([normals, anomalies]), image_size, cache_bytes)
-    return TrainingInputs(of_rows, len(normals), len(anomalies))
+    normals, anomalies = train.of_label(NORMAL), train.of_label(ABNORMAL)
+    images = joined([normals.images, anomalies.images])
+    of_rows = _inputs_by_row(images, image_size, cache_bytes)
+    masks_of = None
+    if masks and len(anomalies.ids):
+        left = cache_bytes - _bytes(len(images), image_size, images.shape[-1])
+        masks_of = _masks_by_row([masks.get(row, ()) for row in anomalies.ids.tolist()], image_size, left)
+    return TrainingInputs(of_rows, len(normals.ids), len(anomalies.ids), masks_of)
 
 
 def training_batches(
@@ -182,9 +198,10 @@ def training_batches(
     Returns:
         Dataset of images, float32 (batch, image_size, image_size, channels) in [-1, 1], and labels, float32
         (batch,): `plan.anomalies` anomalies and `plan.synthetic` made from normal images, spread evenly among
-        normals, and mirrored if the plan says so. With a context the elements are the batches of this worker's
-        replicas one after the other: equal parts of a batch, each with its share of anomalies, be they labelled or
-        made.
+        normals, and mirrored if the plan says so. Where inputs have masks, these as well, float32 (batch, image_size,
+        image_size, 1): of labelled anomalies their own, of other anomalies NaN, of normal images 0. With a context the
+        elements are the batches of this worker's replicas one after the other: equal parts of a batch, each with its
+        share of anomalies, be they labelled or made.
     """
     context = context or tf.distribute.InputContext()
     replicas = context.num_replicas_in_sync
@@ -213,7 +230,7 @@ def training_batches(
         own = (tf.reshape(tf.gather(each, places[own_places], axis=1), (-1, replica_batch)) for each in (rows, seeds))
         return tf.data.Dataset.from_tensor_slices(tuple(own))
 
-    def batch(rows: tf.Tensor, seeds: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def batch(rows: tf.Tensor, seeds: tf.Tensor) -> tuple[tf.Tensor, ...]:
         is_synthetic = rows >= first_synthetic
         images = inputs.of_rows(tf.where(is_synthetic, rows - first_synthetic, rows))
         if plan.synthetic:
@@ -228,7 +245,16 @@ def training_batches(
         if plan.horizontal_flip:
             is_mirrored = (seeds < 0)[:, tf.newaxis, tf.newaxis, tf.newaxis]
             images = tf.where(is_mirrored, tf.image.flip_left_right(images), images)
-        return images, tf.cast(rows >= inputs.normals, tf.float32)
+        labels = tf.cast(rows >= inputs.normals, tf.float32)
+        if inputs.masks_of is None:
+            return images, labels
+        masks = tf.zeros_like(images[..., :1]) + tf.where(is_synthetic, float("nan"), 0.0)[:, None, None, None]
+        places = tf.where((rows >= inputs.normals) & ~is_synthetic)
+        own_masks = inputs.masks_of(tf.gather_nd(rows, places) - inputs.normals)
+        masks = tf.tensor_scatter_nd_update(masks, places, own_masks)
+        if plan.horizontal_flip:
+            masks = tf.where(is_mirrored, tf.image.flip_left_right(masks), masks)
+        return images, labels, masks
 
     return (
         tf.data.Dataset.range(first_epoch, epochs)
@@ -244,11 +270,31 @@ def _inputs_by_row(images: Images, image_size: ImageSize, cache_bytes: float) ->
     """A function from rows to the networks' input, made ready once for all epochs where memory allows."""
     if not len(images):
         return lambda rows: tf.zeros((len(rows), *sides_of(image_size), images.shape[-1]))
-    if len(images) * math.prod(sides_of(image_size)) * images.shape[-1] * tf.float32.size > cache_bytes:
+    if _bytes(len(images), image_size, images.shape[-1]) > cache_bytes:
         return inputs_by_row(images, image_size)
     bar = tqdm(scoring_batches(images, image_size), "reading", unit="batch", delay=1, leave=False)
     cache = tf.concat(list(bar), axis=0)
     return lambda rows: tf.gather(cache, rows)
+
+
+def _masks_by_row(
+    files: Sequence[Sequence[Path]], image_size: ImageSize, cache_bytes: float
+) -> Callable[[tf.Tensor], tf.Tensor]:
+    """A function from the numbers of anomalies to their masks, as `_inputs_by_row`."""
+    if _bytes(len(files), image_size, 1) <= cache_bytes:
+        cache = tf.constant(masks_at_size(files, image_size))
+        return lambda rows: tf.gather(cache, rows)
+
+    def read(rows: np.ndarray) -> np.ndarray:
+        return masks_at_size([files[row] for row in rows], image_size)
+
+    shape = (None, *sides_of(image_size), 1)
+    return lambda rows: tf.ensure_shape(tf.numpy_function(read, [rows], tf.float32), shape)
+
+
+def _bytes(count: int, image_size: ImageSize, channels: int) -> int:
+    """Memory that images take as the networks take them."""
+    return count * math.prod(sides_of(image_size)) * channels * tf.float32.size
 
 
 def _spread_evenly(normals: int, anomalies: int) -> np.ndarray:

@@ -65,7 +65,9 @@ def read_own_pictures(path: Path, image_size: ImageSize, normal_class: int | str
     test = listed[listed["split"] == "test"]
     fields["test_names"] = tuple(test["name"])
     fields["has_masks"] = bool(listed.attrs.get("has_masks")) or any(listed["mask"])
-    fields["test_masks"] = {row: tuple(map(Path, masks)) for row, masks in enumerate(test["mask"]) if masks}
+    for split in ("train", "test"):
+        masks = listed["mask"][listed["split"] == split]
+        fields[f"{split}_masks"] = {row: tuple(map(Path, files)) for row, files in enumerate(masks) if files}
     return fields
 
 

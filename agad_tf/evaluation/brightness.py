@@ -6,16 +6,47 @@ Where it does, a good figure may say how the images were taken and not whether a
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
+from agad_tf.data.images_in_files import Images
+from agad_tf.data.preprocessing import to_uint8
+from agad_tf.data.scoring_batches import scoring_batches
+from agad_tf.data.splits import ABNORMAL, NORMAL, OneClassTask, Split
+
 # Above this a user should know.
 SUSPICIOUS_AUROC = 0.9
+# Fewer images of a kind are easily told apart by chance; of more, so many are looked at, spread over all.
+LEAST_IMAGES, MOST_IMAGES = 5, 1000
 
 
-def brightness_auroc(normal_images: np.ndarray, abnormal_images: np.ndarray) -> float:
+def brightness_warning(task: OneClassTask) -> str | None:
+    """A sentence for users whose normal and abnormal images differ in brightness.
+
+    Args:
+        task: its validation images are looked at, or, where they have too few of either kind, its test images.
+
+    Returns:
+        The sentence, or None where there is nothing to warn of.
+    """
+    parts = {"validation": task.validation, "test": task.test}
+    enough = [name for name, part in parts.items() if min(np.bincount(part.labels, minlength=2)) >= LEAST_IMAGES]
+    if not enough:
+        return None
+    name = enough[0]
+    auroc = brightness_auroc(_some(parts[name], NORMAL), _some(parts[name], ABNORMAL))
+    if auroc <= SUSPICIOUS_AUROC:
+        return None
+    return (
+        f"Mean brightness alone tells normal from abnormal {name} images with an AUROC of {100 * auroc:.1f} %: a "
+        "detector may go by how the images were lit and not by their flaws. Compare images taken under the same light, "
+        "or let the light vary more in training: --recipe=own_images with a higher --light_variation."
+    )
+
+
+def brightness_auroc(normal_images: Images, abnormal_images: Images) -> float:
     """AUROC of mean grey, whichever of the two is brighter.
 
     Args:
-        normal_images: uint8 or float (images, height, width, channels), of any range.
-        abnormal_images: of the same range; their size may differ.
+        normal_images: uint8 (images, height, width, channels), in memory or in files; at least one.
+        abnormal_images: as normal_images; their size may differ.
 
     Returns:
         A fraction in [0.5, 1]: 0.5 where mean grey tells nothing, 1 where it tells all.
@@ -28,23 +59,18 @@ def brightness_auroc(normal_images: np.ndarray, abnormal_images: np.ndarray) -> 
             "Brightness is compared between normal and abnormal images, at least one of each; "
             f"received {len(normal_images)} and {len(abnormal_images)}."
         )
-    # One image at a time: a set may be in files, and larger than memory.
-    greys = [float(np.mean(image, dtype=np.float64)) for images in (normal_images, abnormal_images) for image in images]
-    labels = np.repeat([0, 1], [len(normal_images), len(abnormal_images)])
-    auroc = float(roc_auc_score(labels, greys))
+    greys = [_mean_greys(images) for images in (normal_images, abnormal_images)]
+    labels = np.repeat([NORMAL, ABNORMAL], [len(each) for each in greys])
+    auroc = float(roc_auc_score(labels, np.concatenate(greys)))
     return max(auroc, 1 - auroc)
 
 
-def brightness_warning(auroc: float) -> str | None:
-    """A sentence for users whose sets differ in brightness, or None where there is nothing to warn of.
+def _some(split: Split, label: int) -> Images:
+    images = split.of_label(label).images
+    return images[:: -(-len(images) // MOST_IMAGES)]
 
-    Args:
-        auroc: of `brightness_auroc`.
-    """
-    if auroc <= SUSPICIOUS_AUROC:
-        return None
-    return (
-        f"Mean brightness alone tells normal from abnormal images with an AUROC of {100 * auroc:.1f} %: "
-        "a detector may go by how the images were lit and not by their flaws. "
-        "Compare images taken under the same light, or let the light vary in training."
-    )
+
+def _mean_greys(images: Images) -> np.ndarray:
+    # Of whole pixel values the mean is exact, so that equal ones are equal.
+    batches = scoring_batches(images, images.shape[1:3])
+    return np.concatenate([to_uint8(batch).mean(axis=(1, 2, 3), dtype=np.float64) for batch in batches])

@@ -1,11 +1,15 @@
 """Measures a detector on the test set under every protocol."""
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
+import tensorflow as tf
 from sklearn.metrics import roc_auc_score
 
 from agad_tf.config.choices import PROTOCOLS
+from agad_tf.data.local_anomalies import add_local_anomalies
+from agad_tf.data.preprocessing import sides_of, to_network_input, to_pixels
 from agad_tf.data.sources import Source
 from agad_tf.data.splits import ABNORMAL, NORMAL, OneClassTask, Split
 from agad_tf.data.synthetic_anomalies import synthetic_images
@@ -18,6 +22,9 @@ from agad_tf.models.agad import AGAD
 
 # Of so many held-out normal images, synthetic anomalies are made to measure by.
 SYNTHETIC_IMAGES = 1000
+# Of so many, local anomalies; and so many pixels of them are made at a time.
+LOCAL_IMAGES = 200
+_PIXELS_TOGETHER = 2**20
 
 
 class Measurement(NamedTuple):
@@ -88,6 +95,7 @@ def measure_model(
     if not task.has_test_anomalies:
         if synthetic_anomalies:
             per_image |= _against_synthetic_anomalies(scorer, task.test, test_scores, synthetic_anomalies, seed)
+        per_image |= _against_local_anomalies(scorer, task.test, test_scores, seed)
         return measured._replace(protocols=found)
     if "family_shuffled" in protocols:
         shuffled = scorer.family_shuffled(task.test, seed)
@@ -173,11 +181,43 @@ def _against_synthetic_anomalies(
 
     It says how well the detector finds what it was trained to find, and nothing of real anomalies.
     """
-    rows = np.unique(np.linspace(0, len(scores) - 1, min(SYNTHETIC_IMAGES, len(scores))).round().astype(int))
+    rows = _spread(len(scores), SYNTHETIC_IMAGES)
     made = scorer.per_image(synthetic_images(test.images[rows], scorer.image_size, kinds))
+    return _auroc_against(made, "synthetic", scores, seed)
+
+
+def _against_local_anomalies(scorer: Scorer, test: Split, scores: np.ndarray, seed: int) -> dict[str, float]:
+    """AUROC of held-out normal images against copies of them with a flaw that the package makes, always the same.
+
+    It says how well such flaws are found, and nothing of real anomalies.
+    """
+    rows = _spread(len(scores), LOCAL_IMAGES)
+    # Two at least: what fills a flaw comes from another image.
+    together = max(2, _PIXELS_TOGETHER // math.prod(sides_of(scorer.image_size)))
+    made = [np.empty(0, np.float32)]
+    for start in range(0, len(rows), together):
+        inputs = to_network_input(np.asarray(test.images[rows[start : start + together]]), scorer.image_size)
+        seeds = tf.range(start, start + len(inputs), dtype=tf.int32)
+        altered, masks = add_local_anomalies(inputs, tf.roll(inputs, 1, axis=0), seeds)
+        # In an image of one grey a flaw may be invisible.
+        is_altered = masks.numpy().any(axis=(1, 2, 3))
+        if is_altered.any():
+            made.append(scorer.per_image(to_pixels(altered.numpy()[is_altered])))
+    return _auroc_against(np.concatenate(made), "local", scores, seed)
+
+
+def _spread(count: int, most: int) -> np.ndarray:
+    """Places in [0, count), at most so many, at equal distances."""
+    return np.unique(np.linspace(0, count - 1, min(most, count)).round().astype(int))
+
+
+def _auroc_against(made: np.ndarray, name: str, scores: np.ndarray, seed: int) -> dict[str, float]:
+    """AUROC of the scores of normal images against those of anomalies, with its interval; empty without anomalies."""
+    if not len(made):
+        return {}
     labels = np.repeat([NORMAL, ABNORMAL], [len(scores), len(made)])
     figures = detection_metrics(labels, np.concatenate([scores, made]), seed)
-    return {f"synthetic_{name}": figures[name] for name in ("auroc", "auroc_low", "auroc_high")}
+    return {f"{name}_{figure}": figures[figure] for figure in ("auroc", "auroc_low", "auroc_high")}
 
 
 def _seen_and_unseen(

@@ -2,17 +2,17 @@
 
 import shlex
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 
+from agad_tf.config.choices import OWN_SETS
 from agad_tf.config.experiment import DEFAULTS
-from agad_tf.data.preprocessing import to_network_input, to_uint8
 from agad_tf.data.sources import Source
-from agad_tf.data.splits import ABNORMAL, NORMAL, OneClassTask
-from agad_tf.evaluation.localization import has_deviation_maps, scores_and_maps
+from agad_tf.data.splits import ABNORMAL, NORMAL, OneClassTask, Split
+from agad_tf.evaluation.localization import has_deviation_maps
 from agad_tf.evaluation.results import FIGURES, NO_ANOMALIES, threshold_uncertainty
 from agad_tf.files.whole_files import write_whole
 from agad_tf.files.workdir import Workdir
@@ -20,11 +20,11 @@ from agad_tf.models.agad import AGAD
 from agad_tf.reporting.event_files import read_curves
 from agad_tf.reporting.pages import png_uri, render
 from agad_tf.reporting.plots import class_boxes, precision_recall_plot, roc_plot, score_histogram, training_plots
+from agad_tf.reporting.strip import Look, in_colors, look_at, strip_pictures, strip_rows
 
 ERRORS_SHOWN = 8  # of each kind
 NORMALS_SHOWN = 9
 ABNORMAL_CLASSES_SHOWN = 9
-ERROR_COLORS = "magma"
 
 
 class Example(NamedTuple):
@@ -76,7 +76,10 @@ def write_report(
             "ROC: anomalies found for false alarms": roc_plot(labels, scores, detector),
             "Precision and recall": precision_recall_plot(labels, scores, detector),
         }
-    examples, largest_error = _examples(test, task, groups, model)
+    large = strip_rows(test) if model is not None and results["dataset"] in OWN_SETS else test[:0]
+    looks = _looks(task, model, pd.concat([*groups.values(), large]).index)
+    largest_error = max((look.largest_error for look in looks.values()), default=0.0)
+    examples = {name: _examples(group, task, looks, largest_error) for name, group in groups.items()}
     page = render(
         "report.html",
         results=results,
@@ -99,8 +102,9 @@ def write_report(
         },
         training=training_plots(read_curves(workdir.tensorboard)),
         examples=examples,
+        strip=_strip(large, task.test, looks, largest_error, source.test_masks),
         largest_error=largest_error,
-        error_scale=png_uri(_in_colors(np.linspace(0, 1, 64)[np.newaxis])),
+        error_scale=png_uri(in_colors(np.linspace(0, 1, 64)[np.newaxis], 1)),
         pseudo_anomalies=model is not None and options["method"] == "agad" and options["contextual_adversarial"],
         is_baseline=model is None,
         maps_are_deviations=model is not None and has_deviation_maps(model),
@@ -153,42 +157,41 @@ def _errors(test: pd.DataFrame) -> dict[str, pd.DataFrame]:
     }
 
 
+def _looks(task: OneClassTask, model: AGAD | None, places: pd.Index) -> dict[int, Look]:
+    """What the model sees in test images, by their places; nothing without a model."""
+    if model is None:
+        return {}
+    rows = np.unique(places)
+    return dict(zip(rows.tolist(), look_at(model, task.test.images[rows]), strict=True))
+
+
 def _examples(
-    test: pd.DataFrame, task: OneClassTask, groups: dict[str, pd.DataFrame], model: AGAD | None
-) -> tuple[dict[str, list[Example]], float]:
-    """Draws the pictures of all groups at once, as their error maps share a scale.
-
-    Returns:
-        The examples of each group, and the largest error in their maps, as a share of the range of pixel
-        values, or in deviations.
-    """
-    # The index of a row is the place of its image in the test set.
-    rows = np.concatenate([group.index.to_numpy() for group in groups.values()])
-    images = np.asarray(task.test.images[rows])
-    columns, largest_error = [list(images)], 0.0
-    if model is not None:
-        inputs = to_network_input(images, model.scoring_size)
-        reconstruction, _, maps = scores_and_maps(model, inputs)
-        re_reconstruction = model(reconstruction, training=False)
-        error = np.maximum(maps.numpy(), 0)
-        error = error if has_deviation_maps(model) else error / 255
-        largest_error = float(error.max())
-        columns = [list(to_uint8(each)) for each in (inputs, reconstruction, re_reconstruction)]
-        columns.append(list(_in_colors(error / max(largest_error, np.finfo(np.float32).tiny))))
-    pictures = iter([[png_uri(picture) for picture in row] for row in zip(*columns, strict=True)])
-    examples = {
-        name: [
-            Example(row.id, row.kind, row.score, row.flagged, next(pictures))  # type: ignore[arg-type]
-            for row in group.itertuples()
+    group: pd.DataFrame, task: OneClassTask, looks: Mapping[int, Look], largest_error: float
+) -> list[Example]:
+    """Draws the pictures of a group; without looks, the images alone."""
+    if looks:
+        pictures = [
+            [*map(png_uri, look[:3]), png_uri(in_colors(look.error, largest_error))]
+            for look in (looks[place] for place in group.index)
         ]
-        for name, group in groups.items()
-    }
-    return examples, largest_error
+    else:
+        pictures = [[png_uri(image)] for image in np.asarray(task.test.images[group.index.to_numpy()])]
+    rows = zip(group.itertuples(), pictures, strict=True)
+    return [Example(row.id, row.kind, row.score, row.flagged, shown) for row, shown in rows]  # type: ignore[arg-type]
 
 
-def _in_colors(shares: np.ndarray) -> np.ndarray:
-    """From float (…) in [0, 1] to RGB, uint8 (…, 3)."""
-    return mpl.colormaps[ERROR_COLORS](shares, bytes=True)[..., :3]
+def _strip(
+    large: pd.DataFrame,
+    test: Split,
+    looks: Mapping[int, Look],
+    largest_error: float,
+    masks: Mapping[int, tuple[Path, ...]],
+) -> list[dict[Any, Any]]:
+    """The rows of `strip_rows` with their "pictures" in large."""
+    return [
+        {**row, "pictures": strip_pictures(looks[place], largest_error, masks.get(int(test.ids[place]), ()))}
+        for place, row in zip(large.index, large.to_dict("records"), strict=True)
+    ]
 
 
 def _settings(options: Mapping[str, Any]) -> list[dict[str, Any]]:

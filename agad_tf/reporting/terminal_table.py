@@ -19,6 +19,7 @@ _NOTES = {
     "family": "no result:\nlabels leak\nepoch best on test, {epoch}",
 }
 _LOCALIZATION = {"pixel_auroc": "AUROC of pixels", "pro": "per-region overlap"}
+_MADE = {"synthetic_auroc": "synthetic anomalies", "local_auroc": "flaws made by agad_tf"}
 _PARTS = {"auroc_seen": "  against labelled classes", "auroc_unseen": "  against other classes"}
 
 
@@ -67,10 +68,11 @@ def print_table(results: dict[str, Any]) -> None:
 def _rows_of_normals_alone(protocols: dict[str, dict[str, float]]) -> Iterator[tuple[str, list[str]]]:
     figures = protocols["per_image"]
     yield "AUROC", ["no anomalies"]
-    if "synthetic_auroc" in figures:
-        low, high = figures["synthetic_auroc_low"], figures["synthetic_auroc_high"]
-        yield "synthetic_auroc: against synthetic anomalies", [f"{100 * figures['synthetic_auroc']:.1f}"]
-        yield "  95 % interval", [f"{100 * low:.1f} – {100 * high:.1f}"]
+    for key, against in _MADE.items():
+        if key in figures:
+            low, high = figures[f"{key}_low"], figures[f"{key}_high"]
+            yield f"{key}: against {against}", [f"{100 * figures[key]:.1f}"]
+            yield "  95 % interval", [f"{100 * low:.1f} – {100 * high:.1f}"]
 
 
 def _table_rows(protocols: dict[str, dict[str, float]]) -> Iterator[tuple[str, list[str]]]:

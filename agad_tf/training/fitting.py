@@ -1,6 +1,8 @@
 """The epochs of a run: from where it stopped, past interruptions and divergence, to the last one."""
 
 import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import keras
@@ -62,6 +64,7 @@ class Fitting:
         cache_bytes: memory that training images may take, see `training_inputs`.
         seed: of the order that images are trained with.
         protocols: by which the test set is scored; see `EpochScores`.
+        masks: files of the masks of labelled anomalies by their ids, for a model that learns from them; None otherwise.
     """
 
     def __init__(
@@ -76,6 +79,7 @@ class Fitting:
         cache_bytes: float,
         seed: int,
         protocols: tuple[str, ...] = PROTOCOLS,
+        masks: Mapping[int, Sequence[Path]] | None = None,
     ):
         self.model = model
         self.checkpoints = checkpoints
@@ -89,7 +93,7 @@ class Fitting:
         watched = task.validation.of_label(NORMAL).images[:IMAGES]
         image_size = model.scoring_size
         self.synthetic = synthetic_images(watched, image_size, plan.kinds) if plan.kinds else None
-        self.inputs = training_inputs(task.train, image_size, cache_bytes)
+        self.inputs = training_inputs(task.train, image_size, cache_bytes, masks)
         self.protocols = protocols
 
     def run(self) -> None:

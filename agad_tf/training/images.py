@@ -1,9 +1,12 @@
 """The images that a configuration asks for."""
 
+from pathlib import Path
+
 from agad_tf.config.choices import PEAK
 from agad_tf.config.experiment import ExperimentConfig
+from agad_tf.data.images_in_files import Pictures
 from agad_tf.data.sources import Source
-from agad_tf.data.splits import OneClassTask, with_reference
+from agad_tf.data.splits import ABNORMAL, OneClassTask, with_reference
 from agad_tf.data.task import load_task
 from agad_tf.files.workdir import Workdir
 
@@ -36,6 +39,29 @@ def load_images(config: ExperimentConfig) -> tuple[Source, OneClassTask]:
         seed=config.seed,
     )
     return source, with_reference(task) if config.score == PEAK else task
+
+
+def masks_to_learn_from(
+    source: Source, task: OneClassTask, segmentation: bool
+) -> tuple[dict[int, tuple[Path, ...]] | None, str]:
+    """The masks of labelled anomalies that a run learns from.
+
+    Args:
+        source: the data set.
+        task: its images.
+        segmentation: whether the run has a network that learns from masks.
+
+    Returns:
+        Files of the masks by the ids of training images, None without any; and how many labelled anomalies have one, in
+        a sentence, empty where masks are not learned from.
+    """
+    labelled = task.train.of_label(ABNORMAL).ids.tolist()
+    if not segmentation or not labelled or not isinstance(task.train.images, Pictures):
+        return None, ""
+    masks = {row: source.train_masks[row] for row in labelled if row in source.train_masks}
+    have = "has" if len(labelled) == 1 else "have"
+    anomalies = "anomaly" if len(labelled) == 1 else "anomalies"
+    return masks or None, f"{len(masks)} of {len(labelled)} labelled {anomalies} to train on {have} a mask."
 
 
 def normals_alone(task: OneClassTask) -> str:

@@ -2,9 +2,11 @@
 
 from collections.abc import Iterable
 
+from agad_tf.config.choices import OWN_SETS
 from agad_tf.config.experiment import ExperimentConfig
 from agad_tf.data.sources import Source
 from agad_tf.data.splits import OneClassTask
+from agad_tf.evaluation.brightness import brightness_warning
 from agad_tf.evaluation.measurement import Measurement
 from agad_tf.evaluation.results import results_of, write_results, write_scores
 from agad_tf.files.workdir import Workdir
@@ -38,7 +40,9 @@ def write_outcome(
         warnings: what a user should know of the run, each a sentence.
         model: as the last epoch left it; None for a baseline.
     """
-    results = results_of(config.settings_read(), source, measured, seconds, warnings)
+    of_brightness = brightness_warning(task) if config.dataset in OWN_SETS else None
+    all_warnings = [*warnings, *([of_brightness] if of_brightness else [])]
+    results = results_of(config.settings_read(), source, measured, seconds, all_warnings)
     write_scores(workdir.scores, task.test, measured.test_scores, source.test_names)
     write_test_summaries(
         workdir.tensorboard,

@@ -29,7 +29,7 @@ from agad_tf.training.checkpoints import Checkpoints, saved_positions
 from agad_tf.training.distribution import build_strategy, describe, folder_to_write, is_chief, require_same_epoch
 from agad_tf.training.export import write_portable
 from agad_tf.training.fitting import Fitting, Schedule
-from agad_tf.training.images import load_images, normals_alone
+from agad_tf.training.images import load_images, masks_to_learn_from, normals_alone
 from agad_tf.training.outcome import write_outcome
 from agad_tf.training.restore import restore, restore_with_checkpoints
 from agad_tf.training.run_folder import used_by_this_process_alone, write_set_up
@@ -89,6 +89,9 @@ def train(config: ExperimentConfig) -> None:
         write_set_up(own, config, source)
         if not task.has_test_anomalies:
             print(normals_alone(task))
+        masks, said_of_masks = masks_to_learn_from(source, task, config.segmentation)
+        if said_of_masks:
+            print(said_of_masks)
         if batch_size < config.batch_size:
             normals = np.sum(task.train.labels == NORMAL)
             print(
@@ -124,6 +127,7 @@ def train(config: ExperimentConfig) -> None:
                 cache_bytes,
                 config.seed,
                 config.protocols,
+                masks,
             ).run()
         if not chief:
             return

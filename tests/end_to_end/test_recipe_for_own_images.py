@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -132,6 +133,13 @@ def test_images_narrower_than_a_part_and_a_few_labelled_anomalies_train(folder, 
     (tmp_path / "images" / "train" / "scratch").mkdir()
     for number in range(3):
         pixels = np.full((36, 50), 200, np.uint8)
-        Image.fromarray(pixels).save(tmp_path / "images" / "train" / "scratch" / f"{number}.png")
+        Image.fromarray(pixels).save(tmp_path / "images" / "train" / "scratch" / f"l{number}.png")
+    # The masks of two of them; one at least of those two is trained on.
+    (tmp_path / "images" / "ground_truth" / "scratch").mkdir(parents=True)
+    for number in range(2):
+        mask = np.zeros((36, 50), np.uint8)
+        mask[10:14, 20:24] = 255
+        Image.fromarray(mask).save(tmp_path / "images" / "ground_truth" / "scratch" / f"l{number}_mask.png")
     done = train(tmp_path, *options)
     assert done.returncode == 0, done.stderr[-2000:]
+    assert re.search(r"[12] of 2 labelled anomalies to train on have a mask\.", done.stdout)

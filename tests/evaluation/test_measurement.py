@@ -3,9 +3,11 @@ import json
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from agad_tf.data.sources import Source
 from agad_tf.data.splits import one_class_task
+from agad_tf.evaluation import measurement
 from agad_tf.evaluation.measurement import measure_baseline, measure_model
 from agad_tf.evaluation.metrics import DETECTION_FIGURES
 from agad_tf.evaluation.results import has_test_anomalies, results_of, threshold_uncertainty
@@ -96,6 +98,39 @@ def test_synthetic_anomalies_are_measured_by_where_training_made_some(normals_al
     measured = measure_model(build_model(), source, task, None, epochs=1, batch_size=4, **options)
     assert set(measured.protocols) == {"per_image"}
     figures = measured.protocols["per_image"]
+    assert 0 <= figures["local_auroc_low"] <= figures["local_auroc"] <= figures["local_auroc_high"] <= 1
     assert ("synthetic_auroc" in figures) == bool(kinds)
     if kinds:
         assert 0 <= figures["synthetic_auroc_low"] <= figures["synthetic_auroc"] <= figures["synthetic_auroc_high"] <= 1
+
+
+OPTIONS = {"threshold": "auto", "anomaly_classes": (), "synthetic_anomalies": (), "seed": 0}
+
+
+def test_made_flaws_are_the_same_whatever_the_seed_of_the_run_and_score_as_they_look(
+    normals_alone, build_model, monkeypatch
+):
+    source, task = normals_alone
+    source.x_test[:] = task.test.images[:] = 128
+    task.test.images[:, :8] = 100  # what is pasted can be seen
+    model = build_model()
+    # A score that says how much an image differs from what all are.
+    expected = task.test.images[:1] / 127.5 - 1
+    monkeypatch.setattr(model, "anomaly_score", lambda images: tf.reduce_max(abs(images - expected), axis=(1, 2, 3)))
+    seen = [
+        measure_model(model, source, task, None, epochs=1, batch_size=4, **{**OPTIONS, "seed": seed}) for seed in (0, 1)
+    ]
+    assert [each.protocols["per_image"]["local_auroc"] for each in seen] == [1, 1]
+
+
+def test_nothing_is_said_of_made_flaws_where_none_can_be_seen(normals_alone, build_model, monkeypatch):
+    source, task = normals_alone
+    monkeypatch.setattr(measurement, "add_local_anomalies", lambda images, *_: (images, tf.zeros_like(images[..., :1])))
+    measured = measure_model(build_model(), source, task, None, epochs=1, batch_size=4, **OPTIONS)
+    assert "local_auroc" not in measured.protocols["per_image"]
+
+
+def test_made_flaws_are_not_measured_beside_real_ones(source, build_model):
+    task = one_class_task(source, 0)
+    measured = measure_model(build_model(), source, task, None, epochs=1, batch_size=4, **OPTIONS)
+    assert "local_auroc" not in measured.protocols["per_image"]

@@ -357,8 +357,58 @@ def test_without_anomalies_the_page_names_the_auroc_of_synthetic_ones_as_such(no
     text = " ".join(normals_alone(**figures).text.split())
     assert "AUROC against synthetic anomalies87.6 %" in text
     assert "(synthetic_auroc). Real anomalies may be harder to find." in text
+    assert "made by agad_tf" not in text
     assert "AUROC cannot be measured" in text
 
 
 def test_a_baseline_without_anomalies_has_a_page(normals_alone):
     assert "AUROC cannot be measured" in normals_alone(with_model=False).text
+
+
+@pytest.fixture
+def own_set(run, source, task, tmp_path):
+    """A function that writes and reads the report of a set of the user's own; one anomaly has a mask."""
+    Image.fromarray(np.eye(16, dtype=np.uint8)).save(tmp_path / "mask.png")
+    masks = {int(task.test.ids[11]): (tmp_path / "mask.png",)}
+
+    def write(**changes):
+        run.results["dataset"] = "folder"
+        run.results["detector"]["threshold"] = 0.6
+        return Page(run(Source(**{**vars(source), "name": "folder", "test_masks": masks, **changes})))
+
+    return write
+
+
+def large(page):
+    """What is shown in large, by what it is of."""
+    return [attributes["alt"] for tag, attributes in page.tags if tag == "img" and "in large" in attributes["alt"]]
+
+
+def test_of_sets_of_the_users_own_some_images_are_shown_in_large(run, own_set):
+    assert large(Page(run())) == []
+    page = own_set()
+    text = " ".join(page.text.split())
+    assert "Some images in large" in text
+    assert large(page)[:4] == [
+        f"{name} of class 3 test image 11, in large" for name in ("image", "restored", "error map", "ground truth")
+    ]
+    assert "Found anomaly, class 3 no. 11, score 1.000 flagged" in text
+    assert "There is no mask of it." in text
+    assert "It is normal: nothing is to be found." in text
+    # The scale is said once, and holds for all error maps.
+    assert text.count("in all error maps of this page") == 1
+
+
+def test_without_masks_nothing_is_said_of_them(own_set):
+    page = own_set(test_masks={})
+    assert not any("ground truth" in alt for alt in large(page))
+    assert "no mask" not in page.text
+    assert "nothing is to be found" not in page.text
+
+
+def test_good_images_alone_name_made_flaws_as_such_and_are_shown_in_large(normals_alone):
+    figures = {"local_auroc": 0.765, "local_auroc_low": 0.7, "local_auroc_high": 0.8}
+    page = normals_alone(**figures)
+    text = " ".join(page.text.split())
+    assert "AUROC against flaws made by agad_tf76.5 %" in text
+    assert "(local_auroc). This is not how well real anomalies are found." in text

@@ -81,16 +81,19 @@ def test_without_anomalies_the_table_says_so_and_what_is_known(capsys, monkeypat
     assert "between 1.5 and 4.5, with the median 2.5" in printed
     assert "rests on 60 normal validation images: between 0.4 % and 8.9 % of normal images" in printed
     assert "synthetic" not in printed
+    assert "made by" not in printed
 
 
 def test_auroc_against_synthetic_anomalies_goes_by_its_own_name(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "100")
-    figures = {f"synthetic_{name}": share for name, share in (("auroc", 0.9), ("auroc_low", 0.8), ("auroc_high", 0.95))}
+    shares = (("auroc", 0.9), ("auroc_low", 0.8), ("auroc_high", 0.95))
+    figures = {f"{kind}_{name}": share for name, share in shares for kind in ("synthetic", "local")}
     per_image = {**NORMALS_ALONE["protocols"]["per_image"], **figures}
     print_table({**NORMALS_ALONE, "protocols": {"per_image": per_image}})
     printed = capsys.readouterr().out
     assert "synthetic_auroc: against synthetic anomalies" in printed
-    assert "80.0 – 95.0" in printed
+    assert "local_auroc: against flaws made by agad_tf" in printed
+    assert printed.count("80.0 – 95.0") == 2
     assert "AUROC cannot be measured" in printed
 
 
