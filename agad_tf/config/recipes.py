@@ -11,7 +11,7 @@ PAPER, OWN_IMAGES = "paper", "own_images"
 RECIPES: dict[str, dict[str, Any]] = {
     # The defaults of all options are the paper's.
     PAPER: {},
-    # Finds small flaws from normal images alone; the figures are in BUILD_NOTES.md.
+    # Finds small flaws from normal images alone; the figures are in tests/benchmarks/README.md.
     OWN_IMAGES: {
         "image_size": 256,
         "crop_size": 64,

@@ -29,3 +29,27 @@ def test_runs_are_recorded_once(tmp_path):
     assert (rows[0]["auroc"], rows[0]["last_epoch_auroc"]) == ("91.23", "")
     assert (rows[1]["auroc"], rows[1]["last_epoch_auroc"], rows[1]["commit"]) == ("99.00", "97.00", "abc1234")
     assert all(row["processor"] for row in rows)
+
+
+def test_runs_that_differ_in_another_option_are_told_apart(tmp_path):
+    for name, value in (("with", True), ("without", False)):
+        folder = tmp_path / "runs" / name
+        folder.mkdir(parents=True)
+        (folder / "results.json").write_text(json.dumps({**RUN, "contextual_adversarial": value}))
+    arguments = ["--commit=abc1234", "--command=train", "--experiment=ablations"]
+    record.main([str(tmp_path / "runs"), *arguments, f"--csv={tmp_path / 'measured.csv'}"])
+    with (tmp_path / "measured.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert {row["experiment"] for row in rows} == {"ablations"}
+    assert [row["variant"] for row in rows] == ["", "", *["--contextual_adversarial=False"] * 2]
+    assert tuple(rows[0]) == record.COLUMNS
+
+
+def test_rows_that_are_in_the_file_stay(tmp_path):
+    (tmp_path / "results.json").write_text(json.dumps(RUN))
+    results = tmp_path / "measured.csv"
+    known = "".join(f"abc1234{',' * (len(record.COLUMNS) - 4)}moves by,{value},,\n" for value in (1, 2))
+    results.write_text(",".join(record.COLUMNS) + "\n" + known)
+    record.main([str(tmp_path), "--commit=abc1234", "--command=train", f"--csv={results}"])
+    assert known in results.read_text()
+    assert len(results.read_text().splitlines()) == 5

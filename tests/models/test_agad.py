@@ -428,7 +428,7 @@ def test_a_step_does_no_more_floating_point_work_than_the_shapes_demand(name):
     model.compile()
     least = batch_size * least_flops(model.generator, model.discriminator)
     found = profiled_flops(model, batch_size)
-    # `pytest -s` shows the figures of BUILD_NOTES.md.
+    # `pytest -s` shows the figures of tests/benchmarks/README.md.
     print(f"{name}: least {least / batch_size / 1e9:.4f} GFLOP an image, profiled {found / least:.4f} times that")
     assert 1.0 <= found / least < 1.02
 
