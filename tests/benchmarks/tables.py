@@ -181,7 +181,11 @@ def flagfiles() -> str:
         ("fashion_mnist", "distance to the nearest pixels (kNN)", knn),
         ("fashion_mnist", "no network: residuals of the mean training image", where(no_network, score="combined")),
         ("fashion_mnist", "… by the `mahalanobis` factor alone", where(no_network, score="mahalanobis")),
-        ("fashion_mnist", "`flags/fmnist_best.cfg --min_anomalies=8`, one kind labelled; on the others (goal 95.5)", unseen),
+        (
+            "fashion_mnist",
+            "`flags/fmnist_best.cfg --min_anomalies=8`, one kind labelled; on the others (goal 95.5)",
+            unseen,
+        ),
         ("mnist", "`flags/mnist_best.cfg`", recipe),
         ("mnist", "goal", ("98.5", "", "")),
         ("mnist", "the system of the paper, `flags/mnist.cfg`", paper),
