@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from agad_tf.networks import build_discriminator, build_generator
 
 from agad_tf.config.keras_registration import register_with_keras
+from agad_tf.config.onednn import enable_onednn
 
 __version__ = "0.7.0"
 
@@ -40,4 +41,5 @@ def __dir__() -> list[str]:
     return sorted({*__all__, *(name for name in globals() if name.startswith("__"))})
 
 
+enable_onednn()
 register_with_keras()

@@ -1,5 +1,6 @@
 """Runs that take seconds, for tests of what happens to them."""
 
+from agad_tf.config.choices import PROTOCOLS
 from agad_tf.config.experiment import ExperimentConfig
 
 
@@ -15,6 +16,7 @@ def digits_run(folder, **options):
             "min_anomalies": 8,
             "gamma": 0.1,
             "epochs": 2,
+            "protocols": PROTOCOLS,
             "workdir": str(folder),
             **options,
         }

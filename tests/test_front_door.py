@@ -92,8 +92,8 @@ def test_type_checkers_see_what_each_public_name_is(tmp_path):
 
 def test_the_front_door_loads_nothing_before_a_name_is_used():
     loaded = modules_after("import agad_tf")
-    # What waits for Keras to be imported, and the sentence it may have to say.
-    waiting = {"agad_tf.config", "agad_tf.config.keras_registration", "agad_tf.config.errors"}
+    # What waits for Keras to be imported, the sentence it may have to say, and what TensorFlow reads first.
+    waiting = {"agad_tf.config", "agad_tf.config.keras_registration", "agad_tf.config.errors", "agad_tf.config.onednn"}
     assert {module for module in loaded if module.startswith("agad_tf")} == {"agad_tf", *waiting}
     assert not packages(loaded) & {"tensorflow", "keras", "numpy"}
 

@@ -16,6 +16,7 @@ from agad_tf.config.choices import (
     EACH,
     EARLIER_NAMES,
     INPUT_RANGES,
+    PROTOCOLS,
     WHERE_AND_HOW,
 )
 from agad_tf.config.contradictions import FLAGS_OF_MODE
@@ -275,6 +276,9 @@ def read_config(workdir: Path) -> ExperimentConfig:
     missing = sorted(name for name in names if not flag_values[name].present)
     if missing:
         raise UsageError(f"{path} is damaged (no --{missing[0]}); train the run again in another --workdir.")
+    if not flag_values["protocols"].present:
+        # Versions that had no such option scored by all of them.
+        flag_values.protocols = list(PROTOCOLS)
     return ExperimentConfig(
         **{
             field.name: from_flag_value(field, flag_values[field.name].value)

@@ -23,7 +23,6 @@ RECIPES: dict[str, dict[str, Any]] = {
         "segmentation": True,
         "light_variation": 0.3,
         "score": PEAK,
-        "protocols": ("per_image",),
         "batch_size": 16,
         "min_anomalies": 2,
         "steps_per_epoch": 100,

@@ -10,6 +10,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from agad_tf.config.errors import RunError, UsageError
+from agad_tf.config.onednn import kernels
 from agad_tf.models.agad import AGAD
 
 
@@ -102,7 +103,7 @@ def describe(model: AGAD) -> str:
         [
             f"Training on {'GPU' if model.trains_on_gpu else 'CPU'}",
             f"{replicas} replica{'s' if replicas > 1 else ''}",
-            "compiled by XLA" if model.compiles_gradients else "TensorFlow's own kernels without XLA",
+            "compiled by XLA" if model.compiles_gradients else f"{kernels()} without XLA",
             f"{model.steps_per_execution} steps at a time" if model.steps_per_execution > 1 else "step by step",
         ]
     )

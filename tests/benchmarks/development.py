@@ -1,6 +1,6 @@
 """What a recipe is worth on images that are in no test set. Run by hand, to choose options by:
 
-python -m tests.benchmarks.development --classes=0,2,6,8 --flagfile=flags/fmnist.cfg --mixed_precision=bfloat16
+python -m tests.benchmarks.development --classes=0,2,6,8 --flagfile=flags/fmnist_best.cfg --mixed_precision=bfloat16
 
 The development images are training images of the data set that are held out before anything else: of the normal
 class 600, of each other one 200. Prints their AUROC by every norm of residuals, for each class, whatever

@@ -1,6 +1,6 @@
 """What the norms of residuals are worth without a network: the mean training image stands for every reconstruction.
 
-python -m tests.benchmarks.mean_image --flagfile=flags/fmnist.cfg
+python -m tests.benchmarks.mean_image --flagfile=flags/fmnist_best.cfg
 
 Prints the per-image AUROC of the test set for each class as the normal one and each norm. Run by hand.
 """

@@ -1,6 +1,6 @@
 """What one labelled kind of anomaly is worth against the kinds that nobody has seen. Run by hand:
 
-python -m tests.benchmarks.one_labelled_kind --flagfile=flags/fmnist.cfg --gamma=.05 --min_anomalies=8 --normal_class=0
+python -m tests.benchmarks.one_labelled_kind --flagfile=flags/fmnist_best.cfg --gamma=.05 --min_anomalies=8
 
 Trains a detector for each other class, from which the labelled anomalies are, and prints the per-image AUROC of the
 test set in %: over all anomalies, those of the labelled class, and those of all others. The same figures as by

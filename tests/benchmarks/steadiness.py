@@ -1,6 +1,6 @@
 """How far the per-image AUROC of the test set moves from one of the last epochs to the next. Run by hand:
 
-python -m tests.benchmarks.steadiness --flagfile=flags/fmnist.cfg --normal_class=0
+python -m tests.benchmarks.steadiness --flagfile=flags/fmnist_best.cfg --normal_class=0
 
 Looks at the test set after every epoch, so what it prints is for judging a recipe, not for choosing an epoch by.
 """

@@ -21,7 +21,7 @@ def test_every_line_is_explained(path):
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_flagfile_is_valid(path):
     own = ["--data_dir=pictures"] if path.stem in OWN_SETS else []
-    dataset = path.stem.removesuffix("_few_anomalies").replace("fmnist", "fashion_mnist")
+    dataset = path.stem.removesuffix("_few_anomalies").removesuffix("_best").replace("fmnist", "fashion_mnist")
     assert parse(f"--flagfile={path}", *own).dataset == dataset
 
 
@@ -40,7 +40,7 @@ def test_the_medical_sweep_takes_a_file():
     assert len(found.experiments) == 12
 
 
-@pytest.mark.parametrize("name", ["fmnist", "mnist", "cifar10"])
+@pytest.mark.parametrize("name", ["fmnist", "fmnist_best", "mnist", "cifar10"])
 def test_baselines_are_compared_with_the_recipes(name):
     found = sweep(f"--flagfile={FLAGS / name}.cfg", "--sweep=method=agad,knn,supervised")
     assert [each.method for each in found.experiments] == ["agad", "knn", "supervised"]
@@ -50,6 +50,6 @@ def test_baselines_are_compared_with_the_recipes(name):
 @pytest.mark.parametrize(("name", "differ"), [("fmnist", {"score"}), ("cifar10", {"horizontal_flip", "epochs"})])
 def test_few_anomalies_take_the_recipe_and_what_its_file_names(name, differ):
     without, few = (
-        dataclasses.asdict(parse(f"--flagfile={FLAGS / name}{ending}.cfg")) for ending in ("", "_few_anomalies")
+        dataclasses.asdict(parse(f"--flagfile={FLAGS / name}{ending}.cfg")) for ending in ("_best", "_few_anomalies")
     )
     assert {option for option in few if few[option] != without[option]} == {"gamma", *differ}

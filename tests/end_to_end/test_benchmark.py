@@ -11,7 +11,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 COMMAND = (
     *(sys.executable, "-m", "agad_tf.main", "--mode=benchmark", "--flagfile=flags/digits.cfg", "--epochs=2"),
-    *("--normal_class=8", "--sweep=method=agad,skip_ganomaly,knn"),
+    *("--normal_class=8", "--sweep=method=agad,skip_ganomaly,knn", "--protocols=per_image,family_shuffled,family"),
 )
 
 

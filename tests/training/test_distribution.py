@@ -359,7 +359,7 @@ def test_xla_is_chosen_by_the_device_that_trains_and_not_by_what_the_machine_has
         model = build_model(compiled=False)
         model.compile()
     assert not model.compiles_gradients
-    assert "Training on CPU, 1 replica, TensorFlow's own kernels" in describe(model)
+    assert "Training on CPU, 1 replica, oneDNN kernels without XLA" in describe(model)
 
 
 @pytest.mark.parametrize("cluster", [None, "no JSON", "{}", '{"cluster": {}}'])
