@@ -58,7 +58,7 @@ def benchmark(sweep: Sweep) -> None:
     deadline = time.monotonic() + sweep.budget
     failed: list[ExperimentConfig] = []
     finished = sum(_is_finished(experiment) for experiment in sweep.experiments)
-    with tqdm(total=len(sweep.experiments), initial=finished, desc="benchmark", unit="run") as bar:
+    with tqdm(total=len(sweep.experiments), initial=finished, desc="benchmark", unit="run", disable=None) as bar:
         try:
             for experiment in _not_yet_taken(sweep):
                 bar.set_postfix_str(experiment.folder.name)

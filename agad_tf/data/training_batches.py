@@ -272,7 +272,7 @@ def _inputs_by_row(images: Images, image_size: ImageSize, cache_bytes: float) ->
         return lambda rows: tf.zeros((len(rows), *sides_of(image_size), images.shape[-1]))
     if _bytes(len(images), image_size, images.shape[-1]) > cache_bytes:
         return inputs_by_row(images, image_size)
-    bar = tqdm(scoring_batches(images, image_size), "reading", unit="batch", delay=1, leave=False)
+    bar = tqdm(scoring_batches(images, image_size), "reading", unit="batch", delay=1, leave=False, disable=None)
     cache = tf.concat(list(bar), axis=0)
     return lambda rows: tf.gather(cache, rows)
 
