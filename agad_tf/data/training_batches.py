@@ -159,7 +159,7 @@ def training_inputs(
         train: the training images.
         image_size: side in pixels that the networks take.
         cache_bytes: how much memory the images may take as the networks take them. Where they need more they are
-            made ready anew for every batch, which changes nothing but time. Masks come after them.
+            made ready again for every batch, which changes nothing but time. Masks come after them.
         masks: files of the masks of labelled anomalies by their ids; empty or None means none.
     """
     normals, anomalies = train.of_label(NORMAL), train.of_label(ABNORMAL)

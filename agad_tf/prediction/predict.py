@@ -34,7 +34,7 @@ from agad_tf.training.restore import restore
 
 
 def predict(config: ExperimentConfig, pattern: str, output: str = "", save_maps: bool = False) -> None:
-    """Scores images with the detector of a finished run; goes on where an earlier call was interrupted.
+    """Scores images with the detector of a finished run; continues where an earlier call was interrupted.
 
     Args:
         config: of the run.
