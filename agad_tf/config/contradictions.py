@@ -141,7 +141,7 @@ CONTRADICTIONS: tuple[tuple[Callable[[ExperimentFields], bool], str], ...] = (
             and not config.contextual_adversarial
             and not _trains_with_anomalies(config)
         ),
-        "--lambda_adcon={config.lambda_adcon} weighs anomalies, of which there are none, and what "
+        "--lambda_adcon={config.lambda_adcon} weighs anomalies, and there are no anomalies, and what "
         "--contextual_adversarial=false leaves out; drop one of the two.",
     ),
     (

@@ -131,7 +131,7 @@ def read_pictures(path: Path) -> tuple[Arrays, list[str]] | None:
     pictures: dict[str, list[np.ndarray]] = {"train": [], "test": []}
     labels: dict[str, list[str]] = {"train": [], "test": []}
     source = _tar_members(path) if path.is_file() else _folder_files(path)
-    for name, data in tqdm(source, desc=f"reading {path.name}", unit=" pictures", delay=1):
+    for name, data in tqdm(source, desc=f"reading {path.name}", unit=" images", delay=1, disable=None):
         split, label = PurePosixPath(name).parts[-3:-1]
         pictures[split].append(decode_picture(f"{path}: {name}", data))
         labels[split].append(label)
