@@ -7,6 +7,7 @@ from setuptools import find_packages, setup
 
 INIT = Path(__file__).with_name("agad_tf").joinpath("__init__.py").read_text(encoding="utf-8")
 BEAM_REQUIREMENTS = ["apache-beam[tfrecord]>=2.77,<3", "pyarrow>=16"]
+DEMO_REQUIREMENTS = ["gradio>=6,<7"]
 ONNX_REQUIREMENTS = ["onnx>=1.17", "onnxruntime>=1.20", "tf2onnx>=1.16.1"]
 LITERT_REQUIREMENTS = ["ai-edge-litert>=2.1", "keras>=3.15; python_version >= '3.11'"]
 TEST_REQUIREMENTS = [
@@ -45,6 +46,7 @@ setup(
     ],
     extras_require={
         "beam": BEAM_REQUIREMENTS,
+        "demo": DEMO_REQUIREMENTS,
         "litert": LITERT_REQUIREMENTS,
         "onnx": ONNX_REQUIREMENTS,
         "pyod": ["pyod>=2", "torch>=2"],
