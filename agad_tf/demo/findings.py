@@ -133,6 +133,8 @@ def slider_range(detector: Detector, findings: Sequence[Finding]) -> tuple[float
     """
     known = [*detector.validation["anomaly_score"], detector.decision.threshold]
     span = max(known) - min(known) or abs(known[0]) or 1.0
-    step = 10.0 ** np.floor(np.log10(span / 500))
+    decimals = int(np.ceil(-np.log10(span / 500)))
+    step = 10.0**-decimals
     highest = max([max(known) + span / 5, *(min(each.score, max(known) + 4 * span) for each in findings if each.image)])
-    return float(np.floor((min(known) - span / 5) / step) * step), float(np.ceil(highest / step) * step), float(step)
+    lowest = min(known) - span / 5
+    return round(lowest - step / 2, decimals), round(highest + step / 2, decimals), step

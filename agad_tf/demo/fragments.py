@@ -16,12 +16,12 @@ STYLE = """
 .card.complaint {border-top-color: #999}
 .card h3 {margin: 0 0 6px; font-size: 1em; overflow-wrap: anywhere}
 .card .pair {display: grid; grid-template-columns: 1fr 1fr; gap: 6px}
-.card img {width: 100%; min-height: 60px; object-fit: contain; image-rendering: crisp-edges}
+.card img {width: 100%; min-height: 60px; object-fit: contain; image-rendering: pixelated}
 .card p {margin: 6px 0 0}
 .card strong, .told strong {font-weight: 650}
 .flagged strong {color: #d1344b}
-.chart {width: 100%; max-height: 150px}
-.chart text {font-size: 13px; fill: var(--body-text-color)}
+.chart {width: 100%; max-height: 190px; margin-top: 8px}
+.chart text {font-size: 12px; fill: var(--body-text-color)}
 .told td, .told th {padding: 2px 14px 2px 0; text-align: left}
 .told summary {cursor: pointer}
 """
@@ -29,7 +29,8 @@ NORMAL_COLOUR, ABNORMAL_COLOUR, OWN_COLOUR = "#2a9d5c", "#d1344b", "#3b6fd4"
 NO_VALIDATION = (
     "This run was measured by an earlier version and has no scores of validation images; --mode=evaluate writes them."
 )
-BINS = 80
+# Of the chart: bars across, and its width in units of its own.
+BINS, WIDTH = 80, 600
 # Of flagged validation images, so many are named.
 NAMED = 100
 
@@ -88,7 +89,7 @@ def summary(
     rows = [
         ("normal validation images", scores[labels == 0], NORMAL_COLOUR),
         ("abnormal validation images", scores[labels == 1], ABNORMAL_COLOUR),
-        ("your images", own, OWN_COLOUR),
+        ("dropped images", own, OWN_COLOUR),
     ]
     rows = [row for row in rows if len(row[1])]
     told = "".join(
@@ -111,7 +112,7 @@ def _flagged(flagged: pd.DataFrame) -> str:
         for image, label, score in ordered.head(NAMED).itertuples(index=False)
     )
     return (
-        f"<details><summary>Flagged validation images, the highest {min(len(ordered), NAMED)}</summary>"
+        f"<details><summary>Flagged validation images, at most {NAMED} of the highest scores</summary>"
         f"<table><tr><th>image</th><th>label</th><th>score</th></tr>{lines}</table></details>"
     )
 
@@ -124,12 +125,12 @@ def _chart(rows: list[tuple[str, np.ndarray, str]], threshold: float, lowest: fl
         base = 60 * (number + 1) - 4
         for place in np.flatnonzero(counts):
             tall = 4 + 32 * counts[place] / counts.max()
-            x = 1000 * place / BINS
+            x = WIDTH * place / BINS
             parts.append(
-                f'<rect x="{x:.1f}" y="{base - tall:.1f}" width="{1000 / BINS - 1:.1f}" height="{tall:.1f}" '
+                f'<rect x="{x:.1f}" y="{base - tall:.1f}" width="{WIDTH / BINS - 1:.1f}" height="{tall:.1f}" '
                 f'fill="{colour}"><title>{counts[place]} {name}</title></rect>'
             )
         parts.append(f'<text x="0" y="{base - 42}">{name}</text>')
-    x = 1000 * (np.clip(threshold, lowest, highest) - lowest) / (highest - lowest)
+    x = WIDTH * (np.clip(threshold, lowest, highest) - lowest) / (highest - lowest)
     line = f'<line x1="{x:.1f}" x2="{x:.1f}" y1="0" y2="{height}" stroke="currentColor" stroke-dasharray="5 4"/>'
-    return f'<svg class="chart" viewBox="0 0 1000 {height}" role="img">{"".join(parts)}{line}</svg>'
+    return f'<svg class="chart" viewBox="0 0 {WIDTH} {height}" role="img">{"".join(parts)}{line}</svg>'

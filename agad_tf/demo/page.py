@@ -7,6 +7,7 @@ from typing import Any
 import gradio as gr
 import tensorflow as tf
 from starlette.middleware import Middleware
+from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from agad_tf.demo.findings import Detector, Finding, findings_of, slider_range, write_table
@@ -14,34 +15,21 @@ from agad_tf.demo.fragments import STYLE, cards, summary
 
 HOST = "127.0.0.1"
 # The browser fetches nothing from anywhere else, whatever a version of Gradio asks for.
-POLICY = b"default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:"
+POLICY = "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:"
 PROGRESS = gr.Progress()
 EXPLANATION = """# {title}
 Drop images below. Each gets a score, a probability ({probability}) and a heat map of where it is unusual. Images that
 score at or above the threshold are flagged as abnormal. The detector's own threshold is {threshold:.5g}
-({threshold_source}). The page runs on this machine, and your images do not leave it.
+({threshold_source}); the arrow beside the number goes back to it. The page runs on this machine, and your images do not
+leave it.
 """
 
 
-class SameOrigin:
-    """Middleware that tells the browser to fetch from this page's own address alone.
-
-    Args:
-        app: that answers requests.
-    """
-
-    def __init__(self, app: Any):
-        self.app = app
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Answers a request, with the policy among the answer's headers."""
-
-        async def send_with_policy(message: Any) -> None:
-            if message["type"] == "http.response.start":
-                message = {**message, "headers": [*message["headers"], (b"content-security-policy", POLICY)]}
-            await send(message)
-
-        await self.app(scope, receive, send_with_policy)
+async def with_policy(request: Any, answer: Any) -> Any:
+    """Answers a request, and tells the browser to fetch from this page's own address alone."""
+    response = await answer(request)
+    response.headers["Content-Security-Policy"] = POLICY
+    return response
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,7 +49,10 @@ class Page:
     def launch(self) -> str:
         """Serves the page until the process ends, and returns its address."""
         theme = gr.themes.Soft(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
-        hosts = Middleware(TrustedHostMiddleware, allowed_hosts=[HOST, "localhost"])
+        middleware = [
+            Middleware(TrustedHostMiddleware, allowed_hosts=[HOST, "localhost"]),
+            Middleware(BaseHTTPMiddleware, dispatch=with_policy),
+        ]
         _, address, _ = self._blocks().launch(
             server_name=HOST,
             share=False,
@@ -70,7 +61,7 @@ class Page:
             ssr_mode=False,
             footer_links=[],
             allowed_paths=[str(self.folder)],
-            app_kwargs={"middleware": [hosts, Middleware(SameOrigin)]},
+            app_kwargs={"middleware": middleware},
             theme=theme,
             css=STYLE,
         )
@@ -85,7 +76,7 @@ class Page:
             threshold=decision.threshold,
             threshold_source=decision.threshold_source,
         )
-        shown, _, table = self._judge([], decision.threshold)
+        shown, *_ = self._judge([], decision.threshold)
         with gr.Blocks(analytics_enabled=False, title=self.title) as blocks:
             known = gr.State([])
             gr.Markdown(text)
@@ -93,16 +84,14 @@ class Page:
                 files = gr.File(file_count="multiple", label="Images", scale=2, height=220)
                 with gr.Column(scale=3):
                     threshold = gr.Slider(lowest, highest, decision.threshold, step=step, label="Threshold")
-                    reset = gr.Button("The detector's own threshold", size="sm")
                     told = gr.HTML(shown)
             found = gr.HTML()
-            download = gr.DownloadButton("Download the scores as CSV", table)
+            download = gr.DownloadButton("Download the scores as CSV", visible=False)
             judged = [told, found, download]
             files.change(self._look, [files, known, threshold], [known, threshold, *judged])
             threshold.change(
                 self._judge, [known, threshold], judged, show_progress="hidden", trigger_mode="always_last"
             )
-            reset.click(lambda: decision.threshold, None, threshold)
         return blocks
 
     def _look(
@@ -121,10 +110,10 @@ class Page:
         lowest, highest, _ = slider_range(self.detector, kept)
         return kept, gr.Slider(minimum=lowest, maximum=highest), *self._judge(kept, threshold)
 
-    def _judge(self, findings: list[Finding], threshold: float) -> tuple[str, str, str]:
+    def _judge(self, findings: list[Finding], threshold: float) -> tuple[Any, ...]:
         """The summary, the cards and the table of scores, by a threshold."""
         lowest, highest, _ = slider_range(self.detector, findings)
         told = summary(self.detector.validation, findings, threshold, lowest, highest)
         table = self.folder / "scores.csv"
         write_table(table, findings, threshold)
-        return told, cards(findings, threshold), str(table)
+        return told, cards(findings, threshold), gr.DownloadButton(value=str(table), visible=bool(findings))
