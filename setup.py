@@ -7,11 +7,12 @@ from setuptools import find_packages, setup
 
 INIT = Path(__file__).with_name("agad_tf").joinpath("__init__.py").read_text(encoding="utf-8")
 BEAM_REQUIREMENTS = ["apache-beam[tfrecord]>=2.77,<3", "pyarrow>=16"]
+DEMO_REQUIREMENTS = ["gradio>=6,<7"]
 ONNX_REQUIREMENTS = ["onnx>=1.17", "onnxruntime>=1.20", "tf2onnx>=1.16.1"]
 LITERT_REQUIREMENTS = ["ai-edge-litert>=2.1", "keras>=3.15; python_version >= '3.11'"]
 TEST_REQUIREMENTS = [
-    *(*BEAM_REQUIREMENTS, *ONNX_REQUIREMENTS, *LITERT_REQUIREMENTS),
-    *("hypothesis>=6.100", "mypy>=1.15", "pytest>=8", "pytest-xdist>=3"),
+    *(*BEAM_REQUIREMENTS, *DEMO_REQUIREMENTS, *ONNX_REQUIREMENTS, *LITERT_REQUIREMENTS),
+    *("hypothesis>=6.100", "mypy>=1.15", "playwright>=1.49", "pytest>=8", "pytest-xdist>=3"),
 ]
 
 setup(
@@ -45,6 +46,7 @@ setup(
     ],
     extras_require={
         "beam": BEAM_REQUIREMENTS,
+        "demo": DEMO_REQUIREMENTS,
         "litert": LITERT_REQUIREMENTS,
         "onnx": ONNX_REQUIREMENTS,
         "pyod": ["pyod>=2", "torch>=2"],

@@ -39,6 +39,7 @@ def main(arguments: Sequence[str]) -> None:
         # TensorFlow takes seconds to import; by now the flags are known to be right.
         with silenced_start():
             from agad_tf.audit import command as audit  # noqa: PLC0415
+            from agad_tf.demo import command as demonstration  # noqa: PLC0415
             from agad_tf.prediction import predict  # noqa: PLC0415
             from agad_tf.training import run as training  # noqa: PLC0415
 
@@ -49,6 +50,7 @@ def main(arguments: Sequence[str]) -> None:
                 config, flags.FLAGS.input, flags.FLAGS.output, flags.FLAGS.save_maps
             ),
             "export": training.export,
+            "demo": demonstration.demo,
             "audit": lambda config: audit.audit(
                 config, flags.FLAGS.model, flags.FLAGS.training_mode, flags.FLAGS.input_range
             ),

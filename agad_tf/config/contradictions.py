@@ -174,7 +174,7 @@ CONTRADICTIONS: tuple[tuple[Callable[[ExperimentFields], bool], str], ...] = (
         "give --generator=encoder_decoder.",
     ),
     (
-        lambda config: config.method in BASELINES and config.mode in ("predict", "export"),
+        lambda config: config.method in BASELINES and config.mode in ("predict", "export", "demo"),
         "--method={config.method} leaves no detector; its figures are in results.json.",
     ),
     (
@@ -211,7 +211,7 @@ CONTRADICTIONS: tuple[tuple[Callable[[ExperimentFields], bool], str], ...] = (
         "--strategy=multi_worker uses all devices of every machine; leave --devices out.",
     ),
     (
-        lambda config: config.mode in ("evaluate", "predict", "export") and not config.workdir,
+        lambda config: config.mode in ("evaluate", "predict", "export", "demo") and not config.workdir,
         "--mode={config.mode} works on a run that exists; name its folder with --workdir.",
     ),
 )

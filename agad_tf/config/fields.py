@@ -32,7 +32,8 @@ class ExperimentFields:
         "train: train, evaluate and export; evaluate: measure the run in --workdir again; "
         "predict: score new images with it; "
         "export: write its SavedModel again; benchmark: train and measure every combination of values; "
-        "audit: measure how far a model's scores depend on the batch.",
+        "audit: measure how far a model's scores depend on the batch; "
+        "demo: open a page on this machine that scores the images you drop on it.",
         choices=MODES,
     )
     workdir: str = option("", "Folder of the run; by default one below runs/ named after the experiment.")

@@ -201,7 +201,7 @@ def config_from_flags(flag_values: flags.FlagValues) -> ExperimentConfig:
     if given["mode"] in ("train", "audit") or not given["workdir"]:
         return ExperimentConfig(**given)
     stored = dataclasses.asdict(read_config(Path(given["workdir"])))
-    if given["mode"] in ("predict", "export") and given["threshold"] not in ("auto", stored["threshold"]):
+    if given["mode"] in ("predict", "export", "demo") and given["threshold"] not in ("auto", stored["threshold"]):
         raise UsageError(
             "--threshold is kept in the detector; set it with --mode=evaluate, then --mode="
             f"{given['mode']} without it applies it."

@@ -32,6 +32,7 @@ class Measurement(NamedTuple):
 
     Attributes:
         test_scores: float (images,), of each test image by itself; higher is more abnormal.
+        validation_scores: the same of each validation image.
         decision: how the detector judges scores, chosen on the validation images.
         threshold_basis: what the threshold rests on, see `agad_tf.evaluation.thresholds.threshold_basis`.
         shares_flagged: shares of the test images that the decision flags, in [0, 1]: "false_positive_rate" of the
@@ -42,6 +43,7 @@ class Measurement(NamedTuple):
     """
 
     test_scores: np.ndarray
+    validation_scores: np.ndarray
     decision: Decision
     threshold_basis: dict[str, Any]
     shares_flagged: dict[str, float | None]
@@ -159,7 +161,7 @@ def _measure_scores(
         "false_positive_rate": float(flagged[labels == NORMAL].mean()),
         "true_positive_rate": float(flagged[labels == ABNORMAL].mean()) if labels.any() else None,
     }
-    return Measurement(test_scores, decision, basis, shares_flagged, {"per_image": per_image})
+    return Measurement(test_scores, validation_scores, decision, basis, shares_flagged, {"per_image": per_image})
 
 
 def _of_normals_alone(scores: np.ndarray) -> dict[str, Any]:

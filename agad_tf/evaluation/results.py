@@ -1,4 +1,4 @@
-"""The files that hold the figures of a run: results.json and scores.csv."""
+"""The files that hold the figures of a run: results.json, scores.csv and validation_scores.csv."""
 
 import csv
 import json
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import numpy as np
+import pandas as pd
 
 from agad_tf.config.choices import EARLIER_NAMES
 from agad_tf.config.errors import RunError
@@ -21,6 +22,7 @@ from agad_tf.files.whole_files import write_whole
 
 SCHEMA_VERSION = 2
 _REQUIRED = ("dataset", "normal_class", "gamma", "generator", "seed", "channels", "method", "protocols")
+SCORE_COLUMNS = ("image_id", "label", "anomaly_score")
 NO_ANOMALIES = "No anomalies in the test set: AUROC cannot be measured."
 FIGURES = {
     "auroc": "AUROC",
@@ -166,21 +168,42 @@ def read_results(path: Path, oldest: int = SCHEMA_VERSION) -> dict[str, Any]:
     return results
 
 
-def write_scores(path: Path, test: Split, scores: np.ndarray, names: Sequence[str] = ()) -> None:
-    """Writes scores.csv: a line for every test image with its name, or else its position in the test set.
+def write_scores(path: Path, split: Split, scores: np.ndarray, names: Sequence[str] = ()) -> None:
+    """Writes a table of scores: a line for every image with its name, or else its position in its set.
 
     Args:
         path: of the file.
-        test: the test set.
+        split: the images.
         scores: float (images,), higher is more abnormal.
-        names: of the images by position in the test set; empty means none.
+        names: of the images by position in their set; empty means none.
     """
-    ids = [names[row] for row in test.ids] if names else test.ids.tolist()
+    ids = [names[row] for row in split.ids] if names else split.ids.tolist()
 
     def write(file: TextIO) -> None:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["image_id", "label", "anomaly_score"])
+        writer.writerow(SCORE_COLUMNS)
         # repr of a float32 as Python float is exact: equal files mean equal scores.
-        writer.writerows(zip(ids, test.labels.tolist(), scores.tolist(), strict=True))
+        writer.writerows(zip(ids, split.labels.tolist(), scores.tolist(), strict=True))
 
     write_whole(path, write)
+
+
+def read_scores(path: Path) -> pd.DataFrame:
+    """Reads a table that `write_scores` has written.
+
+    Args:
+        path: of the file.
+
+    Returns:
+        The columns image_id (str), label (int, 0 normal, 1 abnormal) and anomaly_score (float).
+
+    Raises:
+        RunError: it is missing or damaged.
+    """
+    types = dict(zip(SCORE_COLUMNS, (str, int, float), strict=True))
+    try:
+        return pd.read_csv(
+            path, usecols=list(types), dtype=types, keep_default_na=False, encoding_errors="backslashreplace"
+        )
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path} is missing or damaged; measure the run again with --mode=evaluate.") from error

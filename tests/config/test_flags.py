@@ -159,7 +159,7 @@ def test_a_flag_of_another_mode_is_refused(name):
             sweep(f"--{name}={value}")
 
 
-@pytest.mark.parametrize("mode", ["predict", "export"])
+@pytest.mark.parametrize("mode", ["predict", "export", "demo"])
 def test_a_threshold_that_is_not_the_detectors_is_refused_by_modes_that_apply_it(tmp_path, mode):
     (tmp_path / "config.cfg").write_text(to_flagfile(ExperimentConfig(threshold="fpr=0.01", workdir=str(tmp_path))))
     command = [f"--flagfile={tmp_path}/config.cfg", f"--mode={mode}", *(["--input=a"] if mode == "predict" else [])]

@@ -6,7 +6,7 @@ import pytest
 
 from agad_tf.config.errors import RunError
 from agad_tf.data.splits import Split
-from agad_tf.evaluation.results import read_results, write_results, write_scores
+from agad_tf.evaluation.results import read_results, read_scores, write_results, write_scores
 
 FIGURES = {
     "auroc": 0.9123,
@@ -73,3 +73,21 @@ def test_scores_are_written_exactly(tmp_path):
     rows = list(csv.DictReader((tmp_path / "scores.csv").open()))
     assert [(int(row["image_id"]), int(row["label"])) for row in rows] == [(7, 0), (8, 1), (2, 1)]
     assert np.array_equal([np.float32(row["anomaly_score"]) for row in rows], scores)
+
+
+def test_scores_are_read_back_as_written(tmp_path):
+    split = Split(np.zeros((2, 1, 1, 1), np.uint8), np.array([0, 1], np.int32), np.array([1, 0]))
+    scores = np.array([0.1, 2.5], np.float32)
+    write_scores(tmp_path / "scores.csv", split, scores, ["NA", "a, b.png"])
+    table = read_scores(tmp_path / "scores.csv")
+    assert table["image_id"].tolist() == ["a, b.png", "NA"]
+    assert table["label"].tolist() == [0, 1]
+    assert np.array_equal(table["anomaly_score"].astype(np.float32), scores)
+
+
+@pytest.mark.parametrize("text", [None, "", "image_id,label\n1,0\n", "image_id,label,anomaly_score\n1,0,much\n"])
+def test_damaged_or_missing_scores_are_refused(tmp_path, text):
+    if text is not None:
+        (tmp_path / "scores.csv").write_text(text)
+    with pytest.raises(RunError, match=r"scores\.csv is missing or damaged"):
+        read_scores(tmp_path / "scores.csv")
