@@ -79,7 +79,12 @@ class ExperimentFields:
         "Share of the training set held out for validation.",
         interval=Interval(0, 1, low_included=False, high_included=False),
     )
-    min_anomalies: int = option(32, "Least number of anomalies in a batch when --gamma is above 0.", interval=COUNT)
+    min_anomalies: int = option(
+        Unsaid(32),
+        "Least number of anomalies in a batch when --gamma is above 0; by default 32, and an eighth of a batch of "
+        "fewer than 64 images.",
+        interval=COUNT,
+    )
 
     method: str = option(
         "agad",

@@ -35,7 +35,7 @@ class Interval:
 class Unsaid(int):
     """A number that is the default and was not given, though it is the same as one that was.
 
-    Where it may be meant or not, the user is asked.
+    Where it may be meant or not, the user is asked, or it adapts to what is given.
     """
 
 
