@@ -13,7 +13,7 @@ from agad_tf.data.preprocessing import to_network_input, to_uint8
 from agad_tf.data.sources import Source
 from agad_tf.data.splits import ABNORMAL, NORMAL, OneClassTask
 from agad_tf.evaluation.localization import has_deviation_maps, scores_and_maps
-from agad_tf.evaluation.results import FIGURES, NO_ANOMALIES, threshold_uncertainty
+from agad_tf.evaluation.results import AT_THRESHOLD, FIGURES, NO_ANOMALIES, ORACLE, threshold_uncertainty
 from agad_tf.files.whole_files import write_whole
 from agad_tf.files.workdir import Workdir
 from agad_tf.models.agad import AGAD
@@ -82,6 +82,8 @@ def write_report(
         results=results,
         detector=detector,
         figures=FIGURES,
+        at_threshold=AT_THRESHOLD,
+        oracle=ORACLE,
         classes=classes.to_dict("records"),
         normal_kind=classes["kind"].iloc[normal_place],
         counts={name: np.bincount(split.labels, minlength=2) for name, split in vars(task).items() if split},
