@@ -39,6 +39,12 @@ class Unsaid(int):
     """
 
 
+class UnsaidName(str):
+    """A name that is the default and was not given, as `Unsaid` is for numbers."""
+
+    __slots__ = ()
+
+
 POSITIVE = Interval(0, low_included=False)
 NOT_NEGATIVE = Interval(0)
 COUNT = Interval(1)

@@ -1,10 +1,11 @@
-"""The least number of anomalies in a batch, where it is given and where it is not."""
+"""Defaults that adapt to what is given, and flagfiles as editors leave them."""
 
 import dataclasses
 
 import pytest
 from absl import flags
 
+from agad_tf.benchmark.sweep_flags import sweep_from_flags
 from agad_tf.config.errors import UsageError
 from agad_tf.config.experiment import ExperimentConfig
 from agad_tf.config.flagfiles import with_flagfiles
@@ -54,3 +55,17 @@ def test_the_configuration_of_a_run_is_read_after_an_editor_has_added_a_mark(tmp
     config = ExperimentConfig(workdir=str(tmp_path))
     (tmp_path / "config.cfg").write_text(to_flagfile(config), encoding="utf-8-sig", newline="\r\n")
     assert read_config(tmp_path) == config
+
+
+def test_skip_ganomaly_has_its_published_network_unless_another_is_given():
+    assert parse("--method=skip_ganomaly").generator == "unet"
+    assert parse("--method=skip_ganomaly", "--generator=encoder_decoder").generator == "encoder_decoder"
+    assert parse("--method=ganomaly").generator == parse().generator == "encoder_decoder"
+
+
+def test_a_sweep_over_methods_gives_each_its_own_network():
+    flag_values = flags.FlagValues()
+    define_flags(flag_values)
+    flag_values(["agad_tf", "--mode=benchmark", "--sweep=method=ganomaly,skip_ganomaly,agad"])
+    found = {each.method: each.generator for each in sweep_from_flags(flag_values).experiments}
+    assert found == {"ganomaly": "encoder_decoder", "skip_ganomaly": "unet", "agad": "encoder_decoder"}
