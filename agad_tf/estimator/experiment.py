@@ -15,6 +15,7 @@ _OWN_WORDS = (
     (r"--gamma=0\b(?!\.)", "y"),
     (r"--gamma=(\S+)", r"a share of \1 anomalies in y"),
     (r"--score\b", "residual_norm"),
+    (r"=false\b", "=False"),
     (r"--(\w+)", r"\1"),
 )
 

@@ -20,7 +20,8 @@ def test_memory_is_reported_of_training_and_of_scoring(monkeypatch, capsys):
 
 def test_an_unbroken_run_is_what_killed_ones_are_compared_with(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["kills", "--kills=0", "--stops=0", "--sweep_kills=0"])
-    monkeypatch.setattr(kills, "finish", lambda folder, *flags: train(digits_run(folder, epochs=1)))
+    config = {"epochs": 1, "protocols": ("per_image",)}
+    monkeypatch.setattr(kills, "finish", lambda folder, *flags: train(digits_run(folder, **config)))
     kills.main()
     assert "0 kills in 0 runs" in capsys.readouterr().out
 
