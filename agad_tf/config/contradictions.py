@@ -103,6 +103,10 @@ CONTRADICTIONS: tuple[tuple[Callable[[ExperimentFields], bool], str], ...] = (
         "--protocols is {config.protocols}; name per_image, and with it family_shuffled or family.",
     ),
     (
+        lambda config: config.gamma > 0 and config.batch_size < 2,
+        "--batch_size={config.batch_size} has no room for an anomaly beside a normal image; give 2 or more.",
+    ),
+    (
         lambda config: config.gamma > 0 and config.min_anomalies >= config.batch_size,
         "--min_anomalies={config.min_anomalies} leaves no room for normal images in a batch of "
         "--batch_size={config.batch_size}; lower the one or raise the other.",

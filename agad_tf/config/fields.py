@@ -20,7 +20,7 @@ from agad_tf.config.choices import (
     SCORES,
     SYNTHETIC_ANOMALIES,
 )
-from agad_tf.config.options import COUNT, NOT_NEGATIVE, POSITIVE, Interval, Unsaid, option
+from agad_tf.config.options import COUNT, NOT_NEGATIVE, POSITIVE, Interval, Unsaid, UnsaidName, option
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,7 +79,12 @@ class ExperimentFields:
         "Share of the training set held out for validation.",
         interval=Interval(0, 1, low_included=False, high_included=False),
     )
-    min_anomalies: int = option(32, "Least number of anomalies in a batch when --gamma is above 0.", interval=COUNT)
+    min_anomalies: int = option(
+        Unsaid(32),
+        "Least number of anomalies in a batch when --gamma is above 0; by default 32, and an eighth of a batch of "
+        "fewer than 64 images.",
+        interval=COUNT,
+    )
 
     method: str = option(
         "agad",
@@ -87,7 +92,11 @@ class ExperimentFields:
         "ceiling that sees all labels.",
         choices=METHODS,
     )
-    generator: str = option("encoder_decoder", "Generator network.", choices=GENERATORS)
+    generator: str = option(
+        UnsaidName("encoder_decoder"),
+        "Generator network; by default encoder_decoder, and unet, as published, with --method=skip_ganomaly.",
+        choices=GENERATORS,
+    )
     width: float = option(1.0, "Scale of the number of filters of all networks.", interval=POSITIVE)
     normalization: str = option("batch", "Normalisation in all networks.", choices=NORMALIZATIONS)
     anomaly_normalization: str = option(

@@ -22,6 +22,7 @@ from agad_tf.config.choices import (
 from agad_tf.config.contradictions import FLAGS_OF_MODE
 from agad_tf.config.errors import UsageError
 from agad_tf.config.experiment import ExperimentConfig
+from agad_tf.config.flagfiles import read_lines
 from agad_tf.config.recipes import PAPER, RECIPES
 
 
@@ -258,8 +259,7 @@ def read_config(workdir: Path) -> ExperimentConfig:
     flag_values = flags.FlagValues()
     define_flags(flag_values)
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-        flag_values(["config.cfg", *lines])
+        flag_values(["config.cfg", *read_lines(path)])
     except OSError as error:
         raise UsageError(
             f"There is no run in {workdir}: {path.name} cannot be read ({error.strerror}). "

@@ -20,15 +20,21 @@ from agad_tf.evaluation.scorer import PROTOCOLS
 from agad_tf.evaluation.thresholds import FEW_NORMALS, Decision
 from agad_tf.files.whole_files import write_whole
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
+# The first that says how the detector judges scores.
+WITH_DECISION = 2
+# What figures of a protocol were called before version 3, which sounded like those of the detector's own threshold.
+_EARLIER_FIGURES = {"f1": "oracle_f1", "threshold": "oracle_threshold"}
 _REQUIRED = ("dataset", "normal_class", "gamma", "generator", "seed", "channels", "method", "protocols")
 SCORE_COLUMNS = ("image_id", "label", "anomaly_score")
+AT_THRESHOLD = {"f1": "F1", "precision": "precision", "recall": "recall", "false_positive_rate": "false positives"}
+ORACLE = "The oracle F1 is the best of all thresholds, chosen by the labels of the test set; no detector knows it."
 NO_ANOMALIES = "No anomalies in the test set: AUROC cannot be measured."
 FIGURES = {
     "auroc": "AUROC",
     "average_precision": "average precision",
     "fpr_at_95_tpr": "false positives at 95 % true",
-    "f1": "best F1",
+    "oracle_f1": "oracle F1",
 }
 
 
@@ -48,7 +54,7 @@ def results_of(
     """Puts together what results.json says of a run.
 
     Without anomalies in the test set there is the protocol "per_image" alone; in it "auroc" and all else that needs
-    anomalies is None, which JSON writes as null, and so is the detector's "true_positive_rate".
+    anomalies is None, which JSON writes as null, as in "detector", which has the figures at its own threshold.
 
     Args:
         settings: of the experiment, None for each that its method does not read.
@@ -60,7 +66,7 @@ def results_of(
     Returns:
         The content of results.json, without its schema version.
     """
-    detector = {**measured.decision._asdict(), **measured.threshold_basis, **measured.shares_flagged}
+    detector = {**measured.decision._asdict(), **measured.threshold_basis, **measured.at_threshold}
     results = {
         **settings,
         "data_origin": source.origin,
@@ -138,7 +144,7 @@ def write_results(path: Path, results: dict[str, Any]) -> None:
     )
 
 
-def read_results(path: Path, oldest: int = SCHEMA_VERSION) -> dict[str, Any]:
+def read_results(path: Path, oldest: int = WITH_DECISION) -> dict[str, Any]:
     """Reads results.json.
 
     Args:
@@ -165,6 +171,9 @@ def read_results(path: Path, oldest: int = SCHEMA_VERSION) -> dict[str, Any]:
     missing = [key for key in _REQUIRED if key not in results]
     if missing:
         raise RunError(f"{path} is damaged (no {missing[0]}); measure the run again with --mode=evaluate.")
+    if schema_version < SCHEMA_VERSION:
+        for figures in results["protocols"].values():
+            figures |= {name: figures.pop(old) for old, name in _EARLIER_FIGURES.items() if old in figures}
     return results
 
 

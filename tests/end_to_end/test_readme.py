@@ -24,7 +24,7 @@ LEFT = {
     *("config.cfg", "results.json", "scores.csv", "validation_scores.csv", "report.html"),
     *("tensorboard", "checkpoints", "saved_model"),
 }
-FIGURES = {"auroc", "auroc_low", "auroc_high", "average_precision", "fpr_at_95_tpr", "f1", "threshold"}
+FIGURES = {"auroc", "auroc_low", "auroc_high", "average_precision", "fpr_at_95_tpr", "oracle_f1", "oracle_threshold"}
 
 
 def digits_command():

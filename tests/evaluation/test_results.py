@@ -14,8 +14,8 @@ FIGURES = {
     "auroc_high": 0.92,
     "average_precision": 0.8,
     "fpr_at_95_tpr": 0.3,
-    "f1": 0.7,
-    "threshold": 3.0,
+    "oracle_f1": 0.7,
+    "oracle_threshold": 3.0,
     "epoch": 7,
 }
 RESULTS = {
@@ -64,6 +64,17 @@ def test_results_of_an_earlier_version_say_how_to_renew_them_but_keep_their_figu
     with pytest.raises(RunError, match="--mode=evaluate"):
         read_results(tmp_path / "results.json")
     assert read_results(tmp_path / "results.json", oldest=1)["protocols"] == RESULTS["protocols"]
+
+
+def test_what_earlier_versions_called_f1_is_read_as_the_oracles(tmp_path):
+    earlier = {"auroc": 0.9, "f1": 0.7, "threshold": 3.0}
+    results = {**RESULTS, "schema_version": 2, "protocols": {"per_image": earlier, "family": {"auroc": 0.8}}}
+    (tmp_path / "results.json").write_text(json.dumps(results))
+    protocols = read_results(tmp_path / "results.json")["protocols"]
+    assert protocols == {
+        "per_image": {"auroc": 0.9, "oracle_f1": 0.7, "oracle_threshold": 3.0},
+        "family": {"auroc": 0.8},
+    }
 
 
 def test_scores_are_written_exactly(tmp_path):
