@@ -1,6 +1,6 @@
 """AGAD that restores local anomalies and says of each pixel whether it is abnormal, from normal images alone."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import zip_longest
 from typing import Any
 
@@ -18,9 +18,11 @@ from agad_tf.models.forward_passes import Passes
 from agad_tf.models.looks import Look, reach_for_tiles
 from agad_tf.models.network_copies import in_float32, resized_to
 from agad_tf.models.peak_score import PeakScore, part_names
+from agad_tf.models.reconstruction_scorer import batches_of
 from agad_tf.models.replicas import apply_gradients
 from agad_tf.models.step import Step, TrainedNetwork, read_batch
 from agad_tf.models.tiles import TILE
+from agad_tf.models.whole_image import looks_at
 
 STRUCTURAL_WEIGHT = 10.0
 # Of the loss by an anomaly's label alone, beside those of pixels.
@@ -239,28 +241,41 @@ class SegmentingAGAD(AGAD):
 
     def call(self, images: tf.Tensor, training: bool = False) -> tf.Tensor:
         """Reconstructs whole images, same shape and range."""
-        if training:
-            return in_float32(self.whole_image_generator(images, training=True))
+        if training or self._whole_look.tiles is None:
+            return in_float32(self.whole_image_generator(images, training=training))
         return self._whole_look.reconstructions(images)
 
     def adapt(self, images: Any, batch_size: int = 16, unseen: Any = None) -> None:
         """Learns what is usual among normal images; see `agad_tf.models.peak_score`.
 
         Args:
-            images: normal ones, float (images, *scoring_shape) in [-1, 1], an array.
-            batch_size: images at a time.
-            unseen: normal ones that no gradient came from, at least 4, an array; None takes `images`.
+            images: normal ones, float (images, *scoring_shape) in [-1, 1], an array; or a `tf.data.Dataset` or another
+                iterator of batches of them, which need not be in memory together.
+            batch_size: images at a time, of an array.
+            unseen: normal ones that no gradient came from, at least 4, likewise; None takes `images`. Their maps are
+                kept in memory until all have been looked at.
         """
-        images = np.asarray(images, np.float32)
-        held_out = images if unseen is None else np.asarray(unseen, np.float32)
-        batches = [maps for _, maps in self._with_maps(held_out, batch_size)]
-        maps = [np.concatenate(each) for each in zip(*batches, strict=True)]
-        self.peak_score.fit(images if unseen is None else np.concatenate([images, held_out]), maps)
+        looks, maps = [], []
+        if unseen is not None:
+            looks = [looks_at(batch) for batch in batches_of(images, batch_size, self.scoring_shape)]
+        for batch in batches_of(images if unseen is None else unseen, batch_size, self.scoring_shape):
+            looks.append(looks_at(batch))
+            maps.append([each.numpy() for each in self._maps_of_batch(batch)])
+        self.peak_score.fit([np.concatenate(each) for each in zip(*looks, strict=True)], list(zip(*maps, strict=True)))
 
     def reconstruct_and_score(self, images: tf.Tensor, batch_statistics: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
         """Reconstructions and scores of whole images; see `AGAD.reconstruct_and_score`."""
         reconstruction, maps = self._look(images, batch_statistics)
         return reconstruction, self.peak_score.score(images, maps)
+
+    def scores_of_batch(self, images: tf.Tensor) -> tf.Tensor:
+        """Scores of whole images, as `reconstruct_and_score` gives them; large ones take less memory."""
+        return self.peak_score.score(images, self._maps(images))
+
+    def score_and_map(self, images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Scores and error maps, as `reconstruct_score_and_map` gives them; large images take less memory."""
+        maps = self._maps(images)
+        return self.peak_score.score(images, maps), self.peak_score.error_map(maps)
 
     def reconstruct_score_and_map(self, images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Reconstructions, scores and error maps of whole images, from one pass.
@@ -276,12 +291,14 @@ class SegmentingAGAD(AGAD):
 
     def score_parts(self, images: np.ndarray, batch_size: int = 16) -> np.ndarray:
         """The parts of the score, float (images, parts), by the names of `part_names`."""
-        pairs = self._with_maps(images, batch_size)
-        return np.concatenate([self.peak_score.standardized_parts(batch, maps).numpy() for batch, maps in pairs])
+        batches = batches_of(np.asarray(images, np.float32), batch_size, self.scoring_shape)
+        return np.concatenate(
+            [self.peak_score.standardized_parts(batch, self._maps_of_batch(batch)).numpy() for batch in batches]
+        )
 
     def error_map(self, images: tf.Tensor) -> tf.Tensor:
         """The map whose peak is the local part of the score, float (images, height, width)."""
-        return self.reconstruct_score_and_map(images)[2]
+        return self.peak_score.error_map(self._maps(images))
 
     def _maps(self, images: tf.Tensor) -> list[tf.Tensor]:
         """Of whole images at each scale, residuals and logits of verdicts, float (images, height, width, kinds)."""
@@ -296,11 +313,6 @@ class SegmentingAGAD(AGAD):
         if self.scoring_size not in by_size:
             by_size[self.scoring_size] = self._whole_look.reconstructions(images, batch_statistics)
         return by_size[self.scoring_size], maps
-
-    def _with_maps(self, images: Any, batch_size: int) -> Iterator[tuple[np.ndarray, list[np.ndarray]]]:
-        for start in range(0, len(images), batch_size):
-            batch = np.asarray(images[start : start + batch_size], np.float32)
-            yield batch, [maps.numpy() for maps in self._maps_of_batch(batch)]
 
 
 def _require_share(name: str, value: float) -> None:
