@@ -294,13 +294,17 @@ def to_flagfile(config: ExperimentConfig) -> str:
 
 
 def require_same_settings(stored: ExperimentConfig, asked: ExperimentConfig) -> None:
-    """Refuses to mix two experiments in one folder.
+    """Refuses to mix two experiments in one folder; where the data lie is no part of an experiment.
 
     Raises:
         UsageError: the two differ in anything that defines the outcome.
     """
     before, now = stored.settings(), asked.settings()
-    differences = [f"--{name}={_to_flag_text(before[name])}" for name in before if before[name] != now[name]]
+    differences = [
+        f"--{name}={_to_flag_text(before[name])}"
+        for name in before
+        if before[name] != now.get(name) and name != "data_dir"
+    ]
     if differences:
         raise UsageError(
             f"{asked.folder} holds a run with {' '.join(differences)}, which the flags contradict; "

@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from agad_tf.config.choices import BASELINES
+from agad_tf.config.errors import UsageError
 from agad_tf.config.experiment import ExperimentConfig
 from agad_tf.config.flags import read_config, require_same_settings
 from agad_tf.data.pixel_range import read_pixel_range
@@ -52,12 +53,18 @@ def train(config: ExperimentConfig) -> None:
     # === Set-up ===
     require_packages(config.export_format)
     workdir = Workdir(config.folder)
-    if workdir.config.exists():
-        require_same_settings(read_config(workdir.root), config)
-    if workdir.results.exists():
+    stored = read_config(workdir.root) if workdir.config.exists() else None
+    longer = stored is not None and _is_longer(stored, config, workdir)
+    if stored is not None:
+        require_same_settings(dataclasses.replace(stored, epochs=config.epochs) if longer else stored, config)
+    if workdir.results.exists() and not longer:
         settle_folder(workdir.saved_model)
         print_table(read_results(workdir.results))
-        print(f"{workdir.root} holds the finished run; --mode=evaluate measures it again.")
+        if stored is not None and _asks_for_more(stored, config, workdir):
+            print(f"{workdir.root} holds the finished run; it is measured and exported again as asked.")
+            evaluate(config)
+        else:
+            print(f"{workdir.root} holds the finished run; --mode=evaluate measures it again.")
         return
     if config.method in BASELINES:
         run_baseline(config)
@@ -180,6 +187,27 @@ def export(config: ExperimentConfig) -> None:
             print(f"The detector is in {workdir.saved_model}.")
         else:
             write_portable(config, model, decision)
+
+
+def _is_longer(stored: ExperimentConfig, config: ExperimentConfig, workdir: Workdir) -> bool:
+    """Whether a finished run is to be trained for more epochs.
+
+    Raises:
+        UsageError: its learning rate has fallen to 0.
+    """
+    longer = workdir.results.exists() and config.epochs > (read_results(workdir.results)["epochs"] or config.epochs)
+    if longer and stored.learning_rate_schedule != "constant":
+        raise UsageError(
+            f"{workdir.root} holds a finished run of {stored.epochs} epochs, whose learning rate has fallen to 0; give "
+            f"another --workdir to train for {config.epochs}."
+        )
+    return longer
+
+
+def _asks_for_more(stored: ExperimentConfig, config: ExperimentConfig, workdir: Workdir) -> bool:
+    """Whether a finished run lacks the threshold or the format that is asked for."""
+    portable = config.export_format != "saved_model" and not workdir.portable(config.export_format).exists()
+    return config.threshold != stored.threshold or portable
 
 
 def _measure_and_export(
