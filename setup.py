@@ -1,20 +1,41 @@
 """Package metadata; tool settings live in pyproject.toml."""
 
 import re
+import shutil
 from pathlib import Path
 
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
 
 INIT = Path(__file__).with_name("agad_tf").joinpath("__init__.py").read_text(encoding="utf-8")
 BEAM_REQUIREMENTS = ["apache-beam[tfrecord]>=2.77,<3", "pyarrow>=16"]
+DEMO_REQUIREMENTS = ["gradio>=6,<7"]
 ONNX_REQUIREMENTS = ["onnx>=1.17", "onnxruntime>=1.20", "tf2onnx>=1.16.1"]
 LITERT_REQUIREMENTS = ["ai-edge-litert>=2.1", "keras>=3.15; python_version >= '3.11'"]
 TEST_REQUIREMENTS = [
-    *(*BEAM_REQUIREMENTS, *ONNX_REQUIREMENTS, *LITERT_REQUIREMENTS),
-    *("hypothesis>=6.100", "mypy>=1.15", "pytest>=8", "pytest-xdist>=3"),
+    *(*BEAM_REQUIREMENTS, *DEMO_REQUIREMENTS, *ONNX_REQUIREMENTS, *LITERT_REQUIREMENTS),
+    *("hypothesis>=6.100", "mypy>=1.15", "playwright>=1.49", "pytest>=8", "pytest-xdist>=3"),
 ]
 
+FLAGFILES = Path("flags")
+
+
+class BuildWithFlagfiles(build_py):
+    """Puts the flagfiles beside the code, where the installed command finds them."""
+
+    def run(self):
+        """Builds, and then copies them."""
+        super().run()
+        if not self.editable_mode:
+            shutil.copytree(FLAGFILES, Path(self.build_lib) / "agad_tf" / FLAGFILES, dirs_exist_ok=True)
+
+    def get_source_files(self):
+        """Names them to a source distribution."""
+        return [*super().get_source_files(), *map(str, sorted(FLAGFILES.rglob("*.cfg")))]
+
+
 setup(
+    cmdclass={"build_py": BuildWithFlagfiles},
     name="agad_tf",
     version=re.search(r'^__version__ = "(.+)"', INIT, re.MULTILINE).group(1),
     description="AGAD: adversarial generative anomaly detection for images, in Keras 3 and TensorFlow",
@@ -45,6 +66,7 @@ setup(
     ],
     extras_require={
         "beam": BEAM_REQUIREMENTS,
+        "demo": DEMO_REQUIREMENTS,
         "litert": LITERT_REQUIREMENTS,
         "onnx": ONNX_REQUIREMENTS,
         "pyod": ["pyod>=2", "torch>=2"],

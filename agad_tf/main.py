@@ -16,10 +16,17 @@ from agad_tf.benchmark.sweep_flags import sweep_from_flags
 from agad_tf.config import flags as flagfile
 from agad_tf.config.command_line import EXIT_USAGE, one_sentence_on_failure, silenced_start, stop
 from agad_tf.config.errors import RunError, UsageError
+from agad_tf.config.flagfiles import FLAGFILES, with_flagfiles
 from agad_tf.config.flags import config_from_flags, define_flags
 from agad_tf.config.options import parse_budget
 
 define_flags(flags.FLAGS)
+HOW_TO_BEGIN = """agad_tf finds anomalies in images. To begin:
+  {command} --flagfile=digits.cfg                                       # handwritten digits, under two minutes
+  {command} --flagfile=folder.cfg --data_dir=photos --workdir=runs/own  # your own images; good ones are enough
+  {command} --mode=predict --workdir=runs/own --input=new_photos        # then scores new images
+  {command} --help                                                      # all flags
+Flagfiles: {flagfiles}."""
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -40,6 +47,7 @@ def main(arguments: Sequence[str]) -> None:
         # TensorFlow takes seconds to import; by now the flags are known to be right.
         with silenced_start():
             from agad_tf.audit import command as audit  # noqa: PLC0415
+            from agad_tf.demo import command as demonstration  # noqa: PLC0415
             from agad_tf.prediction import predict  # noqa: PLC0415
             from agad_tf.training import run as training  # noqa: PLC0415
 
@@ -50,6 +58,7 @@ def main(arguments: Sequence[str]) -> None:
                 config, flags.FLAGS.input, flags.FLAGS.output, flags.FLAGS.save_maps
             ),
             "export": training.export,
+            "demo": demonstration.demo,
             "audit": lambda config: audit.audit(
                 config, flags.FLAGS.model, flags.FLAGS.training_mode, flags.FLAGS.input_range
             ),
@@ -59,10 +68,14 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def run() -> None:
-    """Entry point of the console script."""
+    """Entry point of the console script; without any flag it says how to begin."""
     # The paper's symbols are no reason to fail on a terminal that does not know them.
     for stream in (sys.stdout, sys.stderr):
         cast(io.TextIOWrapper, stream).reconfigure(errors="replace")
+    if not sys.argv[1:]:
+        names = ", ".join(sorted(path.name for path in FLAGFILES.glob("*.cfg")))
+        print(HOW_TO_BEGIN.format(command=_command(), flagfiles=names), file=sys.stderr)
+        raise SystemExit(EXIT_USAGE)
     # --help shows the flags of the program that was called, whose name differs between `python -m` and agad-tf.
     for flag in flags.FLAGS.get_flags_for_module(flagfile):
         flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
@@ -78,8 +91,8 @@ def _command() -> str:
 
 def _parse_flags(arguments: Sequence[str]) -> list[str]:
     try:
-        return flags.FLAGS(list(arguments))
-    except flags.Error as error:
+        return flags.FLAGS(with_flagfiles(arguments))
+    except (flags.Error, UsageError) as error:
         stop(error, EXIT_USAGE)
     except SystemExit as end:
         # absl ends --help with 1; asking for help is no failure.

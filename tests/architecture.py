@@ -13,7 +13,7 @@ PACKAGE = "agad_tf"
 # From the top down, in the order of the data's way; the commands come last.
 ROOMS = (
     *("config", "files", "networks", "data", "models", "evaluation", "reporting", "serving", "training"),
-    *("prediction", "benchmark", "audit", "estimator", "main", "beam"),
+    *("prediction", "demo", "benchmark", "audit", "estimator", "main", "beam"),
 )
 # The package itself names what is public, and loads it on first use.
 FRONT = "__init__"

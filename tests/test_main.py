@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 
 
-def run(*arguments, **variables):
+def run(*arguments, cwd=None, **variables):
     # As at a user's: the tests' own log level would let TensorFlow's first lines through.
     environment = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
     command = [sys.executable, "-m", "agad_tf.main", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False, env={**environment, **variables})
+    return subprocess.run(
+        command, capture_output=True, text=True, check=False, cwd=cwd, env={**environment, **variables}
+    )
 
 
 def test_help_names_every_flag_and_is_no_failure():
@@ -76,3 +78,14 @@ def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path):
     assert done.returncode == 1
     assert "File name too long" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_without_flags_the_command_says_how_to_begin_and_starts_nothing(tmp_path):
+    started = time.monotonic()
+    done = run(cwd=tmp_path)
+    assert time.monotonic() - started < 1
+    assert done.returncode == 2
+    assert "python -m agad_tf.main --flagfile=digits.cfg" in done.stderr
+    assert "--flagfile=folder.cfg --data_dir=" in done.stderr
+    assert "--help" in done.stderr
+    assert not list(tmp_path.iterdir())

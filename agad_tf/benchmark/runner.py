@@ -58,7 +58,7 @@ def benchmark(sweep: Sweep) -> None:
     deadline = time.monotonic() + sweep.budget
     failed: list[ExperimentConfig] = []
     finished = sum(_is_finished(experiment) for experiment in sweep.experiments)
-    with tqdm(total=len(sweep.experiments), initial=finished, desc="benchmark", unit="run") as bar:
+    with tqdm(total=len(sweep.experiments), initial=finished, desc="benchmark", unit="run", disable=None) as bar:
         try:
             for experiment in _not_yet_taken(sweep):
                 bar.set_postfix_str(experiment.folder.name)
@@ -68,7 +68,7 @@ def benchmark(sweep: Sweep) -> None:
                     _write_tables(sweep)
                 bar.update(sum(map(_is_finished, sweep.experiments)) - bar.n)
         except BudgetUsedUpError:
-            bar.write("The budget is used up; the same command goes on from here.")
+            bar.write("The budget is used up; the same command continues from here.")
     _report(sweep, failed)
 
 
@@ -130,7 +130,7 @@ def _run(experiment: ExperimentConfig, deadline: float) -> bool:
 
 
 def _write_tables(sweep: Sweep) -> str:
-    """Writes the tables anew from what all finished runs in the folder say of themselves.
+    """Writes the tables again from the results of all finished runs in the folder.
 
     So no run is in them twice, and another sweep in the same folder adds to them.
     """

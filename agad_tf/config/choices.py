@@ -3,7 +3,7 @@
 They stand here, and not where they are carried out, so that the command line knows them without importing TensorFlow.
 """
 
-MODES = ("train", "evaluate", "predict", "export", "benchmark", "audit")
+MODES = ("train", "evaluate", "predict", "export", "benchmark", "audit", "demo")
 # Data sets and their numbers of classes.
 CLASS_COUNTS = {"fashion_mnist": 10, "mnist": 10, "cifar10": 10, "cifar100": 20, "digits": 10}
 # Users' own images, in files or arrays that --data_dir names.

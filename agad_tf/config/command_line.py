@@ -40,10 +40,10 @@ def one_sentence_on_failure(if_interrupted: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def silenced_start() -> Iterator[None]:
-    """Keeps TensorFlow's tales of its own set-up off the terminal.
+    """Keeps TensorFlow's messages about its set-up off the terminal.
 
-    It looks for devices and writes of what it misses before its log level counts; what goes wrong in earnest comes
-    as an exception. Set TF_CPP_MIN_LOG_LEVEL to read it all.
+    TensorFlow reports missing devices before its log level applies. Real errors come as exceptions. Set
+    TF_CPP_MIN_LOG_LEVEL to read everything.
     """
     if "TF_CPP_MIN_LOG_LEVEL" in os.environ:
         yield

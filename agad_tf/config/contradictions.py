@@ -103,6 +103,10 @@ CONTRADICTIONS: tuple[tuple[Callable[[ExperimentFields], bool], str], ...] = (
         "--protocols is {config.protocols}; name per_image, and with it family_shuffled or family.",
     ),
     (
+        lambda config: config.gamma > 0 and config.batch_size < 2,
+        "--batch_size={config.batch_size} has no room for an anomaly beside a normal image; give 2 or more.",
+    ),
+    (
         lambda config: config.gamma > 0 and config.min_anomalies >= config.batch_size,
         "--min_anomalies={config.min_anomalies} leaves no room for normal images in a batch of "
         "--batch_size={config.batch_size}; lower the one or raise the other.",
@@ -141,7 +145,7 @@ CONTRADICTIONS: tuple[tuple[Callable[[ExperimentFields], bool], str], ...] = (
             and not config.contextual_adversarial
             and not _trains_with_anomalies(config)
         ),
-        "--lambda_adcon={config.lambda_adcon} weighs anomalies, of which there are none, and what "
+        "--lambda_adcon={config.lambda_adcon} weighs anomalies, and there are no anomalies, and what "
         "--contextual_adversarial=false leaves out; drop one of the two.",
     ),
     (
@@ -174,7 +178,7 @@ CONTRADICTIONS: tuple[tuple[Callable[[ExperimentFields], bool], str], ...] = (
         "give --generator=encoder_decoder.",
     ),
     (
-        lambda config: config.method in BASELINES and config.mode in ("predict", "export"),
+        lambda config: config.method in BASELINES and config.mode in ("predict", "export", "demo"),
         "--method={config.method} leaves no detector; its figures are in results.json.",
     ),
     (
@@ -211,7 +215,7 @@ CONTRADICTIONS: tuple[tuple[Callable[[ExperimentFields], bool], str], ...] = (
         "--strategy=multi_worker uses all devices of every machine; leave --devices out.",
     ),
     (
-        lambda config: config.mode in ("evaluate", "predict", "export") and not config.workdir,
+        lambda config: config.mode in ("evaluate", "predict", "export", "demo") and not config.workdir,
         "--mode={config.mode} works on a run that exists; name its folder with --workdir.",
     ),
 )

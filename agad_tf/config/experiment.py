@@ -26,7 +26,7 @@ from agad_tf.config.choices import (
 from agad_tf.config.contradictions import CONTRADICTIONS
 from agad_tf.config.errors import UsageError
 from agad_tf.config.fields import ExperimentFields
-from agad_tf.config.options import parse_image_size, parse_threshold
+from agad_tf.config.options import Unsaid, UnsaidName, parse_image_size, parse_threshold
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,6 +40,11 @@ class ExperimentConfig(ExperimentFields):
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             _check_field(field, getattr(self, field.name))
+        if self.method == "skip_ganomaly" and isinstance(self.generator, UnsaidName):
+            object.__setattr__(self, "generator", UnsaidName("unet"))
+        if self.gamma > 0 and isinstance(self.min_anomalies, Unsaid) and 2 * self.min_anomalies > self.batch_size:
+            # The default is an eighth of the default batch.
+            object.__setattr__(self, "min_anomalies", Unsaid(max(1, self.batch_size // 8)))
         for name, parse in (("threshold", parse_threshold), ("image_size", parse_image_size)):
             try:
                 parse(getattr(self, name))

@@ -20,7 +20,7 @@ from agad_tf.config.choices import (
     SCORES,
     SYNTHETIC_ANOMALIES,
 )
-from agad_tf.config.options import COUNT, NOT_NEGATIVE, POSITIVE, Interval, Unsaid, option
+from agad_tf.config.options import COUNT, NOT_NEGATIVE, POSITIVE, Interval, Unsaid, UnsaidName, option
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,16 +30,17 @@ class ExperimentFields:
     mode: str = option(
         "train",
         "train: train, evaluate and export; evaluate: measure the run in --workdir again; "
-        "predict: score new pictures with it; "
+        "predict: score new images with it; "
         "export: write its SavedModel again; benchmark: train and measure every combination of values; "
-        "audit: measure how far a model's scores depend on the batch.",
+        "audit: measure how far a model's scores depend on the batch; "
+        "demo: open a page on this machine that scores the images you drop on it.",
         choices=MODES,
     )
     workdir: str = option("", "Folder of the run; by default one below runs/ named after the experiment.")
 
     dataset: str = option(
         "fashion_mnist",
-        "Data set; folder and npz are your own pictures or arrays, named by --data_dir.",
+        "Data set; folder and npz are your own images or arrays, named by --data_dir.",
         choices=(*CLASS_COUNTS, *OWN_SETS),
     )
     data_dir: str = option("", "Folder or file that holds the data set; by default the known places are searched.")
@@ -78,7 +79,12 @@ class ExperimentFields:
         "Share of the training set held out for validation.",
         interval=Interval(0, 1, low_included=False, high_included=False),
     )
-    min_anomalies: int = option(32, "Least number of anomalies in a batch when --gamma is above 0.", interval=COUNT)
+    min_anomalies: int = option(
+        Unsaid(32),
+        "Least number of anomalies in a batch when --gamma is above 0; by default 32, and an eighth of a batch of "
+        "fewer than 64 images.",
+        interval=COUNT,
+    )
 
     method: str = option(
         "agad",
@@ -86,13 +92,17 @@ class ExperimentFields:
         "ceiling that sees all labels.",
         choices=METHODS,
     )
-    generator: str = option("encoder_decoder", "Generator network.", choices=GENERATORS)
+    generator: str = option(
+        UnsaidName("encoder_decoder"),
+        "Generator network; by default encoder_decoder, and unet, as published, with --method=skip_ganomaly.",
+        choices=GENERATORS,
+    )
     width: float = option(1.0, "Scale of the number of filters of all networks.", interval=POSITIVE)
     normalization: str = option("batch", "Normalisation in all networks.", choices=NORMALIZATIONS)
     anomaly_normalization: str = option(
         "joint",
-        "How labelled anomalies meet batch normalisation in training: joint, in one batch with the normals; "
-        "separate, each kind of image in a batch of its own; frozen, by the moving statistics.",
+        "How labelled anomalies meet batch normalisation in training: joint, in one batch with the normal images; "
+        "separate, each kind in a batch of its own; frozen, by the moving statistics.",
         choices=ANOMALY_NORMALIZATIONS,
     )
     pseudo_anomaly_normalization: str = option(
@@ -122,12 +132,12 @@ class ExperimentFields:
     )
     segmentation: bool = option(
         False,
-        "Whether a third network learns from --local_anomalies to say of each pixel whether it is abnormal.",
+        "Whether a third network, the segmenter, learns from --local_anomalies which pixels are abnormal.",
     )
     light_variation: float = option(
         0.0,
-        "How much brightness, contrast and gamma of training images are varied, from 0 to 1, for images whose light "
-        "does not matter.",
+        "How much brightness, contrast and gamma of training images vary, from 0 to 1. Raise it where the light "
+        "differs between images and does not matter.",
         interval=Interval(0, 1),
     )
     aligned: str = option(
@@ -138,12 +148,13 @@ class ExperimentFields:
     )
     horizontal_flip: bool = option(
         False,
-        "Whether every training image is mirrored left to right half of the time: for what may face either way.",
+        "Whether each training image is mirrored left to right half of the time. Use it where a mirror image is "
+        "normal too.",
     )
     anomaly_distance: str = option(
         "input",
-        "Distance an anomaly is driven away by: from the input, equation (3), or from the reconstruction of its "
-        "reconstruction, line 9 of Algorithm 1.",
+        "What the reconstruction of an anomaly is pushed away from: the input, equation (3), or the reconstruction of "
+        "the reconstruction, line 9 of Algorithm 1.",
         choices=ANOMALY_DISTANCES,
     )
     lambda_adv: float = option(1.0, "λ_adv, weight of the adversarial loss.", interval=NOT_NEGATIVE)
@@ -153,7 +164,7 @@ class ExperimentFields:
     reciprocal_epsilon: float = option(1e-2, "Added to the losses that equation (10) divides by.", interval=POSITIVE)
     reinit_threshold: float = option(
         1e-5,
-        "δ: the discriminator is drawn anew when its loss falls below; 0 never does.",
+        "δ: the discriminator gets new random weights when its loss falls below this; 0 turns that off.",
         interval=NOT_NEGATIVE,
     )
 
@@ -168,17 +179,18 @@ class ExperimentFields:
     learning_rate: float = option(2e-4, "Learning rate of both Adam optimizers.", interval=POSITIVE)
     learning_rate_schedule: str = option(
         "constant",
-        "constant; or from --learning_rate down towards 0 at the last epoch, which steadies the game: cosine; "
-        "cubic, which comes to rest sooner; or sextic, soonest: after half of the epochs it learns next to nothing.",
+        "How the learning rate changes: constant, as in the paper; or falling from --learning_rate to 0 at the "
+        "last epoch, which makes the last epochs steadier: cosine; cubic, which falls faster; sextic, which falls "
+        "fastest.",
         choices=LEARNING_RATE_SCHEDULES,
     )
     beta_1: float = option(0.5, "β₁ of both Adam optimizers.", interval=Interval(0, 1, high_included=False))
     beta_2: float = option(0.999, "β₂ of both Adam optimizers.", interval=Interval(0, 1, high_included=False))
     ema_momentum: float = option(
         0.0,
-        "Momentum of the exponential moving average of the generator's weights over the training steps, by which "
-        "images are then scored: steadier from epoch to epoch. It rises to this as (1 + t) / (10 + t) with "
-        "the steps t. 0 scores by the weights themselves.",
+        "Score images by an exponential moving average of the generator's weights, with this momentum. It makes "
+        "scores steadier from epoch to epoch. After t steps the momentum is at most (1 + t) / (10 + t). 0 scores "
+        "by the weights themselves.",
         interval=Interval(0, 1, high_included=False),
     )
     seed: int = option(
@@ -201,10 +213,10 @@ class ExperimentFields:
 
     score: str = option(
         "euclidean",
-        "The anomaly score of agad. Norms of what the reconstruction leaves of an image: euclidean, as in the paper; "
-        "smoothed, that of residuals averaged over 3 by 3 pixels; mahalanobis, that of residuals averaged over "
-        "windows, by how unusual they are beside those of normal training images; combined, the geometric mean of the "
-        "last two. Or peak, the highest values of error maps, together with how unusual the whole image is.",
+        "The anomaly score of agad. Norms of the residual x - G(x): euclidean, as in the paper; smoothed, with "
+        "residuals averaged over 3 by 3 pixels; mahalanobis, which compares residuals averaged over windows with "
+        "those of normal training images; combined, the geometric mean of the last two. Or peak: the highest "
+        "values of error maps, and how unusual the whole image is.",
         choices=SCORES,
     )
     protocols: tuple[str, ...] = option(
@@ -227,20 +239,19 @@ class ExperimentFields:
     )
     max_megapixels: float = option(
         179.0,
-        "Pictures of more pixels, in millions, are left out unread: a file of some kilobytes can hold one that fills "
-        "all memory.",
+        "Images of more pixels, in millions, are left out unread: a file of some kilobytes can hold an image that "
+        "fills all memory.",
         interval=POSITIVE,
     )
     cache_gib: float = option(
         4.0,
-        "Memory in GiB that training images may take as the networks take them; if they need more, they are read anew "
-        "for every batch.",
+        "Memory in GiB for training images after resizing. If they need more, they are decoded again for every batch.",
         interval=NOT_NEGATIVE,
     )
     strategy: str = option(
         "auto",
-        "What trains: none, one device; mirrored, the devices of this machine; multi_worker, the machines that the "
-        "environment variable TF_CONFIG names; auto, the most that there is.",
+        "Where training runs: none, on one device; mirrored, on the devices of this machine; multi_worker, on the "
+        "machines that the environment variable TF_CONFIG names; auto, on all that there are.",
         choices=("auto", "none", "mirrored", "multi_worker"),
     )
     devices: tuple[str, ...] = option(
@@ -250,7 +261,7 @@ class ExperimentFields:
     )
     steps_per_execution: int = option(
         1,
-        "Training steps that TensorFlow takes at a time, at most: the largest divisor of an epoch's steps up to this. "
-        "More than 1 may pay for steps of a millisecond.",
+        "Greatest number of training steps that TensorFlow takes at a time; a divisor of the steps of an epoch is "
+        "used. Try more than 1 where a step takes a millisecond.",
         interval=COUNT,
     )

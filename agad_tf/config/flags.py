@@ -23,6 +23,7 @@ from agad_tf.config.choices import (
 from agad_tf.config.contradictions import FLAGS_OF_MODE
 from agad_tf.config.errors import UsageError
 from agad_tf.config.experiment import ExperimentConfig
+from agad_tf.config.flagfiles import read_lines
 from agad_tf.config.recipes import PAPER, RECIPES
 
 
@@ -209,7 +210,7 @@ def config_from_flags(flag_values: flags.FlagValues) -> ExperimentConfig:
     if given["mode"] in ("train", "audit") or not given["workdir"]:
         return ExperimentConfig(**given)
     stored = dataclasses.asdict(read_config(Path(given["workdir"])))
-    if given["mode"] in ("predict", "export") and given["threshold"] not in ("auto", stored["threshold"]):
+    if given["mode"] in ("predict", "export", "demo") and given["threshold"] not in ("auto", stored["threshold"]):
         raise UsageError(
             "--threshold is kept in the detector; set it with --mode=evaluate, then --mode="
             f"{given['mode']} without it applies it."
@@ -267,8 +268,7 @@ def read_config(workdir: Path) -> ExperimentConfig:
     flag_values = flags.FlagValues()
     define_flags(flag_values)
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-        flag_values(["config.cfg", *lines])
+        flag_values(["config.cfg", *read_lines(path)])
     except OSError as error:
         raise UsageError(
             f"There is no run in {workdir}: {path.name} cannot be read ({error.strerror}). "

@@ -36,8 +36,14 @@ class Interval:
 class Unsaid(int):
     """A number that is the default and was not given, though it is the same as one that was.
 
-    Where it may be meant or not, the user is asked.
+    Where it may be meant or not, the user is asked, or it adapts to what is given.
     """
+
+
+class UnsaidName(str):
+    """A name that is the default and was not given, as `Unsaid` is for numbers."""
+
+    __slots__ = ()
 
 
 POSITIVE = Interval(0, low_included=False)

@@ -6,6 +6,7 @@
 from typing import Any
 
 from agad_tf.config.choices import PEAK
+from agad_tf.config.options import Unsaid
 
 PAPER, OWN_IMAGES = "paper", "own_images"
 RECIPES: dict[str, dict[str, Any]] = {
@@ -24,7 +25,7 @@ RECIPES: dict[str, dict[str, Any]] = {
         "light_variation": 0.3,
         "score": PEAK,
         "batch_size": 16,
-        "min_anomalies": 2,
+        "min_anomalies": Unsaid(2),
         "steps_per_epoch": 100,
         "epochs": 12,
         "learning_rate": 1e-3,

@@ -90,7 +90,8 @@ def _look_at_all(source: Source) -> dict[str, _Look]:
     all_masks = (*source.train_masks.values(), *source.test_masks.values())
     paths = list(dict.fromkeys([*paths, *(str(mask) for masks in all_masks for mask in masks)]))
     with ThreadPoolExecutor() as pool:
-        looks = tqdm(pool.map(_look, paths), "looking at pictures", len(paths), unit=" pictures", delay=1, leave=False)
+        bar = {"unit": " images", "delay": 1, "leave": False, "disable": None}
+        looks = tqdm(pool.map(_look, paths), "looking at images", len(paths), **bar)
         return dict(zip(paths, looks, strict=True))
 
 

@@ -25,6 +25,7 @@ MAX_FILE_BYTES = 2**30
 # Pillow's modes of whole and of floating-point numbers beyond 8 bits.
 _DEEP_MODES = ("I", "F")
 _PNG = b"\x89PNG\r\n\x1a\n"
+_TIFF = (b"II*\0", b"MM\0*")
 _PIECE = 2**24
 _IDX_UNSIGNED_BYTES = 0x08
 
@@ -131,7 +132,7 @@ def read_pictures(path: Path) -> tuple[Arrays, list[str]] | None:
     pictures: dict[str, list[np.ndarray]] = {"train": [], "test": []}
     labels: dict[str, list[str]] = {"train": [], "test": []}
     source = _tar_members(path) if path.is_file() else _folder_files(path)
-    for name, data in tqdm(source, desc=f"reading {path.name}", unit=" pictures", delay=1):
+    for name, data in tqdm(source, desc=f"reading {path.name}", unit=" images", delay=1, disable=None):
         split, label = PurePosixPath(name).parts[-3:-1]
         pictures[split].append(decode_picture(f"{path}: {name}", data))
         labels[split].append(label)
@@ -199,6 +200,10 @@ def _opened(name: str, data: bytes) -> Iterator[Image.Image]:
         with Image.open(io.BytesIO(data)) as picture:
             yield picture
     except UnidentifiedImageError as error:
+        if data.startswith(_TIFF):
+            raise RunError(
+                f"{name} is a TIFF of a kind that cannot be read, such as one of 16-bit colours; save it as PNG."
+            ) from error
         raise RunError(f"{name} cannot be read as a picture (its format is not known); mend or remove it.") from error
     except Image.DecompressionBombError as error:
         raise RunError(

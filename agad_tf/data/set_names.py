@@ -14,7 +14,7 @@ SPLITS = {
 MASK_FOLDERS = ("ground_truth", "ground-truth", "ground truth", "groundtruth")
 # The class of images that no folder or column gives a class.
 ONLY_CLASS = "good"
-# Of a set that is not divided, the test part of its normal images: most are for training.
+# The share of the normal images that is for testing, where a set has no parts: most are for training.
 NORMAL_TEST_SHARE = 0.2
 LAYOUTS = (
     "normal/ and, if you have any, abnormal/; train/good/, test/good/ and test/<defect>/; or a CSV with the columns "

@@ -159,7 +159,7 @@ def training_inputs(
         train: the training images.
         image_size: side in pixels that the networks take.
         cache_bytes: how much memory the images may take as the networks take them. Where they need more they are
-            made ready anew for every batch, which changes nothing but time. Masks come after them.
+            made ready again for every batch, which changes nothing but time. Masks come after them.
         masks: files of the masks of labelled anomalies by their ids; empty or None means none.
     """
     normals, anomalies = train.of_label(NORMAL), train.of_label(ABNORMAL)
@@ -272,7 +272,7 @@ def _inputs_by_row(images: Images, image_size: ImageSize, cache_bytes: float) ->
         return lambda rows: tf.zeros((len(rows), *sides_of(image_size), images.shape[-1]))
     if _bytes(len(images), image_size, images.shape[-1]) > cache_bytes:
         return inputs_by_row(images, image_size)
-    bar = tqdm(scoring_batches(images, image_size), "reading", unit="batch", delay=1, leave=False)
+    bar = tqdm(scoring_batches(images, image_size), "reading", unit="batch", delay=1, leave=False, disable=None)
     cache = tf.concat(list(bar), axis=0)
     return lambda rows: tf.gather(cache, rows)
 

@@ -17,7 +17,7 @@ from agad_tf.data.preprocessing import ImageSize
 from agad_tf.data.readers import PICTURE_SUFFIXES
 from agad_tf.data.set_names import NORMAL_TEST_SHARE, checksum, class_order, normal_name
 
-# Of a set that is not divided, the test part of its abnormal images: half, since few are needed to learn from.
+# The share of the abnormal images that is for testing, where a set has no parts: half, since few are needed to train.
 ABNORMAL_TEST_SHARE = 0.5
 # Files that are no CSV, by their endings, and what to do with them.
 _NO_LISTS = {

@@ -15,7 +15,7 @@ from agad_tf.config.choices import PEAK
 from agad_tf.config.errors import RunError
 from agad_tf.config.recipes import OWN_IMAGES, PAPER
 from agad_tf.estimator.detector_files import read_detector, unpickled, write_detector
-from agad_tf.estimator.experiment import config_of, value_of
+from agad_tf.estimator.experiment import config_of, in_own_words, value_of
 from agad_tf.estimator.fitting import fitted_model
 from agad_tf.estimator.input_arrays import (
     as_bytes,
@@ -57,9 +57,9 @@ class AGADDetector(OutlierMixin, BaseEstimator):
         verbose: as in Keras' `fit`: 0 is silent, 1 a bar, 2 a line an epoch.
 
     All other arguments have the name, the meaning and the allowed values of an option of `agad_tf.ExperimentConfig`,
-    and are checked by it in `fit`; None takes the value of the recipe. What messages call --gamma is the share of `X`
-    that is labelled abnormal. A number is taken for `threshold` as well. Where there are fewer training images than
-    `batch_size`, all of them are a batch, and `min_anomalies` is lowered in proportion.
+    and are checked by it in `fit`; None takes the value of the recipe. A number is taken for `threshold` as well. Where
+    there are fewer training images than `batch_size`, all of them are a batch, and `min_anomalies` is lowered in
+    proportion.
 
     Attributes:
         model_: the Keras model, `agad_tf.AGAD`.
@@ -159,6 +159,7 @@ class AGADDetector(OutlierMixin, BaseEstimator):
         self.random_state = random_state
         self.verbose = verbose
 
+    @in_own_words()
     def fit(self, X: Any, y: Any = None) -> "AGADDetector":  # noqa: N803
         """Trains the networks and chooses threshold and probability.
 

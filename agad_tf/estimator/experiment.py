@@ -1,10 +1,35 @@
 """From the parameters of the estimator to an experiment."""
 
-from collections.abc import Mapping
+import contextlib
+import re
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+from agad_tf.config.errors import UsageError
 from agad_tf.config.experiment import DEFAULTS, ExperimentConfig
 from agad_tf.config.recipes import RECIPES
+
+# Where the estimator has another word than the command.
+_OWN_WORDS = (
+    (r"--gamma above 0", "y with anomalies"),
+    (r"--gamma=0\b(?!\.)", "y"),
+    (r"--gamma=(\S+)", r"a share of \1 anomalies in y"),
+    (r"--score\b", "residual_norm"),
+    (r"=false\b", "=False"),
+    (r"--(\w+)", r"\1"),
+)
+
+
+@contextlib.contextmanager
+def in_own_words() -> Iterator[None]:
+    """Says of parameters, not of flags, what is wrong with them."""
+    try:
+        yield
+    except UsageError as error:
+        sentence = str(error)
+        for flag, word in _OWN_WORDS:
+            sentence = re.sub(flag, word, sentence)
+        raise UsageError(sentence) from None
 
 
 def config_of(parameters: Mapping[str, Any], gamma: float, seed: int) -> ExperimentConfig:

@@ -22,7 +22,7 @@ def shape_of_image(shape: tuple[int, ...]) -> tuple[int, ...]:
     """
     if len(shape) not in (2, 3) or min(shape) < 1:
         raise ValueError(
-            f"Images of shape {tuple(shape)} are none; give (height, width) or (height, width, channels) each."
+            f"An image has the shape (height, width) or (height, width, channels), and {tuple(shape)} was given."
         )
     return (*shape, 1) if len(shape) == 2 else tuple(shape)
 
@@ -83,7 +83,7 @@ def warn_of_another_range(array: np.ndarray, value_range: tuple[float, float]) -
     if (value_range == BYTE_RANGE and 0 < highest <= 1) or (0 <= value_range[0] < value_range[1] <= 1 and highest > 2):
         warnings.warn(
             f"The largest value of X is {highest:g}, and the detector takes {value_range[0]:g} to {value_range[1]:g}; "
-            "give images of that range, or set value_range and fit anew.",
+            "give images of that range, or set value_range and fit again.",
             UserWarning,
             stacklevel=4,
         )

@@ -1,4 +1,4 @@
-"""Whether the game between generator and discriminator is still one, by normal validation images alone."""
+"""Whether generator and discriminator still learn from each other, judged by normal validation images."""
 
 import math
 from collections.abc import Mapping

@@ -35,7 +35,7 @@ def localization_metrics(model: AGAD, test: Split, masks: Mapping[int, tuple[Pat
     metrics = PixelMetrics()
     known = (test.labels == NORMAL) | np.isin(test.ids, list(masks))
     images = test.images[known]
-    maps = tqdm(_error_maps(model, images), "comparing with masks", len(images), delay=1, leave=False)
+    maps = tqdm(_error_maps(model, images), "comparing with masks", len(images), delay=1, leave=False, disable=None)
     for row, path, error_map in zip(test.ids[known], images.paths, maps, strict=True):
         mask = read_masks(masks[row]) if row in masks else np.zeros(read_picture(path, channels=1).shape[:2], bool)
         own_size = at_size(error_map, *mask.shape)

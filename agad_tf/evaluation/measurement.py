@@ -15,7 +15,7 @@ from agad_tf.data.splits import ABNORMAL, NORMAL, OneClassTask, Split
 from agad_tf.data.synthetic_anomalies import synthetic_images
 from agad_tf.evaluation.error_maps import error_map_scale, localization_metrics
 from agad_tf.evaluation.family_scores import FamilyScores
-from agad_tf.evaluation.metrics import DETECTION_FIGURES, detection_metrics
+from agad_tf.evaluation.metrics import DETECTION_FIGURES, detection_metrics, figures_at
 from agad_tf.evaluation.scorer import Scorer
 from agad_tf.evaluation.thresholds import Decision, decide, threshold_basis
 from agad_tf.models.agad import AGAD
@@ -32,19 +32,20 @@ class Measurement(NamedTuple):
 
     Attributes:
         test_scores: float (images,), of each test image by itself; higher is more abnormal.
+        validation_scores: the same of each validation image.
         decision: how the detector judges scores, chosen on the validation images.
         threshold_basis: what the threshold rests on, see `agad_tf.evaluation.thresholds.threshold_basis`.
-        shares_flagged: shares of the test images that the decision flags, in [0, 1]: "false_positive_rate" of the
-            normal and "true_positive_rate" of the abnormal ones, None if there are none.
+        at_threshold: how well the decision tells the test images apart, see `agad_tf.evaluation.metrics.figures_at`.
         protocols: the figures of each protocol by its name, "per_image" first. Without anomalies in the test set it is
             the only one, and what needs anomalies is None in it.
         error_map_scale: the error that error maps are drawn with the brightest colour from; None without error maps.
     """
 
     test_scores: np.ndarray
+    validation_scores: np.ndarray
     decision: Decision
     threshold_basis: dict[str, Any]
-    shares_flagged: dict[str, float | None]
+    at_threshold: dict[str, float | int | None]
     protocols: dict[str, dict[str, Any]]
     error_map_scale: float | None = None
 
@@ -154,12 +155,8 @@ def _measure_scores(
         "epoch": None,
         **_seen_and_unseen(task.test, test_scores, source, anomaly_classes),
     }
-    flagged = test_scores >= decision.threshold
-    shares_flagged = {
-        "false_positive_rate": float(flagged[labels == NORMAL].mean()),
-        "true_positive_rate": float(flagged[labels == ABNORMAL].mean()) if labels.any() else None,
-    }
-    return Measurement(test_scores, decision, basis, shares_flagged, {"per_image": per_image})
+    at_threshold = figures_at(labels, test_scores, decision.threshold)
+    return Measurement(test_scores, validation_scores, decision, basis, at_threshold, {"per_image": per_image})
 
 
 def _of_normals_alone(scores: np.ndarray) -> dict[str, Any]:

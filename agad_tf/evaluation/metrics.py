@@ -6,7 +6,9 @@ from sklearn.metrics import average_precision_score, precision_recall_curve, roc
 
 BOOTSTRAP_RESAMPLES = 1000
 CONFIDENCE = 0.95
-DETECTION_FIGURES = ("auroc", "auroc_low", "auroc_high", "average_precision", "fpr_at_95_tpr", "f1", "threshold")
+DETECTION_FIGURES = (
+    *("auroc", "auroc_low", "auroc_high", "average_precision", "fpr_at_95_tpr", "oracle_f1", "oracle_threshold"),
+)
 """Names of what `detection_metrics` returns."""
 
 
@@ -20,9 +22,9 @@ def detection_metrics(labels: np.ndarray, scores: np.ndarray, seed: int = 0) -> 
 
     Returns:
         All as fractions: "auroc" with its 95 % bootstrap interval from "auroc_low" to "auroc_high" (normal and
-        abnormal images are drawn anew each among themselves), "average_precision", "fpr_at_95_tpr", the best
-        "f1" over all thresholds, and the "threshold" it is reached at, in units of the score: images at or
-        above it count as abnormal.
+        abnormal images are drawn anew each among themselves), "average_precision", "fpr_at_95_tpr", the best F1 over
+        all thresholds, "oracle_f1", which is chosen by these labels, and the "oracle_threshold" it is reached at, in
+        units of the score: images at or above it count as abnormal.
 
     Raises:
         ValueError: one kind of image is missing, or a score is not finite.
@@ -43,8 +45,39 @@ def detection_metrics(labels: np.ndarray, scores: np.ndarray, seed: int = 0) -> 
         "auroc_high": high,
         "average_precision": float(average_precision_score(labels, scores)),
         "fpr_at_95_tpr": float(false_positive_rate[np.argmax(true_positive_rate >= 0.95)]),
-        "f1": float(f1[best]),
-        "threshold": float(thresholds[best]),
+        "oracle_f1": float(f1[best]),
+        "oracle_threshold": float(thresholds[best]),
+    }
+
+
+def figures_at(labels: np.ndarray, scores: np.ndarray, threshold: float) -> dict[str, float | int | None]:
+    """How well one threshold tells abnormal from normal images.
+
+    Args:
+        labels: int (images,): 0 normal, 1 abnormal; at least one is normal.
+        scores: float (images,), higher is more abnormal.
+        threshold: score at or above which an image is flagged.
+
+    Returns:
+        Numbers of images: "true_positives", "false_positives", "true_negatives" and "false_negatives". In [0, 1]:
+        "false_positive_rate"; "true_positive_rate", which is the "recall" too; "precision", the share of flagged
+        images that are abnormal; and "f1". What needs anomalies is None without any, and the precision is None
+        where nothing is flagged.
+    """
+    flagged, abnormal = scores >= threshold, labels == 1
+    found, missed = int(np.sum(flagged & abnormal)), int(np.sum(~flagged & abnormal))
+    false, passed = int(np.sum(flagged & ~abnormal)), int(np.sum(~flagged & ~abnormal))
+    recall = found / (found + missed) if found + missed else None
+    return {
+        "true_positives": found,
+        "false_positives": false,
+        "true_negatives": passed,
+        "false_negatives": missed,
+        "false_positive_rate": false / (false + passed),
+        "true_positive_rate": recall,
+        "recall": recall,
+        "precision": found / (found + false) if found + missed and found + false else None,
+        "f1": 2 * found / (2 * found + false + missed) if found + missed else None,
     }
 
 

@@ -1,4 +1,4 @@
-"""The files that hold the figures of a run: results.json and scores.csv."""
+"""The files that hold the figures of a run: results.json, scores.csv and validation_scores.csv."""
 
 import csv
 import json
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import numpy as np
+import pandas as pd
 
 from agad_tf.config.choices import EARLIER_NAMES
 from agad_tf.config.errors import RunError
@@ -19,14 +20,21 @@ from agad_tf.evaluation.scorer import PROTOCOLS
 from agad_tf.evaluation.thresholds import FEW_NORMALS, Decision
 from agad_tf.files.whole_files import write_whole
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
+# The first that says how the detector judges scores.
+WITH_DECISION = 2
+# What figures of a protocol were called before version 3, which sounded like those of the detector's own threshold.
+_EARLIER_FIGURES = {"f1": "oracle_f1", "threshold": "oracle_threshold"}
 _REQUIRED = ("dataset", "normal_class", "gamma", "generator", "seed", "channels", "method", "protocols")
+SCORE_COLUMNS = ("image_id", "label", "anomaly_score")
+AT_THRESHOLD = {"f1": "F1", "precision": "precision", "recall": "recall", "false_positive_rate": "false positives"}
+ORACLE = "The oracle F1 is the best of all thresholds, chosen by the labels of the test set; no detector knows it."
 NO_ANOMALIES = "No anomalies in the test set: AUROC cannot be measured."
 FIGURES = {
     "auroc": "AUROC",
     "average_precision": "average precision",
     "fpr_at_95_tpr": "false positives at 95 % true",
-    "f1": "best F1",
+    "oracle_f1": "oracle F1",
 }
 
 
@@ -47,7 +55,7 @@ def results_of(
     """Puts together what results.json says of a run.
 
     Without anomalies in the test set there is the protocol "per_image" alone; in it "auroc" and all else that needs
-    anomalies is None, which JSON writes as null, and so is the detector's "true_positive_rate".
+    anomalies is None, which JSON writes as null, as in "detector", which has the figures at its own threshold.
 
     Args:
         settings: of the experiment, None for each that its method does not read.
@@ -61,7 +69,7 @@ def results_of(
     Returns:
         The content of results.json, without its schema version.
     """
-    detector = {**measured.decision._asdict(), **measured.threshold_basis, **measured.shares_flagged}
+    detector = {**measured.decision._asdict(), **measured.threshold_basis, **measured.at_threshold}
     results = {
         **settings,
         "data_origin": source.origin,
@@ -140,7 +148,7 @@ def write_results(path: Path, results: dict[str, Any]) -> None:
     )
 
 
-def read_results(path: Path, oldest: int = SCHEMA_VERSION) -> dict[str, Any]:
+def read_results(path: Path, oldest: int = WITH_DECISION) -> dict[str, Any]:
     """Reads results.json.
 
     Args:
@@ -167,24 +175,48 @@ def read_results(path: Path, oldest: int = SCHEMA_VERSION) -> dict[str, Any]:
     missing = [key for key in _REQUIRED if key not in results]
     if missing:
         raise RunError(f"{path} is damaged (no {missing[0]}); measure the run again with --mode=evaluate.")
+    if schema_version < SCHEMA_VERSION:
+        for figures in results["protocols"].values():
+            figures |= {name: figures.pop(old) for old, name in _EARLIER_FIGURES.items() if old in figures}
     return results
 
 
-def write_scores(path: Path, test: Split, scores: np.ndarray, names: Sequence[str] = ()) -> None:
-    """Writes scores.csv: a line for every test image with its name, or else its position in the test set.
+def write_scores(path: Path, split: Split, scores: np.ndarray, names: Sequence[str] = ()) -> None:
+    """Writes a table of scores: a line for every image with its name, or else its position in its set.
 
     Args:
         path: of the file.
-        test: the test set.
+        split: the images.
         scores: float (images,), higher is more abnormal.
-        names: of the images by position in the test set; empty means none.
+        names: of the images by position in their set; empty means none.
     """
-    ids = [names[row] for row in test.ids] if names else test.ids.tolist()
+    ids = [names[row] for row in split.ids] if names else split.ids.tolist()
 
     def write(file: TextIO) -> None:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["image_id", "label", "anomaly_score"])
+        writer.writerow(SCORE_COLUMNS)
         # repr of a float32 as Python float is exact: equal files mean equal scores.
-        writer.writerows(zip(ids, test.labels.tolist(), scores.tolist(), strict=True))
+        writer.writerows(zip(ids, split.labels.tolist(), scores.tolist(), strict=True))
 
     write_whole(path, write)
+
+
+def read_scores(path: Path) -> pd.DataFrame:
+    """Reads a table that `write_scores` has written.
+
+    Args:
+        path: of the file.
+
+    Returns:
+        The columns image_id (str), label (int, 0 normal, 1 abnormal) and anomaly_score (float).
+
+    Raises:
+        RunError: it is missing or damaged.
+    """
+    types = dict(zip(SCORE_COLUMNS, (str, int, float), strict=True))
+    try:
+        return pd.read_csv(
+            path, usecols=list(types), dtype=types, keep_default_na=False, encoding_errors="backslashreplace"
+        )
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path} is missing or damaged; measure the run again with --mode=evaluate.") from error

@@ -88,7 +88,7 @@ class Scorer:
 
     def _run(self, function: tf.types.experimental.PolymorphicFunction, images: Images, name: str) -> np.ndarray:
         batches = scoring_batches(images, self.image_size, self.batch_size)
-        bar = tqdm(batches, name, unit="batch", disable=not self.progress, delay=1, leave=False)
+        bar = tqdm(batches, name, unit="batch", disable=None if self.progress else True, delay=1, leave=False)
         scores = []
         for batch in bar:
             self.before_batch()

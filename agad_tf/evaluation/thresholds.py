@@ -163,7 +163,7 @@ def _threshold(labels: np.ndarray, scores: np.ndarray, rule: str) -> tuple[float
                 "--threshold=f1 needs labelled anomalies among the validation images; give --gamma above 0, or "
                 "--threshold=quantile=0.99."
             )
-        return detection_metrics(labels, scores)["threshold"], "best F1 on validation images"
+        return detection_metrics(labels, scores)["oracle_threshold"], "best F1 on validation images"
     if kind == "fpr":
         flagged = int(value * len(normals))
         # Just above the highest normal score that must not be flagged.

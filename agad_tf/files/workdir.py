@@ -26,6 +26,11 @@ class Workdir:
         return self.root / "scores.csv"
 
     @property
+    def validation_scores(self) -> Path:
+        """The score of each validation image; runs of earlier versions do not have it."""
+        return self.root / "validation_scores.csv"
+
+    @property
     def left_out(self) -> Path:
         """Picture files that could not be read."""
         return self.root / "left_out.csv"

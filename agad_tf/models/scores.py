@@ -80,7 +80,7 @@ def mahalanobis_norm(features: Any, mean: Any, whitening: Any) -> Any:
 def combined_norm(images: Any, reconstruction: Any, mean: Any, whitening: Any) -> Any:
     """How large residuals are, and how unusual: the geometric mean of smoothed and Mahalanobis norm.
 
-    Of a product the scales of its factors are no matter, though they differ from model to model.
+    The scales of the factors differ from model to model; in a geometric mean they do not matter.
 
     Args:
         images: x, float (batch, side, side, channels) in [-1, 1], the side a multiple of `GRID`.

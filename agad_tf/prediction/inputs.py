@@ -4,9 +4,8 @@ import glob
 import os
 from pathlib import Path
 
-import pandas as pd
-
-from agad_tf.config.errors import RunError, UsageError
+from agad_tf.config.errors import UsageError
+from agad_tf.data.csv_files import listed_file, read_csv
 from agad_tf.data.images_in_files import pictures_below
 
 
@@ -14,8 +13,8 @@ def find_images(pattern: str) -> list[str]:
     """Lists the images that a file, a folder, a glob pattern or a CSV names, each once.
 
     Args:
-        pattern: an image, a folder of them, a glob pattern, or a CSV with the column path. Of a folder all files below
-            it count that have the name of an image; paths in a CSV are relative to it.
+        pattern: an image, a folder of them, a glob pattern, or a CSV with the column path, as spreadsheets write it. Of
+            a folder all files below it count that have the name of an image; paths in a CSV are relative to it.
 
     Returns:
         Their absolute paths, in order: what an image is called does not depend on where the command was typed.
@@ -39,10 +38,7 @@ def find_images(pattern: str) -> list[str]:
 
 
 def _listed_in(path: Path) -> list[str]:
-    try:
-        listed = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except (OSError, ValueError) as error:
-        raise RunError(f"{path} cannot be read as a CSV ({str(error).strip()}); mend it.") from error
+    listed = read_csv(path)
     if "path" not in listed:
-        raise UsageError(f"{path} has no column path, only {', '.join(listed.columns)}.")
-    return [str(path.parent / name) for name in listed["path"]]
+        raise UsageError(f"{path} has no column path, only {', '.join(listed.columns)}; rename the one of file names.")
+    return [listed_file(path.parent, name) for name in listed["path"] if name]

@@ -36,7 +36,7 @@ def claim_for_detector(folder: Path, fingerprint: str, decision: Decision) -> No
     if path.exists():
         found = _read_detector(path)
         # Earlier versions knew a detector by the place of its run. Their rows do not say which file they are of, so
-        # that all of them are scored anew.
+        # that all of them are scored again.
         found.setdefault("fingerprint", fingerprint)
         found.pop("workdir", None)
         if found != detector:

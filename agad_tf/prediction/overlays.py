@@ -34,6 +34,23 @@ def common_folder(paths: list[str]) -> Path:
     return next(root for root in (shortest, *shortest.parents) if all(p.is_relative_to(root) for p in parents))
 
 
+def overlaid(picture: np.ndarray, error_map: np.ndarray, scale: float) -> np.ndarray:
+    """An image with its error map laid over it.
+
+    Args:
+        picture: the image, uint8 (height, width, channels) of 1 or 3 channels.
+        error_map: float32 of any height and width.
+        scale: value of a map that has the brightest colour, above 0.
+
+    Returns:
+        uint8 (height, width, 3).
+    """
+    shares = np.clip(at_size(error_map, *picture.shape[:2]) / scale, 0, 1)
+    cover = OPACITY * shares[..., np.newaxis]
+    colours = mpl.colormaps[COLOUR_MAP](shares, bytes=True)[..., :3]
+    return np.round((1 - cover) * picture + cover * colours).astype(np.uint8)
+
+
 class Overlays:
     """Images with their error maps laid over them.
 
@@ -54,7 +71,6 @@ class Overlays:
         pixel_range: PixelRange = FULL_RANGE,
     ):
         self.folder, self.root, self.scale, self.unit, self.pixel_range = folder, root, scale, unit, pixel_range
-        self.colours = mpl.colormaps[COLOUR_MAP]
         folder.mkdir(parents=True, exist_ok=True)
         self._write_scale()
 
@@ -85,9 +101,7 @@ class Overlays:
 
     def _overlay(self, channels: int, path: str, version: Version, error_map: np.ndarray) -> None:
         picture = read_picture(path, channels, self.pixel_range)
-        shares = np.clip(at_size(error_map, *picture.shape[:2]) / self.scale, 0, 1)
-        cover = OPACITY * shares[..., np.newaxis]
-        overlay = np.round((1 - cover) * picture + cover * self.colours(shares, bytes=True)[..., :3]).astype(np.uint8)
+        overlay = overlaid(picture, error_map, self.scale)
         texts = PngInfo()
         texts.add_text(SOURCE, digest(path))
         texts.add_text(VERSION, digest(path, version))
@@ -99,7 +113,7 @@ class Overlays:
 
     def _write_scale(self) -> None:
         figure = Figure(figsize=(5, 0.8), layout="constrained")
-        colours = mpl.cm.ScalarMappable(mpl.colors.Normalize(0, self.scale), self.colours)
+        colours = mpl.cm.ScalarMappable(mpl.colors.Normalize(0, self.scale), COLOUR_MAP)
         figure.colorbar(colours, figure.add_subplot(), orientation="horizontal", label=self.unit)
         figure.savefig(self.folder.parent / SCALE, dpi=120)
 

@@ -34,7 +34,7 @@ from agad_tf.training.restore import restore
 
 
 def predict(config: ExperimentConfig, pattern: str, output: str = "", save_maps: bool = False) -> None:
-    """Scores images with the detector of a finished run; goes on where an earlier call was interrupted.
+    """Scores images with the detector of a finished run; continues where an earlier call was interrupted.
 
     Args:
         config: of the run.
@@ -80,7 +80,7 @@ def predict(config: ExperimentConfig, pattern: str, output: str = "", save_maps:
     with (
         ResumableCsv(folder / SCORES, COLUMNS) as scores,
         ResumableCsv(folder / UNREADABLE, UNREADABLE_COLUMNS) as unreadable,
-        tqdm(total=len(left), desc="scoring", unit=" pictures", smoothing=0.1) as bar,
+        tqdm(total=len(left), desc="scoring", unit=" images", smoothing=0.1, disable=None) as bar,
     ):
         for batch in scored_batches(model, left, config.batch_size, with_error_maps=save_maps, pixel_range=pixel_range):
             readable = np.array([not complaint for complaint in batch.complaints])

@@ -30,10 +30,10 @@ CURVES: dict[str, Callable[[str], bool]] = {
     "Terms of normal images": lambda name: not name.startswith(("anomaly_", "discriminator_", "generator_", "val")),
     "Terms of labelled anomalies": lambda name: name.startswith("anomaly_"),
     "Loss of the discriminator, and its terms": lambda name: name.startswith("disc") and name.endswith("_loss"),
-    "Discriminators drawn anew": lambda name: name == "discriminator_resets",
+    "Resets of the discriminator": lambda name: name == "discriminator_resets",
     "Mean score of normal validation images": lambda name: name == "validation_score",
     "AUROC on validation images": lambda name: name.startswith("validation_") and name.endswith("auroc"),
-    "Whether the game is still one": lambda name: name.startswith(("validation_rec", "validation_disc")),
+    "Generator against discriminator": lambda name: name.startswith(("validation_rec", "validation_disc")),
     "Steps left out, as a loss was not finite": lambda name: name == "skipped_steps",
 }
 

@@ -13,7 +13,7 @@ from agad_tf.config.experiment import DEFAULTS
 from agad_tf.data.sources import Source
 from agad_tf.data.splits import ABNORMAL, NORMAL, OneClassTask, Split
 from agad_tf.evaluation.localization import has_deviation_maps
-from agad_tf.evaluation.results import FIGURES, NO_ANOMALIES, threshold_uncertainty
+from agad_tf.evaluation.results import AT_THRESHOLD, FIGURES, NO_ANOMALIES, ORACLE, threshold_uncertainty
 from agad_tf.files.whole_files import write_whole
 from agad_tf.files.workdir import Workdir
 from agad_tf.models.agad import AGAD
@@ -85,6 +85,8 @@ def write_report(
         results=results,
         detector=detector,
         figures=FIGURES,
+        at_threshold=AT_THRESHOLD,
+        oracle=ORACLE,
         classes=classes.to_dict("records"),
         normal_kind=classes["kind"].iloc[normal_place],
         counts={name: np.bincount(split.labels, minlength=2) for name, split in vars(task).items() if split},

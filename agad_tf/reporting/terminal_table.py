@@ -7,8 +7,10 @@ from rich.console import Console
 from rich.table import Table
 
 from agad_tf.evaluation.results import (
+    AT_THRESHOLD,
     FIGURES,
     NO_ANOMALIES,
+    ORACLE,
     has_test_anomalies,
     threshold_uncertainty,
 )
@@ -40,6 +42,10 @@ def print_table(results: dict[str, Any]) -> None:
     for title, texts in rows(results["protocols"]):
         table.add_row(title, *texts)
     detector, warnings = results["detector"], results.get("warnings", [])
+    # A run of an earlier version has some of them.
+    for title, share in ((title, detector.get(name)) for name, title in AT_THRESHOLD.items() if with_anomalies):
+        if share is not None:
+            table.add_row(f"{title} at the detector's threshold", f"{100 * share:.1f}")
     if not with_anomalies:
         table.add_row("normal images flagged", f"{100 * detector['false_positive_rate']:.1f}")
     Console().print(table)
@@ -47,7 +53,7 @@ def print_table(results: dict[str, Any]) -> None:
     if with_anomalies:
         print(
             f"{flags} test images {100 * detector['false_positive_rate']:.1f} % of the normal and "
-            f"{100 * detector['true_positive_rate']:.1f} % of the abnormal ones."
+            f"{100 * detector['true_positive_rate']:.1f} % of the abnormal ones.\n{ORACLE}"
         )
     else:
         per_image = results["protocols"]["per_image"]

@@ -1,5 +1,6 @@
 """The detector as a SavedModel: raw images in, scores and verdicts out, without this package."""
 
+import math
 import shutil
 import sys
 from functools import partial
@@ -13,10 +14,8 @@ from agad_tf.evaluation.localization import scores_and_maps
 from agad_tf.evaluation.thresholds import Decision, probability
 from agad_tf.files.whole_files import replace_folder
 from agad_tf.models.agad import AGAD
+from agad_tf.serving.encoded_images import decode_files, to_8_bits
 from agad_tf.serving.warm_up import write_warm_up_requests
-
-# Weights of red, green and blue in a grey picture, in 1/65536, as Pillow has them.
-LUMA = (19595, 38470, 7471)
 
 
 class Detector(tf.Module):
@@ -63,7 +62,7 @@ class Detector(tf.Module):
             (batch, height, width), see `agad_tf.evaluation.localization.scores_and_maps`.
         """
         if images.dtype == tf.uint16:
-            images = tf.cast(self._to_8_bits(images), tf.uint8)
+            images = to_8_bits(images, self._bits)
         elif images.dtype.is_floating:
             _warn_of_small_values(images)
         return self._judge(to_network_input(images, self.image_size))
@@ -77,9 +76,10 @@ class Detector(tf.Module):
                 They are not turned as EXIF data says.
 
         Returns:
-            As `serve`.
+            As `serve`. A file that cannot be read has NaN for all numbers and False for "is_anomaly", and the others
+            their scores.
         """
-        return self._judge(self._decode_all(encoded))
+        return self._judge_files(encoded)
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "inputs")])
     def classify(self, inputs: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -89,10 +89,11 @@ class Detector(tf.Module):
             inputs: string (batch,), serialised `tf.train.Example`s with an encoded picture as feature "image".
 
         Returns:
-            "classes", string (batch, 2): "normal" and "abnormal"; "scores", float (batch, 2): their probabilities.
+            "classes", string (batch, 2): "normal" and "abnormal"; "scores", float (batch, 2): their probabilities, NaN
+            for a picture that cannot be read.
         """
         features = tf.io.parse_example(inputs, {"image": tf.io.FixedLenFeature([], tf.string)})
-        abnormal = self._judge(self._decode_all(features["image"]))["probability"]
+        abnormal = self._judge_files(features["image"])["probability"]
         return {
             "classes": tf.tile([["normal", "abnormal"]], [tf.size(abnormal), 1]),
             "scores": tf.stack([1 - abnormal, abnormal], axis=1),
@@ -108,34 +109,14 @@ class Detector(tf.Module):
             "error_map": error_map,
         }
 
-    def _decode_all(self, encoded: tf.Tensor) -> tf.Tensor:
-        shape = (*self.image_size, self.channels)
-        return tf.map_fn(self._decode, encoded, fn_output_signature=tf.TensorSpec(shape, tf.float32))
-
-    def _decode(self, encoded: tf.Tensor) -> tf.Tensor:
-        """To float32 (image_size, image_size, channels) in [-1, 1], by way of the colours that Pillow would see."""
-        pixels = tf.ensure_shape(self._decode_pixels(encoded), (None, None, None))
-        has_colour = tf.shape(pixels)[-1] >= 3
-        pixels = tf.cond(has_colour, lambda: pixels[..., :3], lambda: tf.repeat(pixels[..., :1], 3, axis=-1))
-        if self.channels == 1:
-            luma = tf.tensordot(tf.cast(pixels, tf.int32), LUMA, axes=1)
-            pixels = tf.bitwise.right_shift(luma + 2**15, 16)[..., tf.newaxis]
-        return to_network_input(pixels[tf.newaxis], self.image_size)[0]
-
-    def _decode_pixels(self, encoded: tf.Tensor) -> tf.Tensor:
-        if self._bits == FULL_RANGE.bits:
-            return tf.io.decode_image(encoded, expand_animations=False)
-        # A PNG of 16 bits, by its header.
-        is_deep = (tf.strings.substr(encoded, 1, 3) == b"PNG") & (tf.strings.substr(encoded, 24, 1) == b"\x10")
-        return tf.cond(
-            is_deep,
-            lambda: tf.cast(self._to_8_bits(tf.io.decode_png(encoded, dtype=tf.uint16)), tf.uint8),
-            lambda: tf.io.decode_image(encoded, expand_animations=False),
-        )
-
-    def _to_8_bits(self, values: tf.Tensor) -> tf.Tensor:
-        clipped = tf.minimum(tf.cast(values, tf.int32), 2 ** min(self._bits, 16) - 1)
-        return tf.bitwise.right_shift(clipped, self._bits - 8)
+    def _judge_files(self, encoded: tf.Tensor) -> dict[str, tf.Tensor]:
+        inputs, is_read = decode_files(encoded, self.image_size, self.channels, self._bits)
+        found = self._judge(inputs)
+        unknown = {name: values for name, values in found.items() if values.dtype.is_floating}
+        for name, values in unknown.items():
+            of_each = tf.reshape(is_read, [-1] + [1] * (values.shape.rank - 1))
+            found[name] = tf.where(of_each, values, math.nan)
+        return {**found, "is_anomaly": found["is_anomaly"] & is_read}
 
 
 def _warn_of_small_values(images: tf.Tensor) -> None:

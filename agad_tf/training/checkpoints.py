@@ -109,7 +109,7 @@ class Checkpoints(keras.callbacks.Callback):
         if found:
             raise RunError(
                 f"No checkpoint in {directory} is whole, or none fits the settings that the model was built with; keep "
-                "the folder, look at what has changed since, or train anew in another --workdir."
+                "the folder, look at what has changed since, or train again in another --workdir."
             )
         return self.position
 
@@ -165,7 +165,7 @@ class Checkpoints(keras.callbacks.Callback):
             file.unlink()
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        """Starts the clock; puts back what the metrics had seen of an epoch that is gone on with."""
+        """Starts the clock; restores what the metrics had seen of an epoch that was interrupted."""
         self._counted_until = time.monotonic()
         self._first_step = self.position.step
         for variable, value in zip(self._metrics, self._metric_values, strict=False):

@@ -22,7 +22,7 @@ _SCHEDULES: dict[str, Callable[[float], float]] = {
 class LearningRate(keras.callbacks.Callback):
     """Sets the learning rate of all optimizers at the beginning of every epoch; with a time budget, of every step.
 
-    Not one of Keras' schedules: they count an optimizer's own steps, and a discriminator drawn anew starts to
+    Not one of Keras' schedules: they count an optimizer's own steps, and a discriminator with new weights starts to
     count from 0 again.
 
     Args:

@@ -1,9 +1,12 @@
 """What a measured run leaves in its folder: scores, summaries, report and figures."""
 
+import os
 from collections.abc import Iterable
+from pathlib import Path
 
 from agad_tf.config.choices import OWN_SETS
 from agad_tf.config.experiment import ExperimentConfig
+from agad_tf.data.images_in_files import Pictures
 from agad_tf.data.sources import Source
 from agad_tf.data.splits import OneClassTask
 from agad_tf.evaluation.brightness import brightness_warning
@@ -27,7 +30,7 @@ def write_outcome(
     model: AGAD | None = None,
     epochs_trained: float | None = None,
 ) -> None:
-    """Writes scores.csv, TensorBoard's summaries, report.html and results.json, and prints the table.
+    """Writes both tables of scores, TensorBoard's summaries, report.html and results.json, and prints the table.
 
     results.json comes last: a run that has it is finished.
 
@@ -46,6 +49,7 @@ def write_outcome(
     all_warnings = [*warnings, *([of_brightness] if of_brightness else [])]
     results = results_of(config.settings_read(), source, measured, seconds, all_warnings, epochs_trained)
     write_scores(workdir.scores, task.test, measured.test_scores, source.test_names)
+    write_scores(workdir.validation_scores, task.validation, measured.validation_scores, _held_out_names(source))
     write_test_summaries(
         workdir.tensorboard,
         workdir.root.name,
@@ -58,3 +62,11 @@ def write_outcome(
     write_report(workdir, source, task, results, config.options(), model)
     write_results(workdir.results, results)
     print_table(results)
+
+
+def _held_out_names(source: Source) -> list[str]:
+    """Names of the images that validation images are taken from, by position; none where they are not files."""
+    images = source.x_train if source.x_val is None else source.x_val
+    origin = Path(source.origin)
+    root = origin if origin.is_dir() else origin.parent
+    return [os.path.relpath(path, root) for path in images.paths] if isinstance(images, Pictures) else []

@@ -37,6 +37,7 @@ class Progress(keras.callbacks.Callback):
             initial=first_step,
             desc="training",
             unit="step",
+            disable=None,
         )
 
     def __enter__(self) -> "Progress":

@@ -44,7 +44,7 @@ from agad_tf.training.run_warnings import run_warnings
 
 
 def train(config: ExperimentConfig, budget: float = math.inf) -> None:
-    """Trains, measures and exports; goes on where an earlier call with the same settings was interrupted.
+    """Trains, measures and exports; continues where an earlier call with the same settings was interrupted.
 
     Of several workers each trains, and the chief alone does the rest.
 
@@ -101,7 +101,7 @@ def train(config: ExperimentConfig, budget: float = math.inf) -> None:
             )
 
         # === Model ===
-        # An epoch that is gone on with in the middle is to be executed in equal parts too.
+        # The rest of an epoch that was interrupted must divide into equal parts too.
         steps = math.gcd(plan.steps_per_epoch, *(position.step for position in saved_positions(workdir.checkpoints)))
         with strategy.scope():
             model = build_model(config, (*source.image_size, source.channels), steps)
@@ -145,7 +145,7 @@ def train(config: ExperimentConfig, budget: float = math.inf) -> None:
 
 
 def evaluate(config: ExperimentConfig) -> None:
-    """Measures a finished run again and writes its detector anew; a baseline is fitted again.
+    """Measures a finished run again and writes its detector again; a baseline is fitted again.
 
     Args:
         config: of the run.

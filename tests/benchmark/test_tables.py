@@ -123,10 +123,10 @@ def test_own_sets_are_told_apart_by_their_place():
     assert [row["data_dir"] for row in found] == ["a.npz", "b.npz"]
 
 
-def test_the_score_of_best_f1_is_no_setting(tmp_path):
+def test_the_score_of_the_oracle_f1_is_no_setting(tmp_path):
     run = result(method="knn")
-    run["protocols"]["per_image"]["threshold"] = 2.5
-    assert "threshold" not in write_tables([run], "", tmp_path)
+    run["protocols"]["per_image"]["oracle_threshold"] = 2.5
+    assert "oracle_threshold" not in write_tables([run], "", tmp_path)
     header = (tmp_path / "benchmark.csv").read_text().splitlines()[0].split(",")
     assert not {"workdir", "mode", "devices"} & set(header)
 

@@ -1,5 +1,6 @@
 """Measures training steps and scoring, each configuration in a process of its own, and prints a table.
 
+    python -m tests.benchmarks --quick          # how fast it is here, against PyTorch, in under three minutes
     python -m tests.benchmarks                  # the grid below, about half an hour on two cores
     python -m tests.benchmarks --only=peer      # ours against PyTorch's, in turns
     python -m tests.benchmarks --only=command   # memory, and waiting for input, of a training run
@@ -10,6 +11,7 @@ it took; `share` is that by the rate of a matrix product measured in turns with 
 
 import argparse
 import csv
+import importlib.util
 import json
 import os
 import platform
@@ -31,6 +33,10 @@ ROOT = Path(__file__).parents[2]
 BATCH_SIZES = (1, 16, 64, 256, 1024)
 PRECISIONS = ("float32", "bfloat16")
 PEER_TURNS = 3
+QUICK = {"batch_size": 64, "rounds": 3}
+WITHOUT_TORCH = (
+    "PyTorch is not installed; to compare with it: pip install torch --index-url https://download.pytorch.org/whl/cpu"
+)
 COLUMNS = (
     *("date", "commit", "machine", "framework", "generator", "batch_size", "precision", "replicas", "xla"),
     *("step_ms", "images_per_second", "gflops", "matmul_gflops", "share"),
@@ -40,13 +46,34 @@ COLUMNS = (
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="the default network alone, with and without bfloat16")
     parser.add_argument("--only", choices=["grid", "peer", "command"])
     parser.add_argument("--csv", type=Path, default=Path("benchmarks.csv"))
     parser.add_argument("--generators", default=",".join(GENERATORS), help="of the grid")
     options = parser.parse_args()
+    if options.quick:
+        quick(options.csv)
+        return
     parts = {"peer": peer, "grid": lambda path: grid(path, options.generators.split(",")), "command": command}
     for name in [options.only] if options.only else parts:
         parts[name](options.csv)
+
+
+def quick(path):
+    """A training step and scoring in both precisions; PyTorch's as well where it is installed."""
+    frameworks = ("tensorflow", "torch") if has_torch() else ("tensorflow",)
+    for precision in PRECISIONS:
+        ours, *theirs = (measure(path, framework=name, precision=precision, **QUICK) for name in frameworks)
+        speeds = [("trained", "images_per_second"), ("scored", "scored_per_second")]
+        for what, name in speeds:
+            beside = f", {ours[name] / theirs[0][name]:.2f} times PyTorch's {theirs[0][name]:.0f}" if theirs else ""
+            print(f"{precision}: {ours[name]:.0f} images a second {what}{beside}", flush=True)
+    if len(frameworks) == 1:
+        print(WITHOUT_TORCH)
+
+
+def has_torch():
+    return importlib.util.find_spec("torch") is not None
 
 
 def grid(path, generators):
@@ -64,6 +91,8 @@ def grid(path, generators):
 
 def peer(path):
     """Whether ours and PyTorch's compute the same, and then both in turns; the ratios of the medians."""
+    if not has_torch():
+        raise SystemExit(WITHOUT_TORCH)
     agreement = run_child("tests.benchmarks.agreement")
     print(f"Losses of {agreement['steps']} steps agree to {agreement['relative_difference']:.0e}")
     rows = []
@@ -106,6 +135,7 @@ def measure(path, **configuration):
         "precision": "float32",
         "replicas": 1,
         "xla": 0,
+        "rounds": 5,
         **configuration,
     }
     arguments = [f"--{name}={value}" for name, value in settings.items()]
@@ -118,7 +148,7 @@ def measure(path, **configuration):
             ["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True, check=False
         ).stdout.strip(),
         "machine": f"{os.cpu_count()} cores, {platform.processor() or platform.machine()}",
-        **settings,
+        **{name: value for name, value in settings.items() if name != "rounds"},
         "step_ms": found["step_ms"],
         "images_per_second": images / step,
         "gflops": gflops,

@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from agad_tf.config.choices import RESIDUAL_NORMS
 from agad_tf.config.experiment import ExperimentConfig
+from agad_tf.config.flagfiles import with_flagfiles
 from agad_tf.config.flags import config_from_flags, define_flags
 from agad_tf.data.sources import Source, load_source
 from agad_tf.data.splits import one_class_task
@@ -70,7 +71,7 @@ def main(arguments: Sequence[str]) -> None:
     flag_values = flags.FlagValues()
     define_flags(flag_values)
     flags.DEFINE_list("classes", None, "Normal classes, one detector each.", flag_values=flag_values, required=True)
-    flag_values([sys.argv[0], *arguments])
+    flag_values(with_flagfiles([sys.argv[0], *arguments]))
     config = config_from_flags(flag_values)
     found = {int(name): development_auroc(config, int(name)) for name in tqdm(flag_values.classes, "training")}
     for norm in RESIDUAL_NORMS:

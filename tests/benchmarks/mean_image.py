@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from agad_tf.config.choices import CLASS_COUNTS
 from agad_tf.config.experiment import ExperimentConfig
+from agad_tf.config.flagfiles import with_flagfiles
 from agad_tf.config.flags import config_from_flags, define_flags
 from agad_tf.data.preprocessing import to_network_input
 from agad_tf.data.training_batches import training_inputs
@@ -52,7 +53,7 @@ def auroc_by_norm(config: ExperimentConfig) -> dict[str, float]:
 def main(arguments: Sequence[str]) -> None:
     flag_values = flags.FlagValues()
     define_flags(flag_values)
-    flag_values([sys.argv[0], *arguments])
+    flag_values(with_flagfiles([sys.argv[0], *arguments]))
     config = config_from_flags(flag_values)
     classes = range(CLASS_COUNTS[config.dataset])
     found = [auroc_by_norm(dataclasses.replace(config, normal_class=number)) for number in tqdm(classes, "classes")]

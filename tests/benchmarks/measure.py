@@ -68,6 +68,7 @@ def _tensorflow(options):
         tf.config.set_logical_device_configuration(
             tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * options.replicas
         )
+    from agad_tf.evaluation.thresholds import Decision
     from agad_tf.models.agad import AGAD
     from agad_tf.networks import build_discriminator, build_generator
     from agad_tf.serving.saved_model import export_saved_model
@@ -98,7 +99,7 @@ def _tensorflow(options):
         if not options.xla:
             raw = (images + 1) * 127.5
             with tempfile.TemporaryDirectory() as folder:
-                export_saved_model(model, 1.0, Path(folder) / "saved_model")
+                export_saved_model(model, Decision(1.0, "", 1.0, 1.0, ""), Path(folder) / "saved_model")
                 detector = tf.saved_model.load(str(Path(folder) / "saved_model"))
             functions["saved_model"] = lambda: detector.serve(raw)["score"].numpy()
     return functions

@@ -18,6 +18,7 @@ from sklearn.metrics import roc_auc_score
 
 from agad_tf.config.choices import CLASS_COUNTS
 from agad_tf.config.experiment import ExperimentConfig
+from agad_tf.config.flagfiles import with_flagfiles
 from agad_tf.config.flags import config_from_flags, define_flags
 from agad_tf.evaluation.scorer import Scorer
 from agad_tf.models.build import build_model
@@ -41,7 +42,7 @@ def auroc_of_kinds(config: ExperimentConfig) -> tuple[float, float, float]:
 def main(arguments: Sequence[str]) -> None:
     flag_values = flags.FlagValues()
     define_flags(flag_values)
-    flag_values([sys.argv[0], *arguments])
+    flag_values(with_flagfiles([sys.argv[0], *arguments]))
     config = config_from_flags(flag_values)
     found = []
     for kind in range(CLASS_COUNTS[config.dataset]):

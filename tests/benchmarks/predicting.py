@@ -33,6 +33,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pictures", type=Path, required=True)
     parser.add_argument("--count", type=int, default=100_000)
+    parser.add_argument("--width", type=float, default=1.0, help="of the detector's networks")
     parser.add_argument("--memory", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.memory:
@@ -41,7 +42,7 @@ def main():
     with tempfile.TemporaryDirectory() as scratch:
         root = Path(scratch)
         links = link(options.pictures, root / "pictures", options.count)
-        run = small_run(root, links)
+        run = small_run(root, links, options.width)
         began = time.monotonic()
         command = [sys.executable, "-m", "agad_tf.main", "--mode=predict", f"--workdir={run}", f"--input={links}"]
         resident = watched([*command, f"--output={root / 'out'}"])
@@ -66,7 +67,7 @@ def link(folder, target, count):
     return target
 
 
-def small_run(root, links):
+def small_run(root, links, width):
     """A detector with the size of the default one; what it has learned does not matter to speed."""
     own = root / "own"
     files = pictures_below(links)[:600]
@@ -75,7 +76,7 @@ def small_run(root, links):
         part.mkdir(parents=True, exist_ok=True)
         (part / file.name).symlink_to(file.resolve())
     run = root / "run"
-    train(ExperimentConfig(dataset="folder", data_dir=str(own), epochs=1, workdir=str(run)))
+    train(ExperimentConfig(dataset="folder", data_dir=str(own), epochs=1, width=width, workdir=str(run)))
     return run
 
 

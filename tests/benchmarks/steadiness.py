@@ -15,6 +15,7 @@ from absl import flags
 from sklearn.metrics import roc_auc_score
 
 from agad_tf.config.experiment import ExperimentConfig
+from agad_tf.config.flagfiles import with_flagfiles
 from agad_tf.config.flags import config_from_flags, define_flags
 from agad_tf.evaluation.scorer import Scorer
 from agad_tf.models.build import build_model
@@ -51,7 +52,7 @@ def auroc_of_last_epochs(config: ExperimentConfig) -> list[float]:
 def main(arguments: Sequence[str]) -> None:
     flag_values = flags.FlagValues()
     define_flags(flag_values)
-    flag_values([sys.argv[0], *arguments])
+    flag_values(with_flagfiles([sys.argv[0], *arguments]))
     config = config_from_flags(flag_values)
     auroc = auroc_of_last_epochs(config)
     texts = " ".join(f"{value:.2f}" for value in auroc)

@@ -1,4 +1,4 @@
-"""Writes the tables of README.md and tests/benchmarks/README.md from the CSV files in tests/benchmarks/results.
+"""Writes the tables of the READMEs from the CSV files in tests/benchmarks/results, and that of options from the code.
 
     python -m tests.benchmarks.tables            # after rows were added
     python -m tests.benchmarks.tables --check    # fails if a table differs from the CSV files
@@ -9,16 +9,18 @@ table: a line in `TABLES`, and the two markers in a document.
 
 import argparse
 import csv
+import dataclasses
 import re
 import statistics
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from agad_tf.benchmark.published import published_auroc
+from agad_tf.config.fields import ExperimentFields
 from tests.benchmarks.recorded import RECORDED, TITLES, Row, as_recorded, distinct, made_by, markdown, where
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = (ROOT / "README.md", Path(__file__).with_name("README.md"))
+DOCUMENTS = (ROOT / "README.md", ROOT / "flags" / "README.md", Path(__file__).with_name("README.md"))
 RESULTS = Path(__file__).with_name("results")
 BLOCK = re.compile(r"<!-- table: (.+?) -->\n(.*?)<!-- end -->", re.DOTALL)
 
@@ -165,8 +167,8 @@ def average(values: Iterable[float | str]) -> str:
     return f"{statistics.mean(known):.1f}" if known else ""
 
 
-def flagfiles() -> str:
-    """The recipes of the flagfiles beside the paper's, baselines and goals, mean over ten classes."""
+def flagfiles(in_short: bool = False) -> str:
+    """The flagfiles beside baselines and goals, mean over ten classes; in short, the flagfiles alone."""
     rows = read("measured.csv")
     recipe = [row for row in where(rows, experiment="flagfiles", protocol="per_image") if is_single(row)]
     paper = where(rows, experiment="paper's recipe", protocol="per_image", normal_class="0-9")
@@ -194,6 +196,8 @@ def flagfiles() -> str:
     )
     lines = []
     for dataset, by, given in parts:
+        if in_short and given is not recipe and given is not paper:
+            continue
         cells = given if isinstance(given, tuple) else [gamma_cell(given, dataset, g) for g in ("0.0", "0.01", "0.05")]
         bold = given is recipe or given is unseen
         lines.append([DATASETS[dataset], by, *(f"**{cell}**" if bold and cell else cell for cell in cells)])
@@ -227,6 +231,19 @@ def baselines() -> str:
     return markdown(["method", "AUROC per image"], [[METHODS[row["method"]], mean_auroc([row])] for row in ordered])
 
 
+def options() -> str:
+    """Every option of an experiment with its default."""
+    lines = []
+    for field in dataclasses.fields(ExperimentFields):
+        default = ",".join(map(str, field.default)) if isinstance(field.default, tuple) else str(field.default)
+        choices = ", ".join(f"`{choice}`" for choice in field.metadata["choices"])
+        text = field.metadata["help"].replace("|", "\\|")
+        lines.append(
+            [f"`--{field.name}`", f"`{default}`" if default else "", f"{text} One of {choices}." if choices else text]
+        )
+    return markdown(["option", "default", "meaning"], lines)
+
+
 def by_class() -> str:
     """The rows of the headline, one by one."""
     rows = published_setting()
@@ -254,6 +271,7 @@ TABLES: dict[str, Callable[[], str]] = {
     **{name: _of(name) for name in RECORDED},
     **{"published setting": by_class, "other runs": other_runs},
     **{"headline": headline, "own images": own_images, "own images by seed": own_images_by_seed},
+    **{"flagfiles in short": lambda: flagfiles(in_short=True), "options": options},
     **{"flagfiles by mean": flagfiles, "paper": paper, "baselines by mean": baselines},
 }
 

@@ -1,15 +1,22 @@
-"""Measures which share of a training step's time goes by waiting for its batch, and prints one JSON line."""
+"""Measures which share of a training step's time goes by waiting for its batch, and prints one JSON line.
+
+python -m tests.benchmarks.waiting --batch_size=64
+"""
 
 import json
 import os
+import sys
 import time
+from collections.abc import Sequence
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import tensorflow as tf
+from absl import flags
 
 from agad_tf.config.choices import SYNTHETIC_ANOMALIES
-from agad_tf.config.experiment import ExperimentConfig
+from agad_tf.config.flagfiles import with_flagfiles
+from agad_tf.config.flags import config_from_flags, define_flags
 from agad_tf.data.sources import load_source
 from agad_tf.data.splits import one_class_task
 from agad_tf.data.training_batches import plan_batches, training_batches, training_inputs
@@ -18,10 +25,14 @@ from agad_tf.models.build import build_model
 WARM_UP, STEPS = 3, 20
 
 
-def main():
+def main(arguments: Sequence[str]) -> None:
+    flag_values = flags.FlagValues()
+    define_flags(flag_values)
     # All that a batch can be made of.
-    config = ExperimentConfig(gamma=0.05, synthetic_anomalies=SYNTHETIC_ANOMALIES)
-    source = load_source(config.dataset, config.data_dir)
+    kinds = ",".join(SYNTHETIC_ANOMALIES)
+    flag_values(with_flagfiles([sys.argv[0], "--gamma=0.05", f"--synthetic_anomalies={kinds}", *arguments]))
+    config = config_from_flags(flag_values)
+    source = load_source(config.dataset, config.data_dir, config.image_size)
     task = one_class_task(source, 0, config.gamma, (), config.validation_fraction, config.seed)
     plan = plan_batches(task.train, config.batch_size, config.min_anomalies, kinds=config.synthetic_anomalies)
     model = build_model(config, (config.image_size, config.image_size, source.channels))
@@ -40,4 +51,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

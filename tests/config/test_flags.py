@@ -170,7 +170,7 @@ def test_a_budget_of_a_baseline_is_refused():
         parse("--method=knn", "--budget=3m")
 
 
-@pytest.mark.parametrize("mode", ["predict", "export"])
+@pytest.mark.parametrize("mode", ["predict", "export", "demo"])
 def test_a_threshold_that_is_not_the_detectors_is_refused_by_modes_that_apply_it(tmp_path, mode):
     (tmp_path / "config.cfg").write_text(to_flagfile(ExperimentConfig(threshold="fpr=0.01", workdir=str(tmp_path))))
     command = [f"--flagfile={tmp_path}/config.cfg", f"--mode={mode}", *(["--input=a"] if mode == "predict" else [])]

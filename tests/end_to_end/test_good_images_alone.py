@@ -55,6 +55,10 @@ def test_ten_good_images_make_a_detector(run):
     assert results["batch_size"] == 7
     with (place / "run" / "scores.csv").open(newline="") as file:
         assert [row["label"] for row in csv.DictReader(file)] == ["0", "0"]
+    with (place / "run" / "validation_scores.csv").open(newline="") as file:
+        (held_out,) = csv.DictReader(file)
+    assert (place / "photos" / held_out["image_id"]).exists()
+    assert float(held_out["anomaly_score"]) == pytest.approx(results["detector"]["threshold"])
     detector = tf.saved_model.load(str(place / "run" / "saved_model"))
     images = np.stack([np.asarray(Image.open(path)) for path in sorted((place / "photos").iterdir())])
     assert np.isfinite(detector.serve(images)["score"]).all()

@@ -15,7 +15,7 @@ from agad_tf.config.errors import UsageError
 from agad_tf.serving.onnx_litert import require_packages
 from tests.end_to_end.test_readme import ROOT, agad
 
-SECTIONS = ("Your own images", "Thresholds", "Score new pictures", "Serve")
+SECTIONS = ("Your own images", "Read the report", "Predict", "Serve")
 SMALLER = [
     *("--image_size=32", "--crop_size=16", "--scales=1", "--width=0.125"),
     *("--epochs=2", "--steps_per_epoch=2", "--batch_size=16"),

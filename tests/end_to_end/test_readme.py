@@ -20,8 +20,11 @@ from agad_tf.config.flags import read_config
 from agad_tf.data.sources import load_source
 
 ROOT = Path(__file__).parents[2]
-LEFT = {"config.cfg", "results.json", "scores.csv", "report.html", "tensorboard", "checkpoints", "saved_model"}
-FIGURES = {"auroc", "auroc_low", "auroc_high", "average_precision", "fpr_at_95_tpr", "f1", "threshold"}
+LEFT = {
+    *("config.cfg", "results.json", "scores.csv", "validation_scores.csv", "report.html"),
+    *("tensorboard", "checkpoints", "saved_model"),
+}
+FIGURES = {"auroc", "auroc_low", "auroc_high", "average_precision", "fpr_at_95_tpr", "oracle_f1", "oracle_threshold"}
 
 
 def digits_command():

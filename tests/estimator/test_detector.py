@@ -373,13 +373,13 @@ def test_divergence_is_said(images):
 @pytest.mark.parametrize(
     ("parameter", "sentence"),
     [
-        ({"width": -1}, "--width is -1"),
+        ({"width": -1}, "^width is -1"),
         ({"image_size": 20}, "multiples of 16"),
-        ({"residual_norm": "peak"}, "--contextual_adversarial=false"),
-        ({"crop_size": 16}, "go with --score=peak, not euclidean"),
+        ({"residual_norm": "peak"}, " contextual_adversarial=False"),
+        ({"crop_size": 16}, "go with residual_norm=peak, not euclidean"),
         ({"generator": "vae"}, "choose one of encoder_decoder"),
         ({"threshold": "f1"}, "needs labelled anomalies"),
-        ({"threshold": "high"}, "--threshold is 'high'"),
+        ({"threshold": "high"}, "^threshold is 'high'"),
         ({"value_range": (1, 0)}, r"value_range is \(1, 0\)"),
         ({"value_range": "bytes"}, "value_range is 'bytes'"),
         ({"image_shape": (16,)}, r"shape \(16,\)"),

@@ -71,7 +71,7 @@ def test_without_test_anomalies_normal_images_are_measured_and_nothing_else(norm
     assert [figures[name] for name in DETECTION_FIGURES] == [None] * len(DETECTION_FIGURES)
     assert (figures["normal_images"], figures["normal_score_lowest"], figures["normal_score_highest"]) == (8, 0, 1.75)
     assert figures["normal_score_median"] == 0.875
-    assert measured.shares_flagged == {"false_positive_rate": 0.5, "true_positive_rate": None}
+    assert (measured.at_threshold["false_positives"], measured.at_threshold["false_positive_rate"]) == (4, 0.5)
     results = json.loads(json.dumps(results_of({"method": "knn"}, source, measured, 1.0)))
     assert not has_test_anomalies(results)
     detector = results["detector"]

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from agad_tf.evaluation.metrics import detection_metrics
+from agad_tf.evaluation.metrics import detection_metrics, figures_at
 
 LABELS = np.repeat([0, 1], [200, 300])
 
@@ -24,8 +24,8 @@ def test_perfect_scores_give_perfect_figures():
         "auroc_high": 1.0,
         "average_precision": 1.0,
         "fpr_at_95_tpr": 0.0,
-        "f1": 1.0,
-        "threshold": 1.0,
+        "oracle_f1": 1.0,
+        "oracle_threshold": 1.0,
     }
 
 
@@ -42,8 +42,8 @@ def test_threshold_reaches_the_best_f1():
         flagged = values >= threshold
         return 2 * np.sum(flagged & (LABELS == 1)) / (flagged.sum() + LABELS.sum())
 
-    assert f1(found["threshold"]) == pytest.approx(found["f1"])
-    assert found["f1"] == pytest.approx(max(f1(value) for value in values))
+    assert f1(found["oracle_threshold"]) == pytest.approx(found["oracle_f1"])
+    assert found["oracle_f1"] == pytest.approx(max(f1(value) for value in values))
 
 
 def test_false_positive_rate_is_taken_where_95_percent_of_anomalies_are_found():
@@ -76,3 +76,25 @@ def test_one_kind_of_image_alone_is_refused():
 def test_scores_that_are_not_finite_are_refused():
     with pytest.raises(ValueError, match="NaN"):
         detection_metrics(np.array([0, 1]), np.array([0.0, np.nan]))
+
+
+def test_figures_at_a_threshold_count_what_it_flags():
+    labels, values = np.array([0, 0, 0, 0, 1, 1, 1]), np.array([1.0, 2, 3, 4, 2, 3, 5])
+    found = figures_at(labels, values, 3.0)
+    assert [found[f"{name}s"] for name in ("true_positive", "false_positive", "true_negative", "false_negative")] == [
+        *(2, 2, 2, 1)
+    ]
+    assert (found["precision"], found["false_positive_rate"]) == (0.5, 0.5)
+    assert found["recall"] == found["true_positive_rate"] == pytest.approx(2 / 3)
+    assert found["f1"] == pytest.approx(2 / (1 / 0.5 + 1.5))
+
+
+def test_a_threshold_above_all_scores_has_no_precision_and_an_f1_of_0():
+    found = figures_at(np.array([0, 1]), np.array([0.0, 1.0]), 2.0)
+    assert (found["precision"], found["recall"], found["f1"]) == (None, 0, 0)
+
+
+def test_without_anomalies_a_threshold_has_false_positives_alone():
+    found = figures_at(np.zeros(4, int), np.arange(4.0), 3.0)
+    assert (found["precision"], found["recall"], found["f1"]) == (None, None, None)
+    assert (found["false_positives"], found["false_positive_rate"]) == (1, 0.25)

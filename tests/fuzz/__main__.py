@@ -26,6 +26,7 @@ with atheris.instrument_imports(include=["agad_tf", "PIL", "numpy.lib", "tarfile
 
     from agad_tf.benchmark.sweep_flags import sweep_from_flags
     from agad_tf.config.errors import RunError, UsageError
+    from agad_tf.config.flagfiles import with_flagfiles
     from agad_tf.config.flags import config_from_flags, define_flags
     from agad_tf.data.array_files import read_own_npz
     from agad_tf.data.image_lists import list_csv
@@ -75,8 +76,8 @@ def flag_file(data: bytes) -> None:
     values = flags.FlagValues()
     define_flags(values)
     try:
-        values(["agad_tf", f"--flagfile={file_of('some.cfg', data)}"])
-    except (flags.Error, UnicodeDecodeError):
+        values(with_flagfiles(["agad_tf", f"--flagfile={file_of('some.cfg', data)}"]))
+    except flags.Error:
         return
     sweep_from_flags(values) if values.mode == "benchmark" else config_from_flags(values)
 

@@ -21,7 +21,7 @@ from agad_tf.reporting.event_files import event_file, read_curves
 from agad_tf.reporting.plots import tukey_boxes
 from agad_tf.reporting.report import write_report
 
-FIGURES = ("auroc", "auroc_low", "auroc_high", "average_precision", "fpr_at_95_tpr", "f1", "threshold")
+FIGURES = ("auroc", "auroc_low", "auroc_high", "average_precision", "fpr_at_95_tpr", "oracle_f1", "oracle_threshold")
 
 
 class Page(HTMLParser):
@@ -166,10 +166,11 @@ def test_every_figure_of_every_protocol_is_there(run):
         ("to", "auroc_high"),
         ("average precision", "average_precision"),
         ("false positives at 95 % true", "fpr_at_95_tpr"),
-        ("best F1", "f1"),
+        ("oracle F1", "oracle_f1"),
     ):
         assert page.row(title) == [f"{100 * figures[key]:.1f}" for figures in protocols.values()]
-    assert page.row("score of best F1 (not in %)") == [f"{figures['threshold']:.4g}" for figures in protocols.values()]
+    thresholds = [f"{figures['oracle_threshold']:.4g}" for figures in protocols.values()]
+    assert page.row("score of oracle F1 (not in %)") == thresholds
     assert page.row("epoch") == [str(figures["epoch"]) for figures in protocols.values()]
     assert page.row("AUROC of the last epoch")[2] == "31.4"
 
@@ -191,7 +192,17 @@ def test_the_verdict_says_how_good_the_detector_is_and_by_which_threshold(baseli
     assert "4 of 6 abnormal test images" in text
     assert "1 of 6 normal test images" in text
     assert "flags scores from 0.6 on (best F1 on validation images)" in text
+    assert "nothing but the oracle F1 is chosen on the test set" in text
     assert "chosen on 11 validation images (6 normal, 5 abnormal)" in text
+
+
+def test_the_figures_at_the_detectors_threshold_are_there(baseline):
+    page = Page(baseline([0, 0.1, 0.2, 0.3, 0.9, 0.2, 0.8, 0.7, 0.9, 1, 0.5, 0.4]))
+    assert page.row("abnormal") == ["4", "2"]
+    assert page.row("normal") == ["1", "5"]
+    shares = {"F1": "72.7", "precision": "80.0", "recall": "66.7", "false positives": "16.7"}
+    for title, share in shares.items():
+        assert page.row(f"{title} at the detector's threshold") == [f"{share}\xa0%"]
 
 
 def test_the_strongest_errors_are_listed_with_the_worst_first(baseline):

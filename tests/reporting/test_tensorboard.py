@@ -88,7 +88,7 @@ def test_image_grid_shows_input_reconstruction_re_reconstruction_and_error(fitte
     np.testing.assert_allclose(grid[48:, :16], np.abs(inputs[0] - reconstruction[0, ..., 0]) / 2, atol=1e-5)
 
 
-FIGURES = {"auroc": 0.875, "average_precision": 0.5, "fpr_at_95_tpr": 0.25, "f1": 0.1}
+FIGURES = {"auroc": 0.875, "average_precision": 0.5, "fpr_at_95_tpr": 0.25, "oracle_f1": 0.1}
 
 
 def test_runs_are_compared_by_their_settings_and_figures(task, tmp_path):

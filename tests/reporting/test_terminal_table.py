@@ -7,8 +7,8 @@ FIGURES = {
     "auroc_high": 0.92,
     "average_precision": 0.8,
     "fpr_at_95_tpr": 0.3,
-    "f1": 0.7,
-    "threshold": 3.0,
+    "oracle_f1": 0.7,
+    "oracle_threshold": 3.0,
     "epoch": 7,
 }
 RESULTS = {
@@ -45,6 +45,17 @@ def test_table_gives_percentages_and_marks_the_leaking_protocol(capsys, monkeypa
     assert "90.0 – 92.0" in printed
     assert "labels leak" in printed
     assert "3.25" in printed
+
+
+def test_the_f1_of_the_detectors_threshold_is_told_from_the_oracles(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "100")
+    print_table({**RESULTS, "detector": {**RESULTS["detector"], "f1": 0.127, "precision": None, "recall": 0.6}})
+    printed = capsys.readouterr().out
+    rows = {line.split("│")[1].strip(): line.split("│")[2].strip() for line in printed.splitlines() if "│" in line}
+    assert rows["F1 at the detector's threshold"] == "12.7"
+    assert rows["oracle F1"] == "70.0"
+    assert "precision at" not in printed
+    assert "chosen by the labels of the test set" in printed
 
 
 NORMALS_ALONE = {

@@ -151,12 +151,16 @@ def ask_to_stop(root: Path, times: int, rng: random.Random) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=25)
+    parser.add_argument("--stops", type=int, default=6, help="by SIGTERM and SIGINT; 0 leaves them out")
+    parser.add_argument("--sweep_kills", type=int, default=6, help="of a benchmark; 0 leaves it out")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     rng = random.Random(options.seed)
     with tempfile.TemporaryDirectory() as root:
-        ask_to_stop(Path(root), 6, rng)
-        kill_benchmark(Path(root), 6, rng)
+        if options.stops:
+            ask_to_stop(Path(root), options.stops, rng)
+        if options.sweep_kills:
+            kill_benchmark(Path(root), options.sweep_kills, rng)
         kill_training(Path(root), options.kills, rng)
 
 

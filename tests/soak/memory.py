@@ -35,7 +35,7 @@ def file_handles(process: int) -> int:
 def report(name: str, samples: list[tuple[float, int]]) -> None:
     """Prints means over equal parts of a soak, and how far the last one is from the first after warming up."""
     warm = np.array(samples[int(len(samples) * WARM_UP) :], float)
-    means = [part.mean(axis=0) for part in np.array_split(warm, PARTS)]
+    means = [part.mean(axis=0) for part in np.array_split(warm, PARTS) if len(part)]
     print(f"{name}: MiB {', '.join(f'{mean[0]:.0f}' for mean in means)}", end="; ")
     print(f"growth {100 * (means[-1][0] / means[0][0] - 1):+.1f} %; most {warm[:, 0].max():.0f} MiB", end="; ")
     print(f"file handles {warm[:, 1].min():.0f} to {warm[:, 1].max():.0f}", flush=True)

@@ -1,0 +1,133 @@
+"""Every tool that is run by hand, at its smallest: it runs to its end and prints what it is there for."""
+
+import importlib
+import importlib.util
+import json
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.benchmarks import __main__ as benchmarks
+from tests.benchmarks import (
+    development,
+    mean_image,
+    measure,
+    one_labelled_kind,
+    predicting,
+    products,
+    scaling,
+    steadiness,
+    waiting,
+)
+
+DIGITS = ("--dataset=digits", "--image_size=16", "--width=0.0625", "--batch_size=16", "--epochs=1")
+
+
+@pytest.fixture
+def measure_little(monkeypatch, capsys):
+    """A function that measures one configuration at the smallest size."""
+
+    def call(*arguments):
+        monkeypatch.setattr(measure, "MATRIX_SIDE", 16)
+        monkeypatch.setattr(sys, "argv", ["measure", "--batch_size=2", "--rounds=1", *arguments])
+        measure.main()
+        return json.loads(capsys.readouterr().out.splitlines()[-1])
+
+    return call
+
+
+def test_measure_times_a_step_and_both_ways_to_score(measure_little):
+    assert all(measure_little()[f"{name}_ms"] > 0 for name in ("step", "score", "saved_model"))
+
+
+def test_measure_times_pytorch(measure_little):
+    pytest.importorskip("torch")
+    assert measure_little("--framework=torch")["step_ms"] > 0
+
+
+def test_agreement_compares_with_pytorch(capsys):
+    pytest.importorskip("torch")
+    importlib.import_module("tests.benchmarks.agreement").main()
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["relative_difference"] < 0.01
+
+
+FOUND = {"step_ms": 2.0, "score_ms": 1.0, "gflop_per_image": 1.0, "matmul_gflops": 50.0}
+
+
+@pytest.mark.parametrize("with_torch", [True, False])
+def test_a_quick_look_compares_with_pytorch_or_says_how_to_install_it(tmp_path, monkeypatch, capsys, with_torch):
+    def child(module, *arguments):
+        slower = 2 if "--framework=torch" in arguments else 1
+        return {**FOUND, "step_ms": 2.0 * slower, "seconds_to_first_step": 1.0, "peak_mib": 1.0}
+
+    monkeypatch.setattr(benchmarks, "run_child", child)
+    monkeypatch.setattr(benchmarks, "has_torch", lambda: with_torch)
+    monkeypatch.setattr(sys, "argv", ["benchmarks", "--quick", f"--csv={tmp_path / 'rows.csv'}"])
+    benchmarks.main()
+    said = capsys.readouterr().out
+    assert "float32: 32000 images a second trained" in said
+    assert ("2.00 times PyTorch's 16000" in said) == with_torch
+    assert ("pip install torch" in said) != with_torch
+
+
+def test_the_peer_without_pytorch_is_one_sentence(tmp_path, monkeypatch):
+    monkeypatch.setattr(benchmarks, "has_torch", lambda: False)
+    with pytest.raises(SystemExit, match="pip install torch"):
+        benchmarks.peer(tmp_path / "rows.csv")
+
+
+def test_scaling_prints_an_efficiency_for_every_generator(monkeypatch, capsys):
+    monkeypatch.setattr(scaling, "GENERATORS", ("encoder_decoder",))
+    scaling.main()
+    assert "512 GPUs" in capsys.readouterr().out
+
+
+def test_products_are_timed_by_both_compilers(monkeypatch, capsys):
+    for name, value in {"BATCH": 1, "MATRIX_SIDE": 8, "ROUNDS": 1, "CONVOLUTIONS": ((4, 2, 2, 3, 1),)}.items():
+        monkeypatch.setattr(products, name, value)
+    products.main()
+    assert "4×4×2 → 2" in capsys.readouterr().out
+
+
+def test_waiting_is_a_share(monkeypatch, capsys):
+    monkeypatch.setattr(waiting, "STEPS", 1)
+    waiting.main([*DIGITS, "--min_anomalies=2"])
+    assert 0 <= json.loads(capsys.readouterr().out.splitlines()[-1])["share"] <= 1
+
+
+def test_the_mean_image_is_worth_something(monkeypatch, capsys):
+    monkeypatch.setattr(mean_image, "CLASS_COUNTS", {"digits": 2})
+    mean_image.main(DIGITS)
+    assert "mahalanobis" in capsys.readouterr().out
+
+
+def test_steadiness_looks_at_the_last_epochs(capsys):
+    steadiness.main(DIGITS)
+    assert "moves by 0.00" in capsys.readouterr().out
+
+
+def test_one_labelled_kind_prints_a_line_for_each(monkeypatch, capsys):
+    monkeypatch.setattr(one_labelled_kind, "CLASS_COUNTS", {"digits": 3})
+    one_labelled_kind.main([*DIGITS, "--gamma=0.1"])
+    printed = capsys.readouterr().out
+    assert "0 normal, 2 labelled" in printed
+    assert "0 normal, mean" in printed
+
+
+def test_development_judges_every_norm(monkeypatch, capsys):
+    monkeypatch.setattr(development, "NORMALS", 20)
+    monkeypatch.setattr(development, "ANOMALIES_OF_A_CLASS", 5)
+    development.main([*DIGITS, "--classes=1"])
+    assert "combined" in capsys.readouterr().out
+
+
+def test_predicting_compares_files_with_memory(tmp_path, monkeypatch, capsys):
+    rng = np.random.default_rng(0)
+    for number in range(12):
+        Image.fromarray(rng.integers(0, 256, (20, 20, 3), np.uint8)).save(tmp_path / f"{number}.png")
+    monkeypatch.setattr(predicting, "SAMPLE_SECONDS", 0.2)
+    monkeypatch.setattr(sys, "argv", ["predicting", f"--pictures={tmp_path}", "--count=12", "--width=0.0625"])
+    predicting.main()
+    assert "12 pictures" in capsys.readouterr().out
