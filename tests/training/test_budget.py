@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -115,7 +116,8 @@ def test_a_run_that_has_time_enough_trains_all_epochs(config):
     assert not any("budget" in warning for warning in results["warnings"])
 
 
-def test_the_bar_shows_what_is_left_of_the_budget(clock):
+def test_the_bar_shows_what_is_left_of_the_budget(clock, monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     with Progress(4, 2, budget=Budget(90.0)) as progress:
         clock.now += 10
         progress.on_train_batch_end(0)
