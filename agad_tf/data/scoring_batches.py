@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -10,6 +11,8 @@ from agad_tf.data.images_in_files import FILES_PER_CALL, Images, Pictures
 from agad_tf.data.preprocessing import ImageSize, sides_of, to_network_input
 
 SCORING_BATCH_SIZE = 256
+# Of so many pixels images are scored at a time, whatever the batch: with the networks of `own_images` 1.2 GiB.
+SCORING_PIXELS = 2**22
 
 
 # Made ready while a step is under way.
@@ -21,6 +24,16 @@ UNTUNED = tf.data.Options()
 
 
 UNTUNED.autotune.enabled = False
+
+
+def images_at_a_time(image_size: ImageSize, most: int = SCORING_BATCH_SIZE) -> int:
+    """How many images are scored at a time: as many as asked for, and fewer where they are large.
+
+    Args:
+        image_size: of the images.
+        most: images in a batch.
+    """
+    return max(1, min(most, SCORING_PIXELS // math.prod(sides_of(image_size))))
 
 
 class _ArrayBatches:
@@ -43,23 +56,40 @@ class _ArrayBatches:
             yield to_network_input(self.images[start : start + self.batch_size], self.image_size)
 
 
-def scoring_batches(images: Images, image_size: ImageSize, batch_size: int = SCORING_BATCH_SIZE) -> Iterable[tf.Tensor]:
+def scoring_batches(images: Images, image_size: ImageSize, batch_size: int | None = None) -> Iterable[tf.Tensor]:
     """Images in their order, in batches of which the last may be short.
 
     Args:
         images: uint8 (images, height, width, channels), in memory or in files, which are decoded in parallel.
         image_size: side in pixels that the networks take.
-        batch_size: images in a batch.
+        batch_size: images in a batch; None takes `images_at_a_time`.
 
     Returns:
         float32 (batch, image_size, image_size, channels) in [-1, 1], again and again.
     """
+    batch_size = batch_size or images_at_a_time(image_size)
     if not isinstance(images, Pictures):
         return _ArrayBatches(images, image_size, batch_size)
-    rows = tf.data.Dataset.range(len(images)).batch(min(batch_size, FILES_PER_CALL))
-    decode = inputs_by_row(images, image_size)
-    inputs = rows.map(decode, num_parallel_calls=tf.data.AUTOTUNE).rebatch(batch_size)
-    return inputs.prefetch(BATCHES_AHEAD).with_options(UNTUNED)
+    return decoded_ahead(tf.data.Dataset.range(len(images)), inputs_by_row(images, image_size), image_size, batch_size)
+
+
+def decoded_ahead(
+    files: tf.data.Dataset, decode: Callable[[tf.Tensor], Any], image_size: ImageSize, batch_size: int
+) -> tf.data.Dataset:
+    """Batches of images in files that are decoded while others are scored; of large ones one at a time.
+
+    Args:
+        files: rows or names, one an element.
+        decode: makes what a batch holds of some of them.
+        image_size: of the images that it makes.
+        batch_size: images in a batch.
+    """
+    together = images_at_a_time(image_size, min(batch_size, FILES_PER_CALL))
+    if images_at_a_time(image_size) == 1:
+        # Any number of processors would hold as many images.
+        return files.batch(1).map(decode).rebatch(batch_size).prefetch(1).with_options(UNTUNED)
+    decoded = files.batch(together).map(decode, num_parallel_calls=tf.data.AUTOTUNE)
+    return decoded.rebatch(batch_size).prefetch(BATCHES_AHEAD).with_options(UNTUNED)
 
 
 def inputs_by_row(images: Images, image_size: ImageSize) -> Callable[[tf.Tensor], tf.Tensor]:

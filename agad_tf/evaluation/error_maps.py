@@ -12,7 +12,7 @@ from agad_tf.data.images_in_files import Images, Pictures, read_picture
 from agad_tf.data.masks import read_masks
 from agad_tf.data.scoring_batches import scoring_batches
 from agad_tf.data.splits import NORMAL, Split
-from agad_tf.evaluation.localization import PixelMetrics, at_size, has_deviation_maps, scores_and_maps
+from agad_tf.evaluation.localization import PixelMetrics, at_size, has_deviation_maps, scores_and_error_maps
 from agad_tf.models.agad import AGAD
 
 # So many validation images say what errors are usual.
@@ -64,6 +64,6 @@ def error_map_scale(model: AGAD, validation: Split) -> float:
 
 
 def _error_maps(model: AGAD, images: Images) -> Iterator[np.ndarray]:
-    look = tf.function(partial(scores_and_maps, model), reduce_retracing=True)
+    look = tf.function(partial(scores_and_error_maps, model), reduce_retracing=True)
     for inputs in scoring_batches(images, model.scoring_size):
-        yield from look(inputs)[2].numpy()
+        yield from look(inputs)[1].numpy()

@@ -59,6 +59,13 @@ def scores_and_maps(model: AGAD, inputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tenso
     return reconstruction, scores, smoothed_error_maps(inputs, reconstruction)
 
 
+def scores_and_error_maps(model: AGAD, inputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """As `scores_and_maps`, without the reconstructions: large images take less memory."""
+    if isinstance(model, SegmentingAGAD):
+        return model.score_and_map(inputs)
+    return scores_and_maps(model, inputs)[1:]
+
+
 def has_deviation_maps(model: AGAD) -> bool:
     """Whether a model's error maps are deviations from what is usual; else they are errors in pixel values."""
     return isinstance(model, SegmentingAGAD)

@@ -14,7 +14,7 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from agad_tf.data.images_in_files import Images, joined
-from agad_tf.data.scoring_batches import scoring_batches
+from agad_tf.data.scoring_batches import images_at_a_time, scoring_batches
 from agad_tf.data.splits import ABNORMAL, NORMAL, Split
 from agad_tf.models.agad import AGAD
 
@@ -27,7 +27,8 @@ class Scorer:
 
     Args:
         model: the detector.
-        batch_size: images at a time; under the other two also how many images share their statistics.
+        batch_size: images at a time, fewer where they are large; under the other two protocols always so many, as
+            they share their statistics.
         progress: whether to show a progress bar on what takes long.
         before_batch: called before each batch; what it raises ends scoring.
     """
@@ -55,7 +56,8 @@ class Scorer:
         Returns:
             float32 (images,).
         """
-        return self._run(self._per_image, images, "scoring")
+        batch_size = images_at_a_time(self.image_size, self.batch_size)
+        return self._run(self._per_image, images, batch_size, "scoring")
 
     def family(self, test: Split) -> tuple[np.ndarray, np.ndarray]:
         """A(x) by the statistics of each batch, all normals first; the moving statistics stay as they are.
@@ -69,7 +71,7 @@ class Scorer:
         ordered = [test.of_label(NORMAL), test.of_label(ABNORMAL)]
         images = joined([split.images for split in ordered])
         labels = np.concatenate([split.labels for split in ordered])
-        return labels, self._run(self._by_batch_statistics, images, "scoring (family)")
+        return labels, self._run(self._by_batch_statistics, images, self.batch_size, "scoring (family)")
 
     def family_shuffled(self, test: Split, seed: int) -> np.ndarray:
         """A(x) by the statistics of each batch, normals and anomalies mixed; the moving statistics stay as they are.
@@ -83,11 +85,15 @@ class Scorer:
         """
         order = np.random.default_rng(seed).permutation(len(test.images))
         scores = np.empty(len(order), np.float32)
-        scores[order] = self._run(self._by_batch_statistics, test.images[order], "scoring (family_shuffled)")
+        scores[order] = self._run(
+            self._by_batch_statistics, test.images[order], self.batch_size, "scoring (family_shuffled)"
+        )
         return scores
 
-    def _run(self, function: tf.types.experimental.PolymorphicFunction, images: Images, name: str) -> np.ndarray:
-        batches = scoring_batches(images, self.image_size, self.batch_size)
+    def _run(
+        self, function: tf.types.experimental.PolymorphicFunction, images: Images, batch_size: int, name: str
+    ) -> np.ndarray:
+        batches = scoring_batches(images, self.image_size, batch_size)
         bar = tqdm(batches, name, unit="batch", disable=None if self.progress else True, delay=1, leave=False)
         scores = []
         for batch in bar:

@@ -91,6 +91,11 @@ def resized(network: keras.Model, size: tuple[int, int]) -> keras.Model:
     return keras.models.clone_model(network, input_tensors=images, clone_function=lambda layer: layer)
 
 
+def resized_to(network: keras.Model, size: tuple[int, int]) -> keras.Model:
+    """As `resized`, or the network itself where its images are of that size."""
+    return network if tuple(network.input_shape[1:3]) == tuple(size) else resized(network, size)
+
+
 def batch_normalizations(network: keras.Model) -> list[keras.layers.BatchNormalization]:
     """The batch normalisation layers of a network at any depth."""
     return [layer for layer in all_layers(network) if isinstance(layer, keras.layers.BatchNormalization)]

@@ -124,21 +124,22 @@ class PeakScore:
         ]
         return ops.max(ops.concatenate([tf.image.resize(each, self.size) for each in highest], axis=-1), axis=-1)
 
-    def fit(self, images: np.ndarray, maps: Sequence[np.ndarray]) -> None:
+    def fit(self, looks: Sequence[np.ndarray], maps: Sequence[Sequence[np.ndarray]]) -> None:
         """Learns what is usual.
 
         Args:
-            images: normal ones, 4 or more, float (images, height, width, channels) in [-1, 1].
-            maps: of normal images that no gradient came from, 4 or more; at each scale, float (images, height, width,
-                kinds), as a network gives them. Each half of them says what is usual in a pixel for the other.
+            looks: at normal images, 4 or more; see `agad_tf.models.whole_image.looks_at`.
+            maps: of normal images that no gradient came from, 4 or more; at each scale, batches of float (images,
+                height, width, kinds), as a network gives them. Each half of the images says what is usual in a pixel
+                for the other.
         """
-        whole = self.whole.fit(images)
+        whole = self.whole.fit(looks)
         means: list[float] = []
         deviations: list[float] = []
         for each, (mean, deviation) in zip(maps, self.map_statistics, strict=True):
-            smooth = np.asarray(smoothed(each))
+            smooth = np.concatenate([smoothed(batch) for batch in each])
             halves = smooth[::2], smooth[1::2]
-            by_place = [self._place_counts(*(half[..., kind] for half in halves)) for kind in range(each.shape[-1])]
+            by_place = [self._place_counts(*(half[..., kind] for half in halves)) for kind in range(smooth.shape[-1])]
             peaks = np.concatenate(
                 [_peaks(half, *_usual(other, by_place)) for half, other in (halves, halves[::-1])], axis=0
             )

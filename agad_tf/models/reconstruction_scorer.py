@@ -62,7 +62,7 @@ class ReconstructionScorer(AdversarialModel):
         self._score_of_batch, self._features_of_batch = (
             tf.function(function, reduce_retracing=True)
             for function in (
-                lambda batch: self.reconstruct_and_score(batch)[1],
+                self.scores_of_batch,
                 lambda batch: residual_features(batch, self(batch)),
             )
         )
@@ -87,14 +87,14 @@ class ReconstructionScorer(AdversarialModel):
             ValueError: the score needs `adapt`, which has not been called.
         """
         if not tf.executing_eagerly():
-            return self.reconstruct_and_score(images)[1]
+            return self.scores_of_batch(images)
         if self.needs_adapt and not np.isfinite(keras.ops.convert_to_numpy(self.residual_statistics[0])).all():
             raise ValueError(
                 f"residual_norm='{self.residual_norm}' compares images with normal ones, and this model has not seen "
                 "any: call model.adapt(normal_images) after fit()."
             )
         return tf.concat(
-            [self._score_of_batch(batch) for batch in _batches(images, batch_size, self.scoring_shape)], axis=0
+            [self._score_of_batch(batch) for batch in batches_of(images, batch_size, self.scoring_shape)], axis=0
         )
 
     def reconstruct_and_score(self, images: tf.Tensor, batch_statistics: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
@@ -111,6 +111,10 @@ class ReconstructionScorer(AdversarialModel):
         reconstruction = call_keeping_statistics(self.scoring_generator, images, batch_statistics)
         return reconstruction, self._score(images, reconstruction)
 
+    def scores_of_batch(self, images: tf.Tensor) -> tf.Tensor:
+        """Anomaly scores of one batch by the moving statistics; see `reconstruct_and_score`."""
+        return self.reconstruct_and_score(images)[1]
+
     def adapt(self, images: Any, batch_size: int = SCORING_BATCH_SIZE) -> None:
         """Learns what residuals of normal images are like, where the score depends on it; else does nothing.
 
@@ -125,7 +129,7 @@ class ReconstructionScorer(AdversarialModel):
         if not self.needs_adapt:
             return
         features = np.concatenate(
-            [self._features_of_batch(batch) for batch in _batches(images, batch_size, self.scoring_shape)]
+            [self._features_of_batch(batch) for batch in batches_of(images, batch_size, self.scoring_shape)]
         )
         if np.isfinite(features).all():
             for variable, value in zip(self.residual_statistics, fit_mahalanobis(features), strict=True):
@@ -160,8 +164,16 @@ class ReconstructionScorer(AdversarialModel):
         return [*self.scoring_generator.variables, *self.score_statistics]
 
 
-def _batches(images: Any, batch_size: int, shape: tuple[int, ...]) -> Iterator[tf.Tensor]:
+def batches_of(images: Any, batch_size: int, shape: tuple[int, ...]) -> Iterator[tf.Tensor]:
     """Batches of images, of an array or of what gives batches; of pairs of images and labels the images alone.
+
+    Args:
+        images: float (images, *shape) in [-1, 1], or a `tf.data.Dataset` or another iterator of batches of them.
+        batch_size: images in a batch of an array.
+        shape: height, width and channels that images must have.
+
+    Yields:
+        float32 (batch, *shape).
 
     Raises:
         ValueError: they are no images of the shape.

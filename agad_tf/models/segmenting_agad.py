@@ -1,6 +1,7 @@
 """AGAD that restores local anomalies and says of each pixel whether it is abnormal, from normal images alone."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from itertools import zip_longest
 from typing import Any
 
 import keras
@@ -14,10 +15,14 @@ from agad_tf.data.local_anomalies import add_local_anomalies
 from agad_tf.models import losses
 from agad_tf.models.agad import AGAD
 from agad_tf.models.forward_passes import Passes
-from agad_tf.models.network_copies import call_keeping_statistics, in_float32, resized
+from agad_tf.models.looks import Look, reach_for_tiles
+from agad_tf.models.network_copies import in_float32, resized_to
 from agad_tf.models.peak_score import PeakScore, part_names
+from agad_tf.models.reconstruction_scorer import batches_of
 from agad_tf.models.replicas import apply_gradients
 from agad_tf.models.step import Step, TrainedNetwork, read_batch
+from agad_tf.models.tiles import TILE
+from agad_tf.models.whole_image import looks_at
 
 STRUCTURAL_WEIGHT = 10.0
 # Of the loss by an anomaly's label alone, beside those of pixels.
@@ -60,6 +65,8 @@ class SegmentingAGAD(AGAD):
 
     # Normal images that no gradient came from, of which fewer say nothing.
     LEAST_UNSEEN = 4
+    # Side in pixels above which images are scored in tiles.
+    LARGEST_TILE = TILE
     batch_terms = (*losses.BATCH_TERMS, "structural_loss", "segmentation_loss")
 
     def __init__(
@@ -89,13 +96,18 @@ class SegmentingAGAD(AGAD):
         self.scoring_shape = (height, width, channels)
         self._crop = (self.image_shape[0], self.image_shape[1])
         self.sizes = sizes_at_scales((height, width), self._crop, self.scales, SIZE_MULTIPLE)
-        self._generators = [_at_size(self.scoring_generator, size) for size in self.sizes]
-        self._segmenters = [] if segmenter is None else [_at_size(segmenter, size) for size in self.sizes]
-        self.whole_image_generator = _at_size(self.scoring_generator, (height, width))
+        networks = self.scoring_generator, segmenter
+        self._generators = [resized_to(self.scoring_generator, size) for size in self.sizes]
+        self._segmenters = [] if segmenter is None else [resized_to(segmenter, size) for size in self.sizes]
+        self.whole_image_generator = resized_to(self.scoring_generator, (height, width))
+        reach = reach_for_tiles(networks, self.LARGEST_TILE) if max(height, width) > self.LARGEST_TILE else None
+        pairs = zip_longest(self._generators, self._segmenters)
+        self._looks = [Look(pair, reach, self.LARGEST_TILE) for pair in pairs]
+        self._whole_look = Look((self.whole_image_generator, None), reach, self.LARGEST_TILE)
         kinds = 1 if segmenter is None else 2
         self.part_names = part_names(self.scales[: len(self.sizes)], kinds)
         self.peak_score = PeakScore(self.add_weight, self.scoring_shape, self.sizes, kinds, aligned)
-        self._maps_of_batch = tf.function(lambda images: self._look(images)[1], reduce_retracing=True)
+        self._maps_of_batch = tf.function(self._maps, reduce_retracing=True)
 
     # === Config ===
 
@@ -229,26 +241,41 @@ class SegmentingAGAD(AGAD):
 
     def call(self, images: tf.Tensor, training: bool = False) -> tf.Tensor:
         """Reconstructs whole images, same shape and range."""
-        return in_float32(self.whole_image_generator(images, training=training))
+        if training or self._whole_look.tiles is None:
+            return in_float32(self.whole_image_generator(images, training=training))
+        return self._whole_look.reconstructions(images)
 
     def adapt(self, images: Any, batch_size: int = 16, unseen: Any = None) -> None:
         """Learns what is usual among normal images; see `agad_tf.models.peak_score`.
 
         Args:
-            images: normal ones, float (images, *scoring_shape) in [-1, 1], an array.
-            batch_size: images at a time.
-            unseen: normal ones that no gradient came from, at least 4, an array; None takes `images`.
+            images: normal ones, float (images, *scoring_shape) in [-1, 1], an array; or a `tf.data.Dataset` or another
+                iterator of batches of them, which need not be in memory together.
+            batch_size: images at a time, of an array.
+            unseen: normal ones that no gradient came from, at least 4, likewise; None takes `images`. Their maps are
+                kept in memory until all have been looked at.
         """
-        images = np.asarray(images, np.float32)
-        held_out = images if unseen is None else np.asarray(unseen, np.float32)
-        batches = [maps for _, maps in self._with_maps(held_out, batch_size)]
-        maps = [np.concatenate(each) for each in zip(*batches, strict=True)]
-        self.peak_score.fit(images if unseen is None else np.concatenate([images, held_out]), maps)
+        looks, maps = [], []
+        if unseen is not None:
+            looks = [looks_at(batch) for batch in batches_of(images, batch_size, self.scoring_shape)]
+        for batch in batches_of(images if unseen is None else unseen, batch_size, self.scoring_shape):
+            looks.append(looks_at(batch))
+            maps.append([each.numpy() for each in self._maps_of_batch(batch)])
+        self.peak_score.fit([np.concatenate(each) for each in zip(*looks, strict=True)], list(zip(*maps, strict=True)))
 
     def reconstruct_and_score(self, images: tf.Tensor, batch_statistics: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
         """Reconstructions and scores of whole images; see `AGAD.reconstruct_and_score`."""
         reconstruction, maps = self._look(images, batch_statistics)
         return reconstruction, self.peak_score.score(images, maps)
+
+    def scores_of_batch(self, images: tf.Tensor) -> tf.Tensor:
+        """Scores of whole images, as `reconstruct_and_score` gives them; large ones take less memory."""
+        return self.peak_score.score(images, self._maps(images))
+
+    def score_and_map(self, images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Scores and error maps, as `reconstruct_score_and_map` gives them; large images take less memory."""
+        maps = self._maps(images)
+        return self.peak_score.score(images, maps), self.peak_score.error_map(maps)
 
     def reconstruct_score_and_map(self, images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Reconstructions, scores and error maps of whole images, from one pass.
@@ -264,42 +291,28 @@ class SegmentingAGAD(AGAD):
 
     def score_parts(self, images: np.ndarray, batch_size: int = 16) -> np.ndarray:
         """The parts of the score, float (images, parts), by the names of `part_names`."""
-        pairs = self._with_maps(images, batch_size)
-        return np.concatenate([self.peak_score.standardized_parts(batch, maps).numpy() for batch, maps in pairs])
+        batches = batches_of(np.asarray(images, np.float32), batch_size, self.scoring_shape)
+        return np.concatenate(
+            [self.peak_score.standardized_parts(batch, self._maps_of_batch(batch)).numpy() for batch in batches]
+        )
 
     def error_map(self, images: tf.Tensor) -> tf.Tensor:
         """The map whose peak is the local part of the score, float (images, height, width)."""
-        return self.reconstruct_score_and_map(images)[2]
+        return self.peak_score.error_map(self._maps(images))
+
+    def _maps(self, images: tf.Tensor) -> list[tf.Tensor]:
+        """Of whole images at each scale, residuals and logits of verdicts, float (images, height, width, kinds)."""
+        return [look.maps(at_size(images, size)) for look, size in zip(self._looks, self.sizes, strict=True)]
 
     def _look(self, images: tf.Tensor, batch_statistics: bool = False) -> tuple[tf.Tensor, list[tf.Tensor]]:
-        """Reconstructions of whole images, and at each scale residuals and logits of verdicts of each pixel.
-
-        Returns:
-            Like `images`, and float (images, height, width, kinds) for each scale.
-        """
+        """Reconstructions of whole images, and their maps; see `_maps`."""
         by_size, maps = {}, []
-        for place, size in enumerate(self.sizes):
-            scaled = at_size(images, size)
-            reconstruction = call_keeping_statistics(self._generators[place], scaled, batch_statistics)
-            by_size[size] = reconstruction
-            kinds = [tf.reduce_mean(tf.abs(scaled - reconstruction), axis=-1, keepdims=True)]
-            if self._segmenters:
-                pair = tf.concat([scaled, reconstruction], axis=-1)
-                kinds.append(call_keeping_statistics(self._segmenters[place], pair, batch_statistics))
-            maps.append(tf.concat(kinds, axis=-1))
+        for look, size in zip(self._looks, self.sizes, strict=True):
+            by_size[size], found = look.reconstructions_and_maps(at_size(images, size), batch_statistics)
+            maps.append(found)
         if self.scoring_size not in by_size:
-            whole = call_keeping_statistics(self.whole_image_generator, images, batch_statistics)
-            by_size[self.scoring_size] = whole
+            by_size[self.scoring_size] = self._whole_look.reconstructions(images, batch_statistics)
         return by_size[self.scoring_size], maps
-
-    def _with_maps(self, images: Any, batch_size: int) -> Iterator[tuple[np.ndarray, list[np.ndarray]]]:
-        for start in range(0, len(images), batch_size):
-            batch = np.asarray(images[start : start + batch_size], np.float32)
-            yield batch, [maps.numpy() for maps in self._maps_of_batch(batch)]
-
-
-def _at_size(network: keras.Model, size: tuple[int, int]) -> keras.Model:
-    return network if tuple(network.input_shape[1:3]) == tuple(size) else resized(network, size)
 
 
 def _require_share(name: str, value: float) -> None:

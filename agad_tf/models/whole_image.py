@@ -4,7 +4,7 @@ The light of an image is taken away: its mean and its deviation, over all of it.
 images by their covariance (Ledoit and Wolf 2004), on a coarse and on a finer grid.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -30,6 +30,11 @@ def features(images: Any, grid: int) -> Any:
     mean = ops.mean(small, axis=(1, 2, 3), keepdims=True)
     deviation = ops.sqrt(ops.mean(ops.square(small - mean), axis=(1, 2, 3), keepdims=True))
     return ops.reshape((small - mean) / (deviation + LEAST_CONTRAST), (-1, grid**2 * images.shape[-1]))
+
+
+def looks_at(images: Any) -> list[np.ndarray]:
+    """The `features` of images by each grid, float32 (images, grid²·channels) each."""
+    return [np.asarray(features(images, grid)) for grid in GRIDS]
 
 
 class WholeImage:
@@ -63,21 +68,18 @@ class WholeImage:
             scores.append((mahalanobis_norm(features(images, grid), mean, whitening) - usual[0]) / usual[1])
         return sum(scores) / len(GRIDS)
 
-    def fit(self, images: np.ndarray, batch_size: int = 64) -> np.ndarray:
+    def fit(self, looks: Sequence[np.ndarray]) -> np.ndarray:
         """Learns what is usual.
 
         Args:
-            images: normal ones, 4 or more, float (images, height, width, channels) in [-1, 1]. Since no gradient comes
-                from this part, those that the networks were trained on are as good as others.
-            batch_size: images at a time.
+            looks: by `looks_at`, of 4 or more normal images. Since no gradient comes from this part, those that the
+                networks were trained on are as good as others.
 
         Returns:
             The score of each image by the others, float (images,).
         """
-        starts = range(0, len(images), batch_size)
         scores = []
-        for grid in GRIDS:
-            rows = np.concatenate([features(images[start : start + batch_size], grid) for start in starts])
+        for grid, rows in zip(GRIDS, looks, strict=True):
             mean, whitening = _fit(rows)
             unseen = _unseen_norms(rows)
             usual = (unseen.mean(), max(unseen.std(), _LEAST))

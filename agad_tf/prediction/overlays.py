@@ -1,5 +1,7 @@
 """Images with their error maps laid over them."""
 
+import contextlib
+import os
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -19,6 +21,8 @@ MAPS, SCALE = "maps", "colour_scale.png"
 COLOUR_MAP = "inferno"
 # How much the brightest colour covers of the image below it; where there is no error, the image shows.
 OPACITY = 0.85
+# So many pixels are laid over each other at a time, and so many are in memory of all images: 300 MiB.
+PIXELS_OF_BAND, PIXELS_AT_A_TIME = 2**20, 2**24
 # Texts in a map that say which file, and which version of it, lies below the colours.
 SOURCE, VERSION = "agad_tf source", "agad_tf version"
 
@@ -45,10 +49,17 @@ def overlaid(picture: np.ndarray, error_map: np.ndarray, scale: float) -> np.nda
     Returns:
         uint8 (height, width, 3).
     """
-    shares = np.clip(at_size(error_map, *picture.shape[:2]) / scale, 0, 1)
-    cover = OPACITY * shares[..., np.newaxis]
-    colours = mpl.colormaps[COLOUR_MAP](shares, bytes=True)[..., :3]
-    return np.round((1 - cover) * picture + cover * colours).astype(np.uint8)
+    error_map = at_size(error_map, *picture.shape[:2])
+    overlay = np.empty((*picture.shape[:2], 3), np.uint8)
+    # In bands, as each pixel takes some 100 bytes on the way.
+    rows = max(1, PIXELS_OF_BAND // picture.shape[1])
+    for start in range(0, len(picture), rows):
+        band = slice(start, start + rows)
+        shares = np.clip(error_map[band] / scale, 0, 1)
+        cover = OPACITY * shares[..., np.newaxis]
+        colours = mpl.colormaps[COLOUR_MAP](shares, bytes=True)[..., :3]
+        overlay[band] = np.round((1 - cover) * picture[band] + cover * colours)
+    return overlay
 
 
 class Overlays:
@@ -96,7 +107,7 @@ class Overlays:
             errors: their error maps, float (batch, height, width) in [0, 255], of any size.
             channels: that images are read with, 1 or 3.
         """
-        with ThreadPoolExecutor() as pool:
+        with ThreadPoolExecutor(_images_at_a_time(files)) as pool:
             list(pool.map(partial(self._overlay, channels), files, versions, errors))
 
     def _overlay(self, channels: int, path: str, version: Version, error_map: np.ndarray) -> None:
@@ -116,6 +127,16 @@ class Overlays:
         colours = mpl.cm.ScalarMappable(mpl.colors.Normalize(0, self.scale), COLOUR_MAP)
         figure.colorbar(colours, figure.add_subplot(), orientation="horizontal", label=self.unit)
         figure.savefig(self.folder.parent / SCALE, dpi=120)
+
+
+def _images_at_a_time(files: np.ndarray) -> int:
+    """How many images are in memory at a time: one for each processor, and fewer where they are large."""
+    largest = 1
+    for file in files:
+        # What is wrong with a file is said by who reads all of it.
+        with contextlib.suppress(OSError), Image.open(file) as image:
+            largest = max(largest, image.width * image.height)
+    return max(1, min(os.cpu_count() or 1, PIXELS_AT_A_TIME // largest))
 
 
 def _texts(path: Path) -> dict[str, str]:

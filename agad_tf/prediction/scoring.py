@@ -8,10 +8,10 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from agad_tf.data.images_in_files import FILES_PER_CALL, decode_files
+from agad_tf.data.images_in_files import decode_files
 from agad_tf.data.pixel_range import FULL_RANGE, PixelRange
-from agad_tf.data.scoring_batches import BATCHES_AHEAD, UNTUNED
-from agad_tf.evaluation.localization import scores_and_maps
+from agad_tf.data.scoring_batches import decoded_ahead, images_at_a_time
+from agad_tf.evaluation.localization import scores_and_error_maps
 from agad_tf.models.agad import AGAD
 
 
@@ -40,7 +40,7 @@ def scored_batches(
     Args:
         model: the detector.
         paths: of the files.
-        batch_size: images that are scored at a time.
+        batch_size: images that are scored at a time, fewer where they are large.
         with_error_maps: whether error maps are asked for.
         pixel_range: which values are black and white where there are more than 8 bits.
 
@@ -49,7 +49,8 @@ def scored_batches(
     """
     size, channels = model.scoring_size, model.scoring_shape[2]
     look = tf.function(
-        partial(scores_and_maps, model) if with_error_maps else model.reconstruct_and_score, reduce_retracing=True
+        partial(scores_and_error_maps, model) if with_error_maps else lambda inputs: (model.scores_of_batch(inputs),),
+        reduce_retracing=True,
     )
 
     def decode(files: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -60,16 +61,10 @@ def scored_batches(
         inputs, complaints = tf.numpy_function(decode, [files], (tf.float32, tf.string))
         return files, tf.ensure_shape(inputs, (None, *size, channels)), tf.ensure_shape(complaints, (None,))
 
-    batches = (
-        tf.data.Dataset.from_tensor_slices([os.fsencode(path) for path in paths])
-        .batch(FILES_PER_CALL)
-        .map(read, num_parallel_calls=tf.data.AUTOTUNE)
-        .rebatch(batch_size)
-        .prefetch(BATCHES_AHEAD)
-        .with_options(UNTUNED)
-    )
+    files = tf.data.Dataset.from_tensor_slices([os.fsencode(path) for path in paths])
+    batches = decoded_ahead(files, read, size, images_at_a_time(size, batch_size))
     for files, inputs, complaints in batches if paths else ():
-        _, scores, *maps = look(inputs)
+        scores, *maps = look(inputs)
         error_maps = maps[0].numpy() if maps else np.empty(len(files))
         names = np.array([os.fsdecode(file) for file in files.numpy()], object)
         yield ScoredBatch(names, [os.fsdecode(text) for text in complaints.numpy()], scores.numpy(), error_maps)

@@ -5,9 +5,10 @@ from typing import Any
 import keras
 import numpy as np
 
-from agad_tf.data.scoring_batches import scoring_batches
+from agad_tf.data.scoring_batches import images_at_a_time, scoring_batches
 from agad_tf.data.splits import Split
 from agad_tf.data.training_batches import TrainingInputs
+from agad_tf.models.peak_score import KINDS
 
 
 class UsualMaps(keras.callbacks.Callback):
@@ -19,8 +20,10 @@ class UsualMaps(keras.callbacks.Callback):
         epochs: of the whole run.
     """
 
-    # So many pixel values of training images are looked at, at most: 1 GiB.
+    # So many values of training images are looked at, at most, and so many of maps are kept: 1 GiB each.
     VALUES = 2**28
+    # Images at a time.
+    BATCH_SIZE = 16
 
     def __init__(self, inputs: TrainingInputs, reference: Split | None, epochs: int):
         super().__init__()
@@ -32,11 +35,20 @@ class UsualMaps(keras.callbacks.Callback):
         """Adapts the model."""
         if epoch + 1 < self.epochs:
             return
-        count = max(1, min(self.inputs.normals, self.VALUES // int(np.prod(self.model.scoring_shape))))
-        images = self.inputs.of_rows(np.arange(count) * self.inputs.normals // count).numpy()
-        reference = self.reference
+        height, width, channels = self.model.scoring_shape
+        together = images_at_a_time((height, width), self.BATCH_SIZE)
+        rows = _spread(self.inputs.normals, max(1, self.VALUES // (height * width * channels)))
+        images = (self.inputs.of_rows(part) for part in np.split(rows, range(together, len(rows), together)))
+        reference, least = self.reference, self.model.LEAST_UNSEEN
+        most = max(least, self.VALUES // (height * width * len(KINDS)))
         unseen = None
-        if reference is not None and len(reference.labels) >= self.model.LEAST_UNSEEN:
-            batches = list(scoring_batches(reference.images, self.model.scoring_size))
-            unseen = np.concatenate(batches)
+        if reference is not None and len(reference.labels) >= least:
+            kept = reference.images[_spread(len(reference.labels), most)]
+            unseen = iter(scoring_batches(kept, (height, width), together))
         self.model.adapt(images, unseen=unseen)
+
+
+def _spread(count: int, most: int) -> np.ndarray:
+    """Rows of so many at most, evenly spread over all, int (rows,)."""
+    kept = min(count, most)
+    return np.arange(kept) * count // kept

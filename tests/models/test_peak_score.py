@@ -7,6 +7,7 @@ from scipy import ndimage
 
 from agad_tf.models import peak_score
 from agad_tf.models.peak_score import PeakScore, smoothed
+from agad_tf.models.whole_image import looks_at
 
 SHAPE = (16, 24, 1)
 RNG = np.random.default_rng(0)
@@ -23,7 +24,7 @@ def made():
 def fitted(maps, others=None):
     images = RNG.normal(size=(len(maps), *SHAPE)).astype(np.float32)
     score = made()
-    score.fit(images, [maps])
+    score.fit(looks_at(images), [[maps]])
     return score, images
 
 
