@@ -13,6 +13,7 @@ from agad_tf.config.choices import (
     ADDED_SINCE_0_7,
     ADDED_UNTIL_0_5,
     ALL,
+    BASELINES,
     EACH,
     EARLIER_NAMES,
     INPUT_RANGES,
@@ -177,7 +178,12 @@ def define_flags(flag_values: flags.FlagValues) -> None:
         flag_values=flag_values,
     )
     flags.DEFINE_string(
-        "budget", "", "benchmark: time to stop after, such as 90m or 2h; empty means none.", flag_values=flag_values
+        "budget",
+        "",
+        "Time such as 3m, 90m or 2h. train: the most that training may take from the first step on; the learning rate "
+        "comes to its end with it. Reading, measurement and export come on top, and such a run does not repeat to the "
+        "bit. benchmark: time to stop after. Empty means no end.",
+        flag_values=flag_values,
     )
 
 
@@ -199,6 +205,8 @@ def config_from_flags(flag_values: flags.FlagValues) -> ExperimentConfig:
             f"--{several[0]} names several values, which are for --mode=benchmark; --mode={flag_values.mode} takes one."
         )
     given = values_of(flag_values)
+    if flag_values.budget and given["method"] in BASELINES:
+        raise UsageError(f"--method={given['method']} has no schedule that --budget could end; leave --budget out.")
     if given["mode"] in ("train", "audit") or not given["workdir"]:
         return ExperimentConfig(**given)
     stored = dataclasses.asdict(read_config(Path(given["workdir"])))
@@ -225,15 +233,16 @@ def values_of(flag_values: flags.FlagValues) -> dict[str, Any]:
 
 
 def require_flags_of_mode(flag_values: flags.FlagValues) -> None:
-    """Checks that every flag that belongs to one mode is given with that mode.
+    """Checks that every flag that belongs to some modes is given with one of them.
 
     Raises:
         UsageError: a flag of another mode.
     """
-    for name, mode in FLAGS_OF_MODE.items():
-        if flag_values[name].value and flag_values.mode != mode:
+    for name, modes in FLAGS_OF_MODE.items():
+        if flag_values[name].value and flag_values.mode not in modes:
             raise UsageError(
-                f"--{name} is for --mode={mode}; leave it out, or give that in place of --mode={flag_values.mode}."
+                f"--{name} is for --mode={' or --mode='.join(modes)}; leave it out, or give that in place of "
+                f"--mode={flag_values.mode}."
             )
 
 
