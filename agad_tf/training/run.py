@@ -7,9 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from agad_tf.config.choices import BASELINES
-from agad_tf.config.errors import UsageError
 from agad_tf.config.experiment import ExperimentConfig
-from agad_tf.config.flags import read_config, require_same_settings
 from agad_tf.data.pixel_range import read_pixel_range
 from agad_tf.data.sources import Source
 from agad_tf.data.splits import NORMAL, OneClassTask
@@ -25,6 +23,7 @@ from agad_tf.reporting.event_files import read_curves
 from agad_tf.reporting.terminal_table import print_table
 from agad_tf.serving.onnx_litert import require_packages
 from agad_tf.serving.saved_model import export_saved_model
+from agad_tf.training.asked import Asked, what_is_asked
 from agad_tf.training.baseline_run import run_baseline
 from agad_tf.training.checkpoints import Checkpoints, saved_positions
 from agad_tf.training.distribution import (
@@ -63,18 +62,9 @@ def train(config: ExperimentConfig, budget: float = math.inf) -> None:
     require_packages(config.export_format)
     require_one_clock(budget, config.strategy, config.devices)
     workdir = Workdir(config.folder)
-    stored = read_config(workdir.root) if workdir.config.exists() else None
-    longer = stored is not None and _is_longer(stored, config, workdir)
-    if stored is not None:
-        require_same_settings(dataclasses.replace(stored, epochs=config.epochs) if longer else stored, config)
-    if workdir.results.exists() and not longer:
-        settle_folder(workdir.saved_model)
-        print_table(read_results(workdir.results))
-        if stored is not None and _asks_for_more(stored, config, workdir):
-            print(f"{workdir.root} holds the finished run; it is measured and exported again as asked.")
-            evaluate(config)
-        else:
-            print(f"{workdir.root} holds the finished run; --mode=evaluate measures it again.")
+    asked = what_is_asked(config, workdir)
+    if asked is not Asked.TRAINING:
+        _finished(config, workdir, asked)
         return
     if config.method in BASELINES:
         run_baseline(config)
@@ -191,25 +181,15 @@ def export(config: ExperimentConfig) -> None:
             write_portable(config, model, decision)
 
 
-def _is_longer(stored: ExperimentConfig, config: ExperimentConfig, workdir: Workdir) -> bool:
-    """Whether a finished run is to be trained for more epochs.
-
-    Raises:
-        UsageError: its learning rate has fallen to 0.
-    """
-    longer = workdir.results.exists() and config.epochs > (read_results(workdir.results)["epochs"] or config.epochs)
-    if longer and stored.learning_rate_schedule != "constant":
-        raise UsageError(
-            f"{workdir.root} holds a finished run of {stored.epochs} epochs, whose learning rate has fallen to 0; give "
-            f"another --workdir to train for {config.epochs}."
-        )
-    return longer
-
-
-def _asks_for_more(stored: ExperimentConfig, config: ExperimentConfig, workdir: Workdir) -> bool:
-    """Whether a finished run lacks the threshold or the format that is asked for."""
-    portable = config.export_format != "saved_model" and not workdir.portable(config.export_format).exists()
-    return config.threshold != stored.threshold or portable
+def _finished(config: ExperimentConfig, workdir: Workdir, asked: Asked) -> None:
+    """Shows a finished run, and measures and exports it again where that is asked."""
+    settle_folder(workdir.saved_model)
+    if asked is Asked.MEASUREMENT and is_chief(config.strategy, config.devices):
+        print(f"{workdir.root} holds the finished run; it is measured and exported again, as the flags ask.")
+        evaluate(config)
+        return
+    print_table(read_results(workdir.results))
+    print(f"{workdir.root} holds the finished run; --mode=evaluate measures it again.")
 
 
 def _measure_and_export(

@@ -81,8 +81,8 @@ def write_set_up(workdir: Workdir, config: ExperimentConfig, source: Source) -> 
         begun = workdir.data_set.exists() and saved_positions(workdir.checkpoints)
         if begun and workdir.data_set.read_text(encoding="utf-8") != contents:
             raise UsageError(
-                f"{config.data_dir} holds other images than {config.folder} was begun with; give --data_dir of those, or "
-                "another --workdir."
+                f"{config.data_dir} holds other images than those that {config.folder} was begun with; give --data_dir "
+                "of those, or another --workdir."
             )
         write_whole(workdir.data_set, lambda file: file.write(contents))
     write_whole(workdir.config, lambda file: file.write(to_flagfile(config)))
