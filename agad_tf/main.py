@@ -18,6 +18,7 @@ from agad_tf.config.command_line import EXIT_USAGE, one_sentence_on_failure, sil
 from agad_tf.config.errors import RunError, UsageError
 from agad_tf.config.flagfiles import FLAGFILES, with_flagfiles
 from agad_tf.config.flags import config_from_flags, define_flags
+from agad_tf.config.options import parse_budget
 
 define_flags(flags.FLAGS)
 HOW_TO_BEGIN = """agad_tf finds anomalies in images. To begin:
@@ -42,7 +43,7 @@ def main(arguments: Sequence[str]) -> None:
 
             benchmark(sweep)
             return
-        config = config_from_flags(flags.FLAGS)
+        config, budget = config_from_flags(flags.FLAGS), parse_budget(flags.FLAGS.budget)
         # TensorFlow takes seconds to import; by now the flags are known to be right.
         with silenced_start():
             from agad_tf.audit import command as audit  # noqa: PLC0415
@@ -51,7 +52,7 @@ def main(arguments: Sequence[str]) -> None:
             from agad_tf.training import run as training  # noqa: PLC0415
 
         run_mode = {
-            "train": training.train,
+            "train": lambda config: training.train(config, budget),
             "evaluate": training.evaluate,
             "predict": lambda config: predict.predict(
                 config, flags.FLAGS.input, flags.FLAGS.output, flags.FLAGS.save_maps

@@ -3,7 +3,6 @@
 import dataclasses
 import itertools
 import math
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,9 +10,9 @@ from typing import Any
 from agad_tf.config.choices import ALL, CLASS_COUNTS, EACH, OWN_SETS, WHERE_AND_HOW
 from agad_tf.config.errors import UsageError
 from agad_tf.config.experiment import ExperimentConfig, unread_options
+from agad_tf.config.options import parse_budget
 
 DEFAULT_FOLDER = "runs/benchmark"
-_SECONDS = {"s": 1, "m": 60, "h": 3600}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,7 +71,7 @@ def build_sweep(folder: str, base: Mapping[str, Any], axes: Mapping[str, Sequenc
     if unused:
         (name, value), why = next(iter(unused.items()))
         raise UsageError(f"Nothing can be run with --{name}={value}: {why}")
-    return Sweep(root, tuple(experiments), tuple(left_out), _to_seconds(budget))
+    return Sweep(root, tuple(experiments), tuple(left_out), parse_budget(budget))
 
 
 def _as_read(settings: Mapping[str, Any], axes: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
@@ -104,11 +103,3 @@ def _expand(settings: dict[str, Any]) -> Iterator[dict[str, Any]]:
             labelled = [(each,) for each in classes if each != normal_class]
         for anomaly_classes in labelled if settings["anomaly_classes"] == EACH else [labelled]:
             yield {**settings, "normal_class": normal_class, "anomaly_classes": anomaly_classes}
-
-
-def _to_seconds(budget: str) -> float:
-    if not budget:
-        return math.inf
-    if not (found := re.fullmatch(r"(\d+(?:\.\d+)?)([smh])", budget)):
-        raise UsageError(f"--budget is '{budget}'; give a number and its unit, such as 90m or 2h.")
-    return float(found[1]) * _SECONDS[found[2]]

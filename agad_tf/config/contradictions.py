@@ -219,11 +219,12 @@ CONTRADICTIONS: tuple[tuple[Callable[[ExperimentFields], bool], str], ...] = (
         "--mode={config.mode} works on a run that exists; name its folder with --workdir.",
     ),
 )
-# Flags of one mode alone; with any other they would be left unread.
+# Flags of some modes alone; with any other they would be left unread.
 FLAGS_OF_MODE = {
-    **dict.fromkeys(("input", "output", "save_maps"), "predict"),
-    **dict.fromkeys(("model", "training_mode", "input_range"), "audit"),
-    **dict.fromkeys(("sweep", "seeds", "budget"), "benchmark"),
+    **dict.fromkeys(("input", "output", "save_maps"), ("predict",)),
+    **dict.fromkeys(("model", "training_mode", "input_range"), ("audit",)),
+    **dict.fromkeys(("sweep", "seeds"), ("benchmark",)),
+    "budget": ("train", "benchmark"),
 }
 
 

@@ -9,6 +9,16 @@ class RunError(Exception):
     """The run cannot go on with what it was given; the message says what is wrong and what to do. Exit code 1."""
 
 
+class LegacyKerasError(UsageError, ImportError):
+    """TensorFlow is to use Keras 2."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "agad_tf needs Keras 3, and the environment variable TF_USE_LEGACY_KERAS asks for Keras 2; unset it before "
+            "Python starts."
+        )
+
+
 class BackendError(UsageError, ImportError):
     """Keras has another backend than TensorFlow."""
 

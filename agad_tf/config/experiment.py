@@ -76,8 +76,9 @@ class ExperimentConfig(ExperimentFields):
         return Path(f"runs/{data}-{self.normal_class}-gamma{self.gamma:g}-{what}-seed{self.seed}-{digest:08x}")
 
     def options(self) -> dict[str, Any]:
-        """Every option with its value, and the run's folder where `workdir` was left open."""
-        return {**dataclasses.asdict(self), "workdir": str(self.folder)}
+        """Every option; the run's folder where `workdir` was left open, and `data_dir` as an absolute path."""
+        data_dir = self.data_dir and str(Path(self.data_dir).absolute())
+        return {**dataclasses.asdict(self), "workdir": str(self.folder), "data_dir": data_dir}
 
     def settings(self) -> dict[str, Any]:
         """What defines the outcome of the run: all options but `WHERE_AND_HOW`; and the user's own images."""

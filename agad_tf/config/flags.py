@@ -13,6 +13,7 @@ from agad_tf.config.choices import (
     ADDED_SINCE_0_7,
     ADDED_UNTIL_0_5,
     ALL,
+    BASELINES,
     EACH,
     EARLIER_NAMES,
     INPUT_RANGES,
@@ -22,62 +23,9 @@ from agad_tf.config.choices import (
 from agad_tf.config.contradictions import FLAGS_OF_MODE
 from agad_tf.config.errors import UsageError
 from agad_tf.config.experiment import ExperimentConfig
+from agad_tf.config.flag_parsers import ClassParser, OneOrMore, PathParser
 from agad_tf.config.flagfiles import read_lines
 from agad_tf.config.recipes import PAPER, RECIPES
-
-
-class OneOrMore(flags.ArgumentParser):
-    """Parses one value, or several with commas between, or a word that stands for several.
-
-    Args:
-        parser: of a single value.
-        word: that stands for several values.
-    """
-
-    def __init__(self, parser: flags.ArgumentParser, word: str = ""):
-        self.parser = parser
-        self.word = word
-        self.syntactic_help = f"{parser.syntactic_help}; with --mode=benchmark several, with commas between"
-
-    def parse(self, argument: Any) -> Any:
-        """One value; several as a tuple; or the word."""
-        if (self.word and argument == self.word) or not isinstance(argument, str):
-            return argument
-        values = tuple(self.parser.parse(item) for item in argument.split(","))
-        return values if len(values) > 1 else values[0]
-
-    def flag_type(self) -> str:
-        """What --help calls it."""
-        return f"{self.parser.flag_type()} or a list of them"
-
-
-class ClassParser(flags.ArgumentParser):
-    """Parses a class: its number, or its name."""
-
-    syntactic_help = "a number or a name"
-
-    def parse(self, argument: Any) -> Any:
-        """A number, if it is one."""
-        return int(argument) if str(argument).lstrip("-").isdecimal() else argument
-
-    def flag_type(self) -> str:
-        """What --help calls it."""
-        return "class"
-
-
-class PathParser(flags.ArgumentParser):
-    """Parses a path as people type it: ~ and environment variables stand for what they stand for in a shell."""
-
-    syntactic_help = "a path"
-
-    def parse(self, argument: Any) -> str:
-        """The path, expanded; a variable that is not set stays as it is."""
-        return os.path.expanduser(os.path.expandvars(argument))  # noqa: PTH111
-
-    def flag_type(self) -> str:
-        """What --help calls it."""
-        return "path"
-
 
 # Flags that name a file or a folder.
 PATHS = ("workdir", "data_dir", "input", "output", "model")
@@ -177,7 +125,12 @@ def define_flags(flag_values: flags.FlagValues) -> None:
         flag_values=flag_values,
     )
     flags.DEFINE_string(
-        "budget", "", "benchmark: time to stop after, such as 90m or 2h; empty means none.", flag_values=flag_values
+        "budget",
+        "",
+        "Time such as 3m, 90m or 2h. train: the most that training may take from the first step on; the learning rate "
+        "comes to its end with it. Reading, measurement and export come on top, and such a run does not repeat to the "
+        "bit. benchmark: time to stop after. Empty means no end.",
+        flag_values=flag_values,
     )
 
 
@@ -199,6 +152,8 @@ def config_from_flags(flag_values: flags.FlagValues) -> ExperimentConfig:
             f"--{several[0]} names several values, which are for --mode=benchmark; --mode={flag_values.mode} takes one."
         )
     given = values_of(flag_values)
+    if flag_values.budget and given["method"] in BASELINES:
+        raise UsageError(f"--method={given['method']} has no schedule that --budget could end; leave --budget out.")
     if given["mode"] in ("train", "audit") or not given["workdir"]:
         return ExperimentConfig(**given)
     stored = dataclasses.asdict(read_config(Path(given["workdir"])))
@@ -225,15 +180,16 @@ def values_of(flag_values: flags.FlagValues) -> dict[str, Any]:
 
 
 def require_flags_of_mode(flag_values: flags.FlagValues) -> None:
-    """Checks that every flag that belongs to one mode is given with that mode.
+    """Checks that every flag that belongs to some modes is given with one of them.
 
     Raises:
         UsageError: a flag of another mode.
     """
-    for name, mode in FLAGS_OF_MODE.items():
-        if flag_values[name].value and flag_values.mode != mode:
+    for name, modes in FLAGS_OF_MODE.items():
+        if flag_values[name].value and flag_values.mode not in modes:
             raise UsageError(
-                f"--{name} is for --mode={mode}; leave it out, or give that in place of --mode={flag_values.mode}."
+                f"--{name} is for --mode={' or --mode='.join(modes)}; leave it out, or give that in place of "
+                f"--mode={flag_values.mode}."
             )
 
 
@@ -294,13 +250,17 @@ def to_flagfile(config: ExperimentConfig) -> str:
 
 
 def require_same_settings(stored: ExperimentConfig, asked: ExperimentConfig) -> None:
-    """Refuses to mix two experiments in one folder.
+    """Refuses to mix two experiments in one folder; where the data lie is no part of an experiment.
 
     Raises:
         UsageError: the two differ in anything that defines the outcome.
     """
     before, now = stored.settings(), asked.settings()
-    differences = [f"--{name}={_to_flag_text(before[name])}" for name in before if before[name] != now[name]]
+    differences = [
+        f"--{name}={_to_flag_text(before[name])}"
+        for name in before
+        if before[name] != now.get(name) and name != "data_dir"
+    ]
     if differences:
         raise UsageError(
             f"{asked.folder} holds a run with {' '.join(differences)}, which the flags contradict; "

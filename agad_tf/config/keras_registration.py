@@ -9,14 +9,17 @@ import importlib.machinery
 import importlib.util
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from importlib import import_module
 from types import ModuleType
 from typing import Any
 
-from agad_tf.config.errors import BackendError
+from agad_tf.config.errors import BackendError, LegacyKerasError
 
 _BACKEND = "tensorflow"
+# Settings of Keras that this package counts on. A user's ~/.keras/keras.json may have others.
+_SETTINGS = {"image_data_format": "channels_last", "floatx": "float32"}
 # Importing these registers every class that a `.keras` file of this package can hold.
 _MODULES = ("agad_tf.models.ganomaly", "agad_tf.models.skip_ganomaly")
 
@@ -42,6 +45,10 @@ def register_classes() -> None:
 def _look_at(keras: Any) -> None:
     if keras.config.backend() != _BACKEND:
         raise BackendError(keras.config.backend())
+    for name, value in _SETTINGS.items():
+        if (found := getattr(keras.config, name)()) != value:
+            warnings.warn(f"agad_tf sets Keras' {name} to {value}, which was {found}.", stacklevel=2)
+            getattr(keras.config, f"set_{name}")(value)
     # The rooms that import Keras do so before all else: none of their modules is half imported here.
     register_classes()
 
@@ -70,6 +77,9 @@ class _KerasFinder(importlib.abc.MetaPathFinder):
         def execute_and_register(module: ModuleType) -> None:
             if (backend := os.environ.get("KERAS_BACKEND", _BACKEND)) != _BACKEND:
                 raise BackendError(backend)
+            # As TensorFlow reads it.
+            if os.environ.get("TF_USE_LEGACY_KERAS") in ("true", "True", "1"):
+                raise LegacyKerasError
             sys.meta_path.remove(self)
             execute(module)
             _look_at(module)

@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 from agad_tf.config.choices import NATIVE, SIZE_MULTIPLE
+from agad_tf.config.errors import UsageError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,6 +75,26 @@ def parse_threshold(text: str) -> tuple[str, float]:
     if not equals and math.isfinite(value):
         return "number", value
     raise ValueError("give auto, f1, fpr=0.01, quantile=0.99 (a share from 0 to below 1) or a score.")
+
+
+def parse_budget(text: str) -> float:
+    """Reads a time budget.
+
+    Args:
+        text: a number with its unit, such as "30s", "90m" or "2h"; empty means no end.
+
+    Returns:
+        Seconds, above 0; infinity for an empty text.
+
+    Raises:
+        UsageError: it is none of these.
+    """
+    if not text:
+        return math.inf
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh])", text)
+    if not found or not float(found[1]):
+        raise UsageError(f"--budget is '{text}'; give a number above 0 and its unit, such as 3m, 90m or 2h.")
+    return float(found[1]) * {"s": 1, "m": 60, "h": 3600}[found[2]]
 
 
 def parse_image_size(value: int | str) -> int | str | tuple[int, int]:

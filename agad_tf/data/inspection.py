@@ -53,14 +53,18 @@ def leave_out_unreadable(source: Source, known: Path, pixel_range: PixelRange = 
     if not isinstance(source.x_train, Pictures):
         return source
     if known.exists():
-        return _without(_read_by(source, pixel_range), _read_left_out(known))
+        left_out = _read_left_out(known)
+        if not left_out.keys() <= set(_paths(source)):
+            # The set has been moved, and the list has its earlier place.
+            left_out = _complaints(_look_at_all(source))
+        return _without(_read_by(source, pixel_range), left_out)
     found = _look_at_all(source)
     paths = (path for images in _parts(source).values() for path in images.paths.tolist())
     extremes = [deep for path in paths if (deep := found[path].extremes)]
     source = _read_by(source, range_of(extremes))
     for sentence in source.pixel_range.sentences(extremes):
         _say(sentence)
-    readable = _without(source, {path: look.complaint for path, look in found.items() if look.complaint})
+    readable = _without(source, _complaints(found))
     _report(readable.left_out, found)
     _report_copies(source, found)
     return readable
@@ -85,14 +89,23 @@ def _read_left_out(path: Path) -> dict[str, str]:
 
 
 def _look_at_all(source: Source) -> dict[str, _Look]:
-    """By path of every picture and mask."""
-    paths = [path for images in _parts(source).values() for path in images.paths.tolist()]
-    all_masks = (*source.train_masks.values(), *source.test_masks.values())
-    paths = list(dict.fromkeys([*paths, *(str(mask) for masks in all_masks for mask in masks)]))
+    """By path of every image and mask."""
+    paths = _paths(source)
     with ThreadPoolExecutor() as pool:
         bar = {"unit": " images", "delay": 1, "leave": False, "disable": None}
         looks = tqdm(pool.map(_look, paths), "looking at images", len(paths), **bar)
         return dict(zip(paths, looks, strict=True))
+
+
+def _paths(source: Source) -> list[str]:
+    """Of every image and mask, each once."""
+    paths = [path for images in _parts(source).values() for path in images.paths.tolist()]
+    all_masks = (*source.train_masks.values(), *source.test_masks.values())
+    return list(dict.fromkeys([*paths, *(str(mask) for masks in all_masks for mask in masks)]))
+
+
+def _complaints(found: Mapping[str, _Look]) -> dict[str, str]:
+    return {path: look.complaint for path, look in found.items() if look.complaint}
 
 
 def _look(path: str) -> _Look:

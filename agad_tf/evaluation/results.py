@@ -50,6 +50,7 @@ def results_of(
     measured: Measurement,
     seconds: float,
     warnings: Iterable[str] = (),
+    epochs_trained: float | None = None,
 ) -> dict[str, Any]:
     """Puts together what results.json says of a run.
 
@@ -62,6 +63,8 @@ def results_of(
         measured: the figures.
         seconds: spent on training.
         warnings: what a user should know before trusting the detector, each a sentence.
+        epochs_trained: steps taken, in epochs: fewer than "epochs" where a time budget ended training or steps were
+            left out; None for a baseline.
 
     Returns:
         The content of results.json, without its schema version.
@@ -75,6 +78,7 @@ def results_of(
         "image_width": source.image_size[1],
         "versions": versions(),
         "seconds": round(seconds, 1),
+        "epochs_trained": None if epochs_trained is None else round(epochs_trained, 2),
         "detector": detector,
         "warnings": [*warnings, *_threshold_warnings(detector)],
         "protocols": {

@@ -56,6 +56,11 @@ class Workdir:
         return self.root / "checkpoints"
 
     @property
+    def data_set(self) -> Path:
+        """What the user's own set consists of; runs of earlier versions do not have it."""
+        return self.checkpoints / "data_set.json"
+
+    @property
     def lock(self) -> Path:
         """Held by the one process that may write here."""
         return self.checkpoints / "lock"

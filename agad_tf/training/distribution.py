@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -60,6 +61,24 @@ def is_chief(strategy: str, devices: Sequence[str]) -> bool:
     resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver()
     first = "chief" if "chief" in resolver.cluster_spec().jobs else "worker"
     return (resolver.task_type, resolver.task_id) == (first, 0)
+
+
+def require_one_clock(budget: float, strategy: str, devices: Sequence[str]) -> None:
+    """Refuses a time budget for several machines: their clocks do not end training at the same step.
+
+    Args:
+        budget: seconds; infinity is no budget.
+        strategy: as in `build_strategy`.
+        devices: as in `build_strategy`.
+
+    Raises:
+        UsageError: there is a budget, and this process is part of a cluster.
+    """
+    if budget < math.inf and _in_cluster(strategy, devices):
+        raise UsageError(
+            "--budget is for one machine, as each of several has a clock of its own; leave it out, or give "
+            "--strategy=none to train on this machine alone."
+        )
 
 
 def require_same_epoch(strategy: tf.distribute.Strategy, epoch: int) -> None:

@@ -1,5 +1,6 @@
 """The epochs of a run: from where it stopped, past interruptions and divergence, to the last one."""
 
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ from agad_tf.files.workdir import Workdir
 from agad_tf.models.agad import AGAD
 from agad_tf.models.segmenting_agad import SegmentingAGAD
 from agad_tf.reporting.tensorboard import Summaries
+from agad_tf.training.budget import Budget, TimeIsUpError
 from agad_tf.training.checkpoints import Checkpoints, Position
 from agad_tf.training.collapse_watch import IMAGES, CollapseWatch
 from agad_tf.training.divergence import DivergedError, Divergence
@@ -65,6 +67,7 @@ class Fitting:
         seed: of the order that images are trained with.
         protocols: by which the test set is scored; see `EpochScores`.
         masks: files of the masks of labelled anomalies by their ids, for a model that learns from them; None otherwise.
+        seconds: after which the learning rate comes to its end, and training with it, if epochs are left.
     """
 
     def __init__(
@@ -80,6 +83,7 @@ class Fitting:
         seed: int,
         protocols: tuple[str, ...] = PROTOCOLS,
         masks: Mapping[int, Sequence[Path]] | None = None,
+        seconds: float = math.inf,
     ):
         self.model = model
         self.checkpoints = checkpoints
@@ -95,6 +99,7 @@ class Fitting:
         self.synthetic = synthetic_images(watched, image_size, plan.kinds) if plan.kinds else None
         self.inputs = training_inputs(task.train, image_size, cache_bytes, masks)
         self.protocols = protocols
+        self.budget = Budget(seconds, float(checkpoints.seconds)) if seconds < math.inf else None
 
     def run(self) -> None:
         """Trains.
@@ -116,11 +121,16 @@ class Fitting:
                 raise
             except DivergedError as error:
                 self._go_back(began, error)
+            except TimeIsUpError:
+                self._leave_out_the_rest()
 
     def _go_on(self) -> None:
         (epoch, step), epochs = self.checkpoints.position, self.schedule.epochs
         steps_done = epoch * self.plan.steps_per_epoch + step
-        with Progress(self.plan.steps_per_epoch, epochs, steps_done) as progress, Interruption() as interruption:
+        with (
+            Progress(self.plan.steps_per_epoch, epochs, steps_done, self.budget) as progress,
+            Interruption() as interruption,
+        ):
             callbacks = self._callbacks(progress, interruption)
             if step == self.plan.steps_per_epoch:
                 # All steps of an epoch had been taken, and its scoring was interrupted.
@@ -148,7 +158,7 @@ class Fitting:
         )
         adapting = UsualMaps(self.inputs, self.task.reference, epochs) if has_parts else NormalResiduals(self.inputs)
         return [
-            LearningRate(learning_rate, learning_rate_schedule, epochs),
+            LearningRate(learning_rate, learning_rate_schedule, epochs, self.budget),
             adapting,
             epoch_scores,
             *([] if has_parts else [CollapseWatch(self.model, self.task, epochs)]),
@@ -157,6 +167,7 @@ class Fitting:
             self.checkpoints,
             Divergence(self.plan.steps_per_epoch),
             interruption,
+            *([self.budget] if self.budget is not None else []),
         ]
 
     def _fit_until(self, end: int, callbacks: list[keras.callbacks.Callback]) -> None:
@@ -175,6 +186,16 @@ class Fitting:
             verbose=0,
             callbacks=callbacks,
         )
+
+    def _leave_out_the_rest(self) -> None:
+        """Goes to after the last step of the last epoch, whose scoring and saving end the run."""
+        (epoch, step), (epochs, steps) = self.checkpoints.position, (self.schedule.epochs, self.plan.steps_per_epoch)
+        tqdm.write(
+            f"The time budget is used up after {epoch + step / steps:.2f} of {epochs} epochs "
+            f"({epoch * steps + step} steps); the rest is left out."
+        )
+        self.checkpoints.position = Position(epochs - 1, steps)
+        self.checkpoints.save()
 
     def _go_back(self, began: Position, error: DivergedError) -> None:
         learning_rate, scale = self.schedule.learning_rate, float(self.checkpoints.learning_rate_scale)

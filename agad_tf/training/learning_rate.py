@@ -5,6 +5,9 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
+import numpy as np
+
+from agad_tf.training.budget import Budget
 
 # What is left of the learning rate when a share of the epochs is done. The names are those of
 # `agad_tf.config.choices.LEARNING_RATE_SCHEDULES`.
@@ -17,7 +20,7 @@ _SCHEDULES: dict[str, Callable[[float], float]] = {
 
 
 class LearningRate(keras.callbacks.Callback):
-    """Sets the learning rate of all optimizers at the beginning of every epoch.
+    """Sets the learning rate of all optimizers at the beginning of every epoch; with a time budget, of every step.
 
     Not one of Keras' schedules: they count an optimizer's own steps, and a discriminator with new weights starts to
     count from 0 again.
@@ -27,17 +30,30 @@ class LearningRate(keras.callbacks.Callback):
         schedule: "constant"; "cosine": along half a cosine, to reach 0 after the last epoch; or "cubic" and
             "sextic": as the third and the sixth power of the share of epochs that are left.
         epochs: of the whole run.
+        budget: of the whole run, whose end is the schedule's end if it comes before the last epoch's; None is no end.
     """
 
-    def __init__(self, learning_rate: float, schedule: str, epochs: int):
+    def __init__(self, learning_rate: float, schedule: str, epochs: int, budget: Budget | None = None):
         super().__init__()
         self.initial_learning_rate = learning_rate
         self.schedule = schedule
         self.epochs = epochs
+        self.budget = budget
+        self.epochs_done = 0
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Sets the epoch's learning rate."""
-        learning_rate = self.initial_learning_rate * _SCHEDULES[self.schedule](epoch / self.epochs)
+        self.epochs_done = epoch
+        self._set(epoch / self.epochs)
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        """Sets the step's learning rate, if there is a time budget."""
+        if self.budget is not None:
+            self._set(max(self.epochs_done / self.epochs, self.budget.share_spent))
+
+    def _set(self, done: float) -> None:
+        # As an array: TensorFlow keeps every Python number that it has made a tensor of.
+        learning_rate = np.array(self.initial_learning_rate * _SCHEDULES[self.schedule](done), np.float32)
         for name in ("generator", "discriminator", "segmenter"):
             if (optimizer := getattr(self.model, f"{name}_optimizer", None)) is not None:
                 optimizer.learning_rate = learning_rate

@@ -28,6 +28,7 @@ def write_outcome(
     seconds: float,
     warnings: Iterable[str] = (),
     model: AGAD | None = None,
+    epochs_trained: float | None = None,
 ) -> None:
     """Writes both tables of scores, TensorBoard's summaries, report.html and results.json, and prints the table.
 
@@ -42,10 +43,11 @@ def write_outcome(
         seconds: spent on training.
         warnings: what a user should know of the run, each a sentence.
         model: as the last epoch left it; None for a baseline.
+        epochs_trained: steps taken, in epochs; None for a baseline.
     """
     of_brightness = brightness_warning(task) if config.dataset in OWN_SETS else None
     all_warnings = [*warnings, *([of_brightness] if of_brightness else [])]
-    results = results_of(config.settings_read(), source, measured, seconds, all_warnings)
+    results = results_of(config.settings_read(), source, measured, seconds, all_warnings, epochs_trained)
     write_scores(workdir.scores, task.test, measured.test_scores, source.test_names)
     write_scores(workdir.validation_scores, task.validation, measured.validation_scores, _held_out_names(source))
     write_test_summaries(

@@ -5,6 +5,8 @@ from typing import Any
 import keras
 from tqdm import tqdm
 
+from agad_tf.training.budget import Budget
+
 
 class Progress(keras.callbacks.Callback):
     """A bar over the steps of the whole run, and a line an epoch; a context manager that closes the bar in any case.
@@ -13,6 +15,7 @@ class Progress(keras.callbacks.Callback):
         steps_per_epoch: batches in an epoch.
         epochs: of the whole run.
         first_step: steps that are done already, of all epochs.
+        budget: of the whole run, of which the bar shows what is left; None shows nothing.
     """
 
     SHOWN = (
@@ -24,9 +27,10 @@ class Progress(keras.callbacks.Callback):
         "validation_synthetic_auroc",
     )
 
-    def __init__(self, steps_per_epoch: int, epochs: int, first_step: int = 0):
+    def __init__(self, steps_per_epoch: int, epochs: int, first_step: int = 0, budget: Budget | None = None):
         super().__init__()
         self.epochs = epochs
+        self.budget = budget
         self.steps_shown = 0
         self.bar = tqdm(
             total=steps_per_epoch * epochs,
@@ -45,6 +49,9 @@ class Progress(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         """Moves the bar; `batch` is the last of the steps that were taken at a time."""
+        if self.budget is not None:
+            left = tqdm.format_interval(self.budget.seconds_left)
+            self.bar.set_postfix_str(f"{left} of the budget left", refresh=False)
         self.bar.update(batch + 1 - self.steps_shown)
         self.steps_shown = batch + 1
 

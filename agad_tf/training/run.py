@@ -8,11 +8,10 @@ import tensorflow as tf
 
 from agad_tf.config.choices import BASELINES
 from agad_tf.config.experiment import ExperimentConfig
-from agad_tf.config.flags import read_config, require_same_settings
 from agad_tf.data.pixel_range import read_pixel_range
 from agad_tf.data.sources import Source
 from agad_tf.data.splits import NORMAL, OneClassTask
-from agad_tf.data.training_batches import batch_size_that_fits, plan_batches
+from agad_tf.data.training_batches import BatchPlan, batch_size_that_fits, plan_batches
 from agad_tf.evaluation.family_scores import read_family_scores
 from agad_tf.evaluation.measurement import measure_model
 from agad_tf.evaluation.results import decision_of, read_results
@@ -24,9 +23,17 @@ from agad_tf.reporting.event_files import read_curves
 from agad_tf.reporting.terminal_table import print_table
 from agad_tf.serving.onnx_litert import require_packages
 from agad_tf.serving.saved_model import export_saved_model
+from agad_tf.training.asked import Asked, what_is_asked
 from agad_tf.training.baseline_run import run_baseline
 from agad_tf.training.checkpoints import Checkpoints, saved_positions
-from agad_tf.training.distribution import build_strategy, describe, folder_to_write, is_chief, require_same_epoch
+from agad_tf.training.distribution import (
+    build_strategy,
+    describe,
+    folder_to_write,
+    is_chief,
+    require_one_clock,
+    require_same_epoch,
+)
 from agad_tf.training.export import write_portable
 from agad_tf.training.fitting import Fitting, Schedule
 from agad_tf.training.images import load_images, masks_to_learn_from, normals_alone
@@ -36,13 +43,15 @@ from agad_tf.training.run_folder import used_by_this_process_alone, write_set_up
 from agad_tf.training.run_warnings import run_warnings
 
 
-def train(config: ExperimentConfig) -> None:
+def train(config: ExperimentConfig, budget: float = math.inf) -> None:
     """Trains, measures and exports; continues where an earlier call with the same settings was interrupted.
 
     Of several workers each trains, and the chief alone does the rest.
 
     Args:
         config: the experiment.
+        budget: seconds to train for at most, from the first step on, those of earlier calls included. No setting of
+            the run: a call that goes on may give another, or none.
 
     Raises:
         UsageError: the flags do not fit the run in their folder, the data, or the devices.
@@ -51,13 +60,11 @@ def train(config: ExperimentConfig) -> None:
     """
     # === Set-up ===
     require_packages(config.export_format)
+    require_one_clock(budget, config.strategy, config.devices)
     workdir = Workdir(config.folder)
-    if workdir.config.exists():
-        require_same_settings(read_config(workdir.root), config)
-    if workdir.results.exists():
-        settle_folder(workdir.saved_model)
-        print_table(read_results(workdir.results))
-        print(f"{workdir.root} holds the finished run; --mode=evaluate measures it again.")
+    asked = what_is_asked(config, workdir)
+    if asked is not Asked.TRAINING:
+        _finished(config, workdir, asked)
         return
     if config.method in BASELINES:
         run_baseline(config)
@@ -73,17 +80,8 @@ def train(config: ExperimentConfig) -> None:
 
     # === Data ===
     source, task = load_images(config)
-    batch_size, min_anomalies = _batch_size(config, task)
-    plan = plan_batches(
-        task.train,
-        batch_size,
-        min_anomalies,
-        strategy.num_replicas_in_sync,
-        config.synthetic_anomalies,
-        config.synthetic_share,
-        config.horizontal_flip,
-        config.steps_per_epoch,
-    )
+    batch_size, _ = _batch_size(config, task)
+    plan = _plan(config, task, strategy.num_replicas_in_sync)
 
     with folder_to_write(config.folder, chief) as folder, used_by_this_process_alone(Workdir(folder)) as own:
         write_set_up(own, config, source)
@@ -128,6 +126,7 @@ def train(config: ExperimentConfig) -> None:
                 config.seed,
                 config.protocols,
                 masks,
+                budget,
             ).run()
         if not chief:
             return
@@ -182,6 +181,17 @@ def export(config: ExperimentConfig) -> None:
             write_portable(config, model, decision)
 
 
+def _finished(config: ExperimentConfig, workdir: Workdir, asked: Asked) -> None:
+    """Shows a finished run, and measures and exports it again where that is asked."""
+    settle_folder(workdir.saved_model)
+    if asked is Asked.MEASUREMENT and is_chief(config.strategy, config.devices):
+        print(f"{workdir.root} holds the finished run; it is measured and exported again, as the flags ask.")
+        evaluate(config)
+        return
+    print_table(read_results(workdir.results))
+    print(f"{workdir.root} holds the finished run; --mode=evaluate measures it again.")
+
+
 def _measure_and_export(
     config: ExperimentConfig,
     workdir: Workdir,
@@ -215,8 +225,22 @@ def _measure_and_export(
         write_portable(config, model, measured.decision)
     warnings = run_warnings(read_curves(workdir.tensorboard), float(checkpoints.learning_rate_scale))
     batch_size, min_anomalies = _batch_size(config, task)
+    epochs_trained = int(model.generator_optimizer.iterations) / _plan(config, task).steps_per_epoch
     used = dataclasses.replace(config, workdir=str(config.folder), batch_size=batch_size, min_anomalies=min_anomalies)
-    write_outcome(workdir, used, source, task, measured, float(checkpoints.seconds), warnings, model)
+    write_outcome(workdir, used, source, task, measured, float(checkpoints.seconds), warnings, model, epochs_trained)
+
+
+def _plan(config: ExperimentConfig, task: OneClassTask, replicas: int = 1) -> BatchPlan:
+    """The batches of the run."""
+    return plan_batches(
+        task.train,
+        *_batch_size(config, task),
+        replicas,
+        config.synthetic_anomalies,
+        config.synthetic_share,
+        config.horizontal_flip,
+        config.steps_per_epoch,
+    )
 
 
 def _batch_size(config: ExperimentConfig, task: OneClassTask) -> tuple[int, int]:

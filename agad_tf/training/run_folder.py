@@ -1,11 +1,16 @@
 """The folder of a run: the lock that keeps others out, and what is written there before training."""
 
 import contextlib
+import json
+import zlib
 from collections.abc import Iterator
+from pathlib import Path
 
+import numpy as np
 from filelock import FileLock, Timeout
 
-from agad_tf.config.errors import RunError
+from agad_tf.config.choices import OWN_SETS
+from agad_tf.config.errors import RunError, UsageError
 from agad_tf.config.experiment import ExperimentConfig
 from agad_tf.config.flags import to_flagfile
 from agad_tf.data.images_in_files import Pictures
@@ -14,6 +19,7 @@ from agad_tf.data.pixel_range import FULL_RANGE, write_pixel_range
 from agad_tf.data.sources import Source
 from agad_tf.files.whole_files import write_whole
 from agad_tf.files.workdir import Workdir
+from agad_tf.training.checkpoints import saved_positions
 
 
 @contextlib.contextmanager
@@ -40,6 +46,22 @@ def used_by_this_process_alone(workdir: Workdir) -> Iterator[Workdir]:
         ) from error
 
 
+def _contents(source: Source) -> str:
+    """The number of images of each part, and a checksum of their names and classes, wherever they lie."""
+    parts = {"train": (source.x_train, source.y_train), "val": (source.x_val, source.y_val)}
+    parts["test"] = (source.x_test, source.y_test)
+    counts, checksum = {}, 0
+    for part, (images, classes) in parts.items():
+        if images is None or classes is None:
+            continue
+        counts[part] = len(classes)
+        checksum = zlib.crc32(np.asarray(classes, np.int64).tobytes(), checksum)
+        if isinstance(images, Pictures):
+            names = "\n".join(Path(path).name for path in images.paths.tolist())
+            checksum = zlib.crc32(names.encode(errors="surrogateescape"), checksum)
+    return json.dumps({**counts, "checksum": f"{checksum:08x}"}) + "\n"
+
+
 def write_set_up(workdir: Workdir, config: ExperimentConfig, source: Source) -> None:
     """Writes what a run needs to go on later: its flags, the image files that were left out, and how the rest is read.
 
@@ -50,7 +72,19 @@ def write_set_up(workdir: Workdir, config: ExperimentConfig, source: Source) -> 
         workdir: of the run.
         config: the experiment.
         source: the data set.
+
+    Raises:
+        UsageError: the run was begun with other images.
     """
+    if config.dataset in OWN_SETS:
+        contents = _contents(source)
+        begun = workdir.data_set.exists() and saved_positions(workdir.checkpoints)
+        if begun and workdir.data_set.read_text(encoding="utf-8") != contents:
+            raise UsageError(
+                f"{config.data_dir} holds other images than those that {config.folder} was begun with; give --data_dir "
+                "of those, or another --workdir."
+            )
+        write_whole(workdir.data_set, lambda file: file.write(contents))
     write_whole(workdir.config, lambda file: file.write(to_flagfile(config)))
     # Not of a run that an earlier version began: what is not there says so.
     if not workdir.left_out.exists() and (isinstance(source.x_train, Pictures) or source.pixel_range != FULL_RANGE):

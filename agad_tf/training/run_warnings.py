@@ -20,5 +20,9 @@ def run_warnings(curves: Mapping[str, Mapping[int, float]], learning_rate_scale:
         yield f"{skipped:.0f} training steps were left out, as a loss or gradient was not finite."
     if learning_rate_scale < 1:
         yield f"Training diverged, and went on with {learning_rate_scale:.1g} times the learning rate."
+    # Every epoch leaves figures, but for those that a time budget leaves out before the end of the last one.
+    epochs = {epoch for curve in curves.values() for epoch in curve}
+    if epochs and len(epochs) < max(epochs):
+        yield f"The time budget ended training in epoch {len(epochs)} of {max(epochs)}."
     last = {name: curve[max(curve)] for name, curve in curves.items()}
     yield from (f"After the last epoch {sign}" for sign in collapse_signs(last))

@@ -53,6 +53,7 @@ def test_what_contradicts_itself_is_left_out_and_said():
         ({"method": ["agad", "knn"], "epochs": [1, 0]}, "", "with --epochs=0: --epochs is 0"),
         ({"method": ["knn"], "generator": ["unet", "encoder_decoder"]}, "", "=encoder_decoder: no method .* reads it"),
         ({}, "2 weeks", "--budget is '2 weeks'"),
+        ({}, "0m", "--budget is '0m'; give a number above 0"),
     ],
 )
 def test_what_cannot_be_run_is_refused(axes, budget, sentence):

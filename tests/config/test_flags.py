@@ -149,14 +149,25 @@ def test_several_values_are_for_benchmarks_alone(argument):
 
 @pytest.mark.parametrize("name", FLAGS_OF_MODE)
 def test_a_flag_of_another_mode_is_refused(name):
-    mode = FLAGS_OF_MODE[name]
+    modes = FLAGS_OF_MODE[name]
+    said = f"--{name} is for --mode={' or --mode='.join(modes)};"
     values = {"seeds": "2", "save_maps": "true", "training_mode": "true", "sweep": "width=1,2", "input_range": "0..1"}
     value = values.get(name, "some")
-    with pytest.raises(UsageError, match=f"--{name} is for --mode={mode}"):
-        parse(f"--{name}={value}")
-    if mode != "benchmark":
-        with pytest.raises(UsageError, match=f"--{name} is for --mode={mode}"):
+    if "train" not in modes:
+        with pytest.raises(UsageError, match=said):
+            parse(f"--{name}={value}")
+    if "audit" not in modes:
+        with pytest.raises(UsageError, match=said):
+            parse("--mode=audit", "--model=a", f"--{name}={value}")
+    if "benchmark" not in modes:
+        with pytest.raises(UsageError, match=said):
             sweep(f"--{name}={value}")
+
+
+def test_a_budget_of_a_baseline_is_refused():
+    assert parse("--budget=3m").epochs == 12
+    with pytest.raises(UsageError, match="--method=knn has no schedule"):
+        parse("--method=knn", "--budget=3m")
 
 
 @pytest.mark.parametrize("mode", ["predict", "export", "demo"])

@@ -1,9 +1,13 @@
+import sys
+
 import numpy as np
 
 from agad_tf.training.progress import Progress
 
 
-def test_progress_counts_steps_that_are_taken_at_a_time(build_model):
+def test_progress_counts_steps_that_are_taken_at_a_time(build_model, monkeypatch):
+    # Where output is no terminal there is no bar.
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     model = build_model(compiled=False)
     model.compile(steps_per_execution=2, jit_compile=False)
     progress = Progress(steps_per_epoch=4, epochs=2)

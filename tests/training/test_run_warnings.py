@@ -20,3 +20,8 @@ def test_signs_of_collapse_are_those_of_the_last_epoch():
     (warning,) = run_warnings({"validation_reconstruction_spread": {1: 0.9, 3: 0.01, 2: 0.9}}, 1.0)
     assert warning.startswith("After the last epoch the generator draws nearly the same picture")
     assert list(run_warnings({"validation_reconstruction_spread": {1: 0.01, 2: 0.9}}, 1.0)) == []
+
+
+def test_epochs_that_a_time_budget_left_out_are_told():
+    curve = {1: 0.5, 2: 0.5, 12: 0.5}
+    assert list(run_warnings({"contextual_loss": curve}, 1.0)) == ["The time budget ended training in epoch 3 of 12."]

@@ -1,0 +1,45 @@
+"""Settings of Keras from outside: ~/.keras/keras.json and environment variables."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests.architecture import ROOT
+
+SAYS = "import agad_tf, keras; agad_tf.AGAD; print(keras.config.image_data_format(), keras.config.floatx())"
+
+
+def run(statement, home, **environment):
+    return subprocess.run(
+        [sys.executable, "-c", statement],
+        env={**os.environ, "HOME": str(home), "KERAS_HOME": str(home / ".keras"), **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
+    )
+
+
+def test_a_users_keras_json_does_not_change_what_the_package_computes(tmp_path):
+    (tmp_path / ".keras").mkdir()
+    settings = {"image_data_format": "channels_first", "floatx": "float16", "backend": "tensorflow", "epsilon": 1e-7}
+    (tmp_path / ".keras" / "keras.json").write_text(json.dumps(settings))
+    done = run(SAYS, tmp_path)
+    assert done.stdout.split() == ["channels_last", "float32"], done.stderr
+    assert "agad_tf sets Keras' floatx to float32, which was float16" in done.stderr
+
+
+@pytest.mark.parametrize("variable", [{"KERAS_BACKEND": "torch"}, {"TF_USE_LEGACY_KERAS": "1"}])
+def test_what_the_package_cannot_run_on_is_one_sentence(tmp_path, variable):
+    done = run(
+        "from agad_tf.main import run; import sys; sys.argv = ['agad-tf', '--dataset=digits', '--epochs=1']; run()",
+        tmp_path,
+        **variable,
+    )
+    assert done.returncode == 2
+    (sentence,) = [line for line in done.stderr.splitlines() if "agad_tf" in line]
+    assert next(iter(variable)) in sentence
+    assert "Traceback" not in done.stderr

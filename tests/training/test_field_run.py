@@ -1,0 +1,91 @@
+"""What users run into with a run that is there already: moved data, other images, more epochs, another threshold."""
+
+import dataclasses
+import json
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from agad_tf.config.errors import UsageError
+from agad_tf.config.flags import read_config
+from agad_tf.files.workdir import Workdir
+from agad_tf.training import run as training
+from tests.runs import digits_run
+
+
+def write_images(folder, count=12):
+    for label, many in (("good", count), ("bad", 4)):
+        (folder / label).mkdir(parents=True)
+        for number in range(many):
+            pixels = np.random.default_rng(number).integers(0, 256, (16, 16), np.uint8)
+            Image.fromarray(pixels).save(folder / label / f"{number}.png")
+    (folder / "good" / "broken.png").write_bytes(b"rubbish")
+
+
+@pytest.fixture
+def config(tmp_path):
+    write_images(tmp_path / "photos")
+    own = {"dataset": "folder", "data_dir": "photos", "normal_class": "good", "gamma": 0.0, "protocols": ("per_image",)}
+    return digits_run("run", **own, batch_size=8, epochs=1)
+
+
+def results_of(config):
+    return json.loads(Workdir(config.folder).results.read_text())
+
+
+def test_moved_data_is_no_other_run(config, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    training.train(config)
+    run = tmp_path / "run"
+    assert read_config(run).data_dir == str(tmp_path / "photos")
+    before = Workdir(run).scores.read_bytes()
+    (tmp_path / "elsewhere").mkdir()
+    shutil.move(tmp_path / "photos", tmp_path / "elsewhere" / "images")
+    monkeypatch.chdir("/")
+    moved = dataclasses.replace(config, data_dir=str(tmp_path / "elsewhere" / "images"), workdir=str(run))
+    training.evaluate(moved)
+    assert Workdir(run).scores.read_bytes() == before
+    # Training finds its run again, with the broken image left out.
+    training.train(moved)
+
+
+def test_an_unfinished_run_is_not_continued_with_other_images(config, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    training.train(config)
+    Workdir(config.folder).results.unlink()
+    write_images(tmp_path / "others", count=13)
+    with pytest.raises(UsageError, match="other images than those that run was begun with"):
+        training.train(dataclasses.replace(config, data_dir="others"))
+    training.train(config)
+    assert Workdir(config.folder).results.exists()
+
+
+def test_a_finished_run_takes_another_threshold(config, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    training.train(config)
+    training.train(dataclasses.replace(config, threshold="123.0"))
+    assert results_of(config)["detector"]["threshold"] == 123.0
+    assert "as the flags ask" in capsys.readouterr().out
+    training.train(config)
+    assert results_of(config)["detector"]["threshold"] == 123.0
+
+
+def test_a_finished_run_goes_on_for_more_epochs_at_a_constant_rate(config, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    training.train(config)
+    training.train(dataclasses.replace(config, epochs=2))
+    assert "Continuing after epoch 1 of 2" in capsys.readouterr().out
+    assert results_of(config)["epochs"] == 2
+    longer = dataclasses.replace(config, workdir="unbroken", epochs=2)
+    training.train(longer)
+    assert Workdir(config.folder).scores.read_bytes() == Workdir(longer.folder).scores.read_bytes()
+
+
+def test_a_run_whose_rate_has_fallen_is_not_trained_for_longer(config, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    falling = dataclasses.replace(config, learning_rate_schedule="cosine")
+    training.train(falling)
+    with pytest.raises(UsageError, match="whose learning rate has fallen to 0; give another --workdir"):
+        training.train(dataclasses.replace(falling, epochs=3))
