@@ -120,7 +120,13 @@ def decode_files(
 
     def resize(shape: tuple[int, ...]) -> None:
         places, pixels = zip(*alike.pop(shape), strict=True)
-        inputs[list(places)] = to_network_input(np.stack(pixels), image_size)
+        stacked = np.stack(pixels)
+        if stacked.size < _VALUES_TOGETHER:
+            inputs[list(places)] = to_network_input(stacked, image_size)
+            return
+        # Resizing keeps several copies in memory: of a large picture, of one channel at a time.
+        for channel in range(channels):
+            inputs[list(places), ..., channel] = to_network_input(stacked[..., channel, np.newaxis], image_size)[..., 0]
 
     for place, path in enumerate(paths):
         try:

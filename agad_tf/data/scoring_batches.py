@@ -87,7 +87,8 @@ def decoded_ahead(
     together = images_at_a_time(image_size, min(batch_size, FILES_PER_CALL))
     if images_at_a_time(image_size) == 1:
         # Any number of processors would hold as many images.
-        return files.batch(1).map(decode).rebatch(batch_size).prefetch(1).with_options(UNTUNED)
+        decoded = files.batch(1).map(decode)
+        return (decoded if batch_size == 1 else decoded.rebatch(batch_size)).prefetch(1).with_options(UNTUNED)
     decoded = files.batch(together).map(decode, num_parallel_calls=tf.data.AUTOTUNE)
     return decoded.rebatch(batch_size).prefetch(BATCHES_AHEAD).with_options(UNTUNED)
 

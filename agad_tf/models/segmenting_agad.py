@@ -1,6 +1,7 @@
 """AGAD that restores local anomalies and says of each pixel whether it is abnormal, from normal images alone."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import zip_longest
 from typing import Any
 
@@ -302,17 +303,25 @@ class SegmentingAGAD(AGAD):
 
     def _maps(self, images: tf.Tensor) -> list[tf.Tensor]:
         """Of whole images at each scale, residuals and logits of verdicts, float (images, height, width, kinds)."""
-        return [look.maps(at_size(images, size)) for look, size in zip(self._looks, self.sizes, strict=True)]
+        return self._at_scales(images, Look.maps)
 
     def _look(self, images: tf.Tensor, batch_statistics: bool = False) -> tuple[tf.Tensor, list[tf.Tensor]]:
         """Reconstructions of whole images, and their maps; see `_maps`."""
-        by_size, maps = {}, []
+        found = self._at_scales(images, partial(Look.reconstructions_and_maps, batch_statistics=batch_statistics))
+        reconstructions, maps = zip(*found, strict=True)
+        if self.scoring_size in self.sizes:
+            return reconstructions[self.sizes.index(self.scoring_size)], list(maps)
+        return self._whole_look.reconstructions(images, batch_statistics), list(maps)
+
+    def _at_scales(self, images: tf.Tensor, seen_by: Callable[[Look, tf.Tensor], Any]) -> list[Any]:
+        found: list[Any] = []
+        before: list[tf.Tensor] = []
         for look, size in zip(self._looks, self.sizes, strict=True):
-            by_size[size], found = look.reconstructions_and_maps(at_size(images, size), batch_statistics)
-            maps.append(found)
-        if self.scoring_size not in by_size:
-            by_size[self.scoring_size] = self._whole_look.reconstructions(images, batch_statistics)
-        return by_size[self.scoring_size], maps
+            # A graph takes what is independent at the same time, and tiles of two scales need the memory of both.
+            with tf.control_dependencies(before):
+                found.append(seen_by(look, at_size(images, size)))
+            before = [] if look.tiles is None else tf.nest.flatten(found[-1])
+        return found
 
 
 def _require_share(name: str, value: float) -> None:

@@ -8,22 +8,26 @@ import tensorflow as tf
 from PIL import Image
 
 from agad_tf.data.preprocessing import ImageSize, sides_of
+from agad_tf.data.scoring_batches import images_at_a_time
 
 FILE = Path("assets.extra") / "tf_serving_warmup_requests"
 BATCH_SIZES = (1, 8)
+# Side in pixels that the detector enlarges black images from: a file of large ones would take gigabytes.
+LARGEST_SIDE = 256
 
 
 def write_warm_up_requests(image_size: ImageSize, channels: int, saved_model: Path) -> None:
     """Writes a request for every signature of Predict, at several batch sizes, where TensorFlow Serving looks for them.
 
     Args:
-        image_size: of the black images that they hold.
+        image_size: of the images that are scored; the requests hold black ones.
         channels: of the pictures, 1 or 3.
         saved_model: folder of the SavedModel.
     """
     path = saved_model / FILE
     path.parent.mkdir(exist_ok=True)
-    picture = np.zeros((*sides_of(image_size), channels), np.uint8)
+    height, width = (min(side, LARGEST_SIDE) for side in sides_of(image_size))
+    picture = np.zeros((height, width, channels), np.uint8)
     encoded = io.BytesIO()
     Image.fromarray(picture[..., 0] if channels == 1 else picture).save(encoded, "PNG")
     inputs: dict[str, tuple[str, np.ndarray]] = {
@@ -34,7 +38,7 @@ def write_warm_up_requests(image_size: ImageSize, channels: int, saved_model: Pa
     }
     with tf.io.TFRecordWriter(str(path)) as writer:
         for signature, (name, example) in inputs.items():
-            for size in BATCH_SIZES:
+            for size in sorted({min(size, images_at_a_time(image_size)) for size in BATCH_SIZES}):
                 writer.write(_prediction_log(signature, name, np.stack([example] * size)))
 
 

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from agad_tf.data import scoring_batches
 from agad_tf.data.preprocessing import to_network_input
 from agad_tf.data.splits import Split
 from agad_tf.evaluation.scorer import Scorer
@@ -57,3 +58,18 @@ def test_family_shuffled_scores_mixed_batches_and_gives_scores_in_the_order_of_t
         errors = (inputs - call_keeping_statistics(trained.generator, inputs)).numpy().reshape(5, -1)
         expected[chosen] = np.linalg.norm(errors, axis=1)
     np.testing.assert_allclose(Scorer(trained, 5).family_shuffled(test_split, seed=3), expected, rtol=1e-5)
+
+
+def test_large_images_are_scored_few_at_a_time_unless_they_share_statistics(trained, test_split, monkeypatch):
+    expected = Scorer(trained, 5).per_image(test_split.images)
+    monkeypatch.setattr(scoring_batches, "SCORING_PIXELS", 2 * 16 * 16)
+    scorer = Scorer(trained, 5)
+    sizes = {"_per_image": [], "_by_batch_statistics": []}
+    for name, found in sizes.items():
+        score = getattr(scorer, name)
+        monkeypatch.setattr(
+            scorer, name, lambda batch, score=score, found=found: (found.append(len(batch)), score(batch))[1]
+        )
+    np.testing.assert_allclose(scorer.per_image(test_split.images), expected, rtol=1e-5)
+    scorer.family(test_split)
+    assert sizes == {"_per_image": [2] * 5, "_by_batch_statistics": [5] * 2}

@@ -12,12 +12,14 @@ from PIL import Image
 
 from agad_tf.config.errors import RunError, UsageError
 from agad_tf.config.experiment import ExperimentConfig
+from agad_tf.data import scoring_batches
 from agad_tf.data.images_in_files import decode_files
 from agad_tf.data.splits import OneClassTask, Split
 from agad_tf.evaluation.localization import at_size, smoothed_error_maps
 from agad_tf.evaluation.results import decision_of, read_results
 from agad_tf.files.workdir import Workdir
-from agad_tf.prediction import scoring
+from agad_tf.prediction import overlays, scoring
+from agad_tf.prediction.file_versions import version_of
 from agad_tf.prediction.overlays import OPACITY, Overlays
 from agad_tf.prediction.predict import predict
 from agad_tf.reporting import report
@@ -75,7 +77,7 @@ def table(path):
 def test_every_picture_gets_its_own_score_and_unreadable_ones_are_named(run, shots, tmp_path):
     predict(run, str(shots), str(tmp_path / "out"))
     rows = table(tmp_path / "out" / "scores.csv")
-    assert [row["path"] for row in rows] == [str(path) for path in sorted(shots.rglob("*.png"))]
+    assert [row["path"] for row in rows] == [str(path) for path in sorted(shots.rglob("*.*"))]
     assert [row["path"] for row in table(tmp_path / "out" / "unreadable.csv")] == [str(shots / "line 0" / "broken.jpg")]
     model = restore(run)
     decision = decision_of(read_results(Workdir(run.folder).results))
@@ -129,6 +131,43 @@ def test_maps_lie_over_their_pictures_in_colours_that_mean_the_same_for_all(run,
         colours = mpl.colormaps["inferno"](shares[..., 0])[..., :3] * 255
         expected = (1 - OPACITY * shares) * picture + OPACITY * shares * colours
         assert np.abs(overlay - expected).max() <= 1.5
+
+
+def test_large_images_are_scored_one_at_a_time(run, shots, tmp_path, monkeypatch):
+    paths = [str(path) for path in sorted(shots.rglob("*.*"))]
+    model = restore(run)
+    at_once = list(scoring.scored_batches(model, paths, 8, with_error_maps=True))
+    monkeypatch.setattr(scoring_batches, "SCORING_PIXELS", 16 * 16)
+    one_by_one = list(scoring.scored_batches(model, paths, 8, with_error_maps=True))
+    assert [len(batch.files) for batch in one_by_one] == [1] * len(paths)
+    for name in ("files", "scores", "error_maps"):
+        found, expected = (np.concatenate([getattr(b, name) for b in each]) for each in (one_by_one, at_once))
+        assert (found == expected).all() if name == "files" else np.allclose(found, expected, rtol=1e-4)
+
+
+def test_overlays_of_large_images_are_made_in_bands_and_one_at_a_time(tmp_path, monkeypatch):
+    write(tmp_path / "image.png", 40, 30)
+    error_map = RNG.uniform(0, 9, (16, 16)).astype(np.float32)
+    workers = []
+
+    class Pool(overlays.ThreadPoolExecutor):
+        def __init__(self, count):
+            workers.append(count)
+            super().__init__(count)
+
+    monkeypatch.setattr(overlays, "ThreadPoolExecutor", Pool)
+    monkeypatch.setattr(overlays.os, "cpu_count", lambda: 64)
+    found = []
+    for name, pixels in (("whole", 2**24), ("bands", 7 * 30)):
+        monkeypatch.setattr(overlays, "PIXELS_OF_BAND", pixels)
+        monkeypatch.setattr(overlays, "PIXELS_AT_A_TIME", 10 * pixels)
+        maps = Overlays(tmp_path / name / "maps", tmp_path, scale=8)
+        path = str(tmp_path / "image.png")
+        maps.write(np.array([path], object), [version_of(path)], error_map[np.newaxis], 3)
+        found.append(np.asarray(Image.open(maps.place(path))))
+    np.testing.assert_array_equal(*found)
+    assert np.ptp(found[0].astype(int)) > 100
+    assert workers == [64, 1]
 
 
 def test_prediction_saved_model_and_report_show_the_same_map(run, tmp_path, monkeypatch):
