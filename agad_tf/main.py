@@ -101,7 +101,7 @@ def _parse_flags(arguments: Sequence[str]) -> list[str]:
 
 @contextlib.contextmanager
 def _errors_by_way_of_tensorflow() -> Iterator[None]:
-    """A full disk, a forbidden folder or a picture that cannot be read comes as an exception of TensorFlow's own."""
+    """A full disk, a forbidden folder or an image that cannot be read comes as an exception of TensorFlow's own."""
     from tensorflow import errors  # noqa: PLC0415
 
     kinds = (

@@ -1,4 +1,4 @@
-"""Runs on folders of pictures that no one would wish for, from training to predictions."""
+"""Runs on folders of images that no one would wish for, from training to predictions."""
 
 import csv
 import json
@@ -49,7 +49,7 @@ def test_a_run_on_a_folder_of_oddities_leaves_out_what_is_broken_and_says_so(fol
     training.train(config)
     workdir = Workdir(config.folder)
     said = capfd.readouterr().err
-    assert f"{2 * len(BAD)} of {2 * len(GOOD) + 2 * len(BAD) + 48} pictures are left out" in said
+    assert f"{2 * len(BAD)} of {2 * len(GOOD) + 2 * len(BAD) + 48} images are left out" in said
     assert "Traceback" not in said
     assert {path.rsplit("/", 1)[1] for path, _ in rows_of(workdir.left_out)[1:]} == set(BAD)
     scored = {row[0].rsplit("/", 1)[1] for row in rows_of(workdir.scores)[1:]}
@@ -57,7 +57,7 @@ def test_a_run_on_a_folder_of_oddities_leaves_out_what_is_broken_and_says_so(fol
     page = workdir.report.read_text(encoding="utf-8")
     assert "<script" not in page
     assert "&lt;script&gt;boom()" in page
-    # A second call needs no picture any more, and evaluation sees the same ones.
+    # A second call needs no image any more, and evaluation sees the same ones.
     before = workdir.scores.read_bytes()
     write(folder / "normal", {"truncated.png": picture(77)})
     training.evaluate(config)

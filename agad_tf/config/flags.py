@@ -88,7 +88,7 @@ def define_flags(flag_values: flags.FlagValues) -> None:
         PathParser(),
         "input",
         "",
-        "predict: a picture, a folder of them, a pattern, or a CSV with the column path.",
+        "predict: an image, a folder of them, a pattern, or a CSV with the column path.",
         flag_values,
         flags.ArgumentSerializer(),
     )
@@ -101,7 +101,7 @@ def define_flags(flag_values: flags.FlagValues) -> None:
         flags.ArgumentSerializer(),
     )
     flags.DEFINE_bool(
-        "save_maps", False, "predict: write each picture with its error map laid over it.", flag_values=flag_values
+        "save_maps", False, "predict: write each image with its error map laid over it.", flag_values=flag_values
     )
     flags.DEFINE(
         PathParser(),
@@ -143,7 +143,7 @@ def config_from_flags(flag_values: flags.FlagValues) -> ExperimentConfig:
     if flag_values.mode == "audit" and not flag_values.model:
         raise UsageError("--mode=audit needs a model; name it with --model.")
     if flag_values.mode == "predict" and not flag_values.input:
-        raise UsageError("--mode=predict needs pictures; name a file, a folder, a pattern or a CSV with --input.")
+        raise UsageError("--mode=predict needs images; name a file, a folder, a pattern or a CSV with --input.")
     require_flags_of_mode(flag_values)
     require_folder(flag_values.workdir)
     several = [name for name in SWEPT if isinstance(flag_values[name].value, tuple) or flag_values[name].value == ALL]

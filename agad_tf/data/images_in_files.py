@@ -1,4 +1,4 @@
-"""Picture files that stand where an array of images would: they are decoded when they are used."""
+"""Image files that stand where an array of images would: they are decoded when they are used."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from agad_tf.data.readers import PICTURE_SUFFIXES, decode_picture, is_grey, requ
 # How many files are decoded by one call, and how many pixel values of equal shape are resized together.
 FILES_PER_CALL = 64
 _VALUES_TOGETHER = 2**20
-# Of so many pictures, spread over all, the headers are looked at.
+# Of so many images, spread over all, the headers are looked at.
 _HEADERS = 100
 
 
 class Pictures:
-    """Picture files of any size as images of one size.
+    """Image files of any size as images of one size.
 
     Has of an array what the rest of the package asks of one: length, shape, rows by index, and, as
-    `np.asarray(pictures)`, all pixels.
+    `np.asarray(images)`, all pixels.
 
     Args:
         paths: of the files.
@@ -70,7 +70,7 @@ class Pictures:
         return pixels if dtype is None else pixels.astype(dtype)
 
     def network_inputs(self, rows: np.ndarray) -> np.ndarray:
-        """Decodes and resizes some of the pictures.
+        """Decodes and resizes some of the images.
 
         Args:
             rows: int (n,).
@@ -79,7 +79,7 @@ class Pictures:
             float32 (n, image_size, image_size, channels) in [-1, 1].
 
         Raises:
-            RunError: a file cannot be read as a picture.
+            RunError: a file cannot be read as an image.
         """
         decoded = decode_files(self.paths[rows], self.channels, self.image_size, self.pixel_range)
         for complaint in decoded.complaints:
@@ -103,7 +103,7 @@ class Decoded(NamedTuple):
 def decode_files(
     paths: np.ndarray, channels: int, image_size: ImageSize, pixel_range: PixelRange = FULL_RANGE
 ) -> Decoded:
-    """Decodes and resizes picture files.
+    """Decodes and resizes image files.
 
     Args:
         paths: str (files,).
@@ -124,7 +124,7 @@ def decode_files(
         if stacked.size < _VALUES_TOGETHER:
             inputs[list(places)] = to_network_input(stacked, image_size)
             return
-        # Resizing keeps several copies in memory: of a large picture, of one channel at a time.
+        # Resizing keeps several copies in memory: of a large image, of one channel at a time.
         for channel in range(channels):
             inputs[list(places), ..., channel] = to_network_input(stacked[..., channel, np.newaxis], image_size)[..., 0]
 
@@ -134,7 +134,7 @@ def decode_files(
         except RunError as error:
             complaints[place] = str(error)
             continue
-        # Small pictures of one size are resized together, for speed; large ones one by one, for memory.
+        # Small images of one size are resized together, for speed; large ones one by one, for memory.
         alike[pixels.shape].append((place, pixels))
         if len(alike[pixels.shape]) * pixels.size >= _VALUES_TOGETHER:
             resize(pixels.shape)
@@ -144,7 +144,7 @@ def decode_files(
 
 
 def read_picture(path: str, channels: int, pixel_range: PixelRange = FULL_RANGE) -> np.ndarray:
-    """Reads a picture at its own size.
+    """Reads an image at its own size.
 
     Args:
         path: of the file.
@@ -155,16 +155,16 @@ def read_picture(path: str, channels: int, pixel_range: PixelRange = FULL_RANGE)
         uint8 (height, width, channels).
 
     Raises:
-        RunError: it cannot be read as a picture.
+        RunError: it cannot be read as an image.
     """
     return decode_picture(path, read_file(path), channels, pixel_range)
 
 
 def read_file(path: str) -> bytes:
-    """Reads a picture file, undecoded.
+    """Reads an image file, undecoded.
 
     Raises:
-        RunError: it cannot be read, or is too large to be a picture.
+        RunError: it cannot be read, or is too large to be an image.
     """
     try:
         file = Path(path)
@@ -175,7 +175,7 @@ def read_file(path: str) -> bytes:
 
 
 def pictures_below(folder: Path) -> list[Path]:
-    """All files below a folder that have the name of a picture, in order; hidden ones are left out, links followed.
+    """All files below a folder that have the name of an image, in order; hidden ones are left out, links followed.
 
     Raises:
         OSError: a folder cannot be read.
@@ -198,7 +198,7 @@ def _files_below(folder: Path, above: tuple[Path, ...]) -> Iterator[Path]:
 
 
 def channels_of(paths: list[str]) -> int:
-    """1 if the pictures are grey, 3 if any of those that are looked at has colour; unreadable ones say nothing."""
+    """1 if the images are grey, 3 if any of those that are looked at has colour; unreadable ones say nothing."""
     for path in paths[:: max(1, len(paths) // _HEADERS)]:
         try:
             with Image.open(path) as picture:

@@ -1,4 +1,4 @@
-"""A look at every picture file before training: what cannot be read is left out and named, and copies are counted."""
+"""A look at every image file before training: what cannot be read is left out and named, and copies are counted."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ class _Look(NamedTuple):
 
 
 def leave_out_unreadable(source: Source, known: Path, pixel_range: PixelRange = FULL_RANGE) -> Source:
-    """The source without the files that cannot be read as pictures.
+    """The source without the files that cannot be read as images.
 
     All are decoded once. That is said on stderr, and so are files of equal content, which stay.
 
     Args:
-        source: of picture files; any other is given back as it is.
+        source: of image files; any other is given back as it is.
         known: what an earlier call for the same run has found, as `write_left_out` writes it; then no file is read, and
             the parts of the set are what they were.
         pixel_range: what the earlier call has found.
@@ -48,7 +48,7 @@ def leave_out_unreadable(source: Source, known: Path, pixel_range: PixelRange = 
         The source, with "left_out" and "pixel_range" set: all files are read by the one range that they use together.
 
     Raises:
-        RunError: no picture of a class, or of a part of the set, is left.
+        RunError: no image of a class, or of a part of the set, is left.
     """
     if not isinstance(source.x_train, Pictures):
         return source
@@ -82,9 +82,9 @@ def _read_left_out(path: Path) -> dict[str, str]:
         with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
             header, *rows = csv.reader(file)
     except (OSError, ValueError, csv.Error) as error:
-        raise RunError(f"{path} cannot be read ({error}); remove it, and the pictures are looked at again.") from error
+        raise RunError(f"{path} cannot be read ({error}); remove it, and the images are looked at again.") from error
     if tuple(header) != _COLUMNS or any(len(row) != len(_COLUMNS) for row in rows):
-        raise RunError(f"{path} is damaged; remove it, and the pictures are looked at again.")
+        raise RunError(f"{path} is damaged; remove it, and the images are looked at again.")
     return dict(rows)
 
 
@@ -120,7 +120,7 @@ def _look(path: str) -> _Look:
 def _report(left_out: Mapping[str, str], found: Mapping[str, _Look]) -> None:
     if left_out:
         first = " ".join(list(left_out.values())[:_SHOWN])
-        _say(f"{len(left_out)} of {len(found)} pictures are left out; left_out.csv lists them. {first}")
+        _say(f"{len(left_out)} of {len(found)} images are left out; left_out.csv lists them. {first}")
 
 
 def _report_copies(source: Source, found: Mapping[str, _Look]) -> None:
@@ -133,7 +133,7 @@ def _report_copies(source: Source, found: Mapping[str, _Look]) -> None:
     if not copies:
         return
     count = sum(len(files) - 1 for files in copies)
-    are_copies = "picture is a copy" if count == 1 else "pictures are copies"
+    are_copies = "image is a copy" if count == 1 else "images are copies"
     text = f"{count} {are_copies} of others, such as {copies[0][1][1]}"
     leaks = [files for files in copies if {"train", "test"} <= {part for part, _ in files}]
     if leaks:
@@ -186,7 +186,7 @@ def _require_pictures(
         if not kept[of_class].any():
             first = left_out[str(paths[of_class][0])]
             raise RunError(
-                f"None of the {of_class.sum()} pictures of class {source.class_name(number)} for {part} can be read: "
+                f"None of the {of_class.sum()} images of class {source.class_name(number)} for {part} can be read: "
                 f"{first}"
             )
 

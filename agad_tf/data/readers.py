@@ -1,4 +1,4 @@
-"""Readers of the forms that benchmark sets come in: IDX files, `.npz`, pictures in folders or in a tar."""
+"""Readers of the forms that benchmark sets come in: IDX files, `.npz`, images in folders or in a tar."""
 
 import contextlib
 import gzip
@@ -101,7 +101,7 @@ def read_npz(path: Path) -> Arrays:
             if size > (memory := os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")):
                 raise RunError(
                     f"{path} unpacks to {size / 2**30:.0f} GiB, and this machine has {memory / 2**30:.0f} GiB of "
-                    "memory; give pictures in a folder instead."
+                    "memory; give images in a folder instead."
                 )
             arrays = dict(archive)
     except RunError:
@@ -117,17 +117,17 @@ def read_npz(path: Path) -> Arrays:
 
 
 def read_pictures(path: Path) -> tuple[Arrays, list[str]] | None:
-    """Reads pictures laid out as `train/<class>/…` and `test/<class>/…`, in a folder or a tar of one.
+    """Reads images laid out as `train/<class>/…` and `test/<class>/…`, in a folder or a tar of one.
 
     Args:
         path: folder, or tar file of any compression.
 
     Returns:
         x_train, y_train, x_test, y_test, and the classes' names in alphabetical order, which y counts;
-        None where the path holds no such pictures.
+        None where the path holds no such images.
 
     Raises:
-        RunError: a picture cannot be read, or pictures differ in size or colour.
+        RunError: an image cannot be read, or images differ in size or colour.
     """
     pictures: dict[str, list[np.ndarray]] = {"train": [], "test": []}
     labels: dict[str, list[str]] = {"train": [], "test": []}
@@ -140,7 +140,7 @@ def read_pictures(path: Path) -> tuple[Arrays, list[str]] | None:
         return None
     shapes = {picture.shape for split in pictures.values() for picture in split}
     if len(shapes) > 1:
-        raise RunError(f"The pictures in {path} differ in size or colour ({sorted(shapes)}); make them alike.")
+        raise RunError(f"The images in {path} differ in size or colour ({sorted(shapes)}); make them alike.")
     names = sorted(set(labels["train"]) | set(labels["test"]))
     arrays = {}
     for split in ("train", "test"):
@@ -152,7 +152,7 @@ def read_pictures(path: Path) -> tuple[Arrays, list[str]] | None:
 def decode_picture(
     name: str, data: bytes, channels: int | None = None, pixel_range: PixelRange = FULL_RANGE
 ) -> np.ndarray:
-    """Decodes a picture file, turned upright as its EXIF data says.
+    """Decodes an image file, turned upright as its EXIF data says.
 
     Of several frames it is the first; alpha is left out; more than 8 bits are read by `pixel_range`.
 
@@ -166,7 +166,7 @@ def decode_picture(
         uint8 (height, width, channels).
 
     Raises:
-        RunError: it cannot be read as a picture.
+        RunError: it cannot be read as an image.
     """
     with _opened(name, data) as picture:
         grey = is_grey(picture) if channels is None else channels == 1
@@ -176,7 +176,7 @@ def decode_picture(
 
 
 def decode_values(name: str, data: bytes) -> np.ndarray:
-    """Decodes a picture file to grey values of whatever range, as masks need it.
+    """Decodes an image file to grey values of whatever range, as masks need it.
 
     Args:
         name: for the message.
@@ -186,7 +186,7 @@ def decode_values(name: str, data: bytes) -> np.ndarray:
         Whole or floating-point numbers (height, width), turned upright.
 
     Raises:
-        RunError: it cannot be read as a picture.
+        RunError: it cannot be read as an image.
     """
     with _opened(name, data) as picture:
         upright = ImageOps.exif_transpose(picture)
@@ -195,7 +195,7 @@ def decode_values(name: str, data: bytes) -> np.ndarray:
 
 @contextlib.contextmanager
 def _opened(name: str, data: bytes) -> Iterator[Image.Image]:
-    """A picture while it is decoded; what is wrong with it becomes one sentence."""
+    """An image while it is decoded; what is wrong with it becomes one sentence."""
     try:
         with Image.open(io.BytesIO(data)) as picture:
             yield picture
@@ -204,7 +204,7 @@ def _opened(name: str, data: bytes) -> Iterator[Image.Image]:
             raise RunError(
                 f"{name} is a TIFF of a kind that cannot be read, such as one of 16-bit colours; save it as PNG."
             ) from error
-        raise RunError(f"{name} cannot be read as a picture (its format is not known); mend or remove it.") from error
+        raise RunError(f"{name} cannot be read as an image (its format is not known); mend or remove it.") from error
     except Image.DecompressionBombError as error:
         raise RunError(
             f"{name} has more pixels than --max_megapixels={max_megapixels():g} allows; raise that, or remove it."
@@ -213,13 +213,13 @@ def _opened(name: str, data: bytes) -> Iterator[Image.Image]:
     # struct.error and others.
     except Exception as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise RunError(f"{name} cannot be read as a picture ({reason}); mend or remove it.") from error
+        raise RunError(f"{name} cannot be read as an image ({reason}); mend or remove it.") from error
 
 
 def limit_pixels(megapixels: float) -> None:
-    """Sets how many pixels a picture may have; its header is asked before anything is decoded.
+    """Sets how many pixels an image may have; its header is asked before anything is decoded.
 
-    A file of a few kilobytes can hold a picture that fills all memory (a decompression bomb).
+    A file of a few kilobytes can hold an image that fills all memory (a decompression bomb).
 
     Args:
         megapixels: in millions of pixels, for this process.
@@ -230,27 +230,27 @@ def limit_pixels(megapixels: float) -> None:
 
 
 def max_megapixels() -> float:
-    """How many pixels a picture may have, in millions."""
+    """How many pixels an image may have, in millions."""
     return 2 * (Image.MAX_IMAGE_PIXELS or math.inf) / 1e6
 
 
 def require_file_size(name: str, size: int) -> None:
-    """Refuses what would fill memory before it is known to be a picture.
+    """Refuses what would fill memory before it is known to be an image.
 
     Raises:
-        RunError: the file is larger than any picture.
+        RunError: the file is larger than any image.
     """
     if size > MAX_FILE_BYTES:
-        raise RunError(f"{name} has {size / 2**30:.1f} GiB, more than a picture file may have (1 GiB); remove it.")
+        raise RunError(f"{name} has {size / 2**30:.1f} GiB, more than an image file may have (1 GiB); remove it.")
 
 
 def is_grey(picture: Image.Image) -> bool:
-    """Whether a picture has no colour; its header says so, no pixel is decoded."""
+    """Whether an image has no colour; its header says so, no pixel is decoded."""
     return picture.mode in ("1", "L", "LA", "La") or picture.mode.startswith(_DEEP_MODES)
 
 
 def depth_of(name: str, data: bytes) -> Extremes | None:
-    """Decodes a picture file to find its extremes.
+    """Decodes an image file to find its extremes.
 
     Args:
         name: for the message.
@@ -260,7 +260,7 @@ def depth_of(name: str, data: bytes) -> Extremes | None:
         None for 8 bits and less. Of colours of 16 bits the lower 8 do not count.
 
     Raises:
-        RunError: it cannot be read as a picture.
+        RunError: it cannot be read as an image.
     """
     with _opened(name, data) as picture:
         upright = ImageOps.exif_transpose(picture)
@@ -313,5 +313,5 @@ def _tar_members(path: Path) -> Iterator[tuple[str, bytes]]:
                         yield member.name, data.read()
     except (tarfile.TarError, EOFError, zlib.error) as error:
         raise RunError(
-            f"{path} cannot be read as a tar of pictures ({type(error).__name__}); get the file again."
+            f"{path} cannot be read as a tar of images ({type(error).__name__}); get the file again."
         ) from error

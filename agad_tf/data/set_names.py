@@ -4,7 +4,7 @@ import os
 import zlib
 from collections.abc import Iterable, Sequence
 
-# What the folder of normal pictures is called; it is class 0, and normal where --normal_class does not say otherwise.
+# What the folder of normal images is called; it is class 0, and normal where --normal_class does not say otherwise.
 NORMAL_NAMES = ("normal", "good", "ok", "healthy", "negative")
 # What parts of a set are called in folders, CSV columns and arrays.
 SPLITS = {

@@ -115,7 +115,7 @@ class Benchmark:
         label: the label's name in TensorFlow Datasets.
         npz_labels: names of the labels in an `.npz`, before `_train` and `_test`, the first one that is there.
         folders: places that are searched without being told.
-        names: of the classes in the order of their numbers, for pictures in folders; where empty, the
+        names: of the classes in the order of their numbers, for images in folders; where empty, the
             folders in alphabetical order are the classes.
         alias: class name of a folder's name, where folders are finer than the classes.
     """
@@ -149,9 +149,9 @@ def load_source(name: str, data_dir: str = "", image_size: ImageSize = 32, norma
     Args:
         name: one of `SOURCES`.
         data_dir: folder or file that holds it; empty searches the known places. A folder may hold IDX files,
-            `<name>.npz`, a tar or folder of pictures, or what TensorFlow Datasets has prepared. Of the sets "folder"
+            `<name>.npz`, a tar or folder of images, or what TensorFlow Datasets has prepared. Of the sets "folder"
             and "npz" it is the set itself.
-        image_size: side in pixels that pictures in files of different sizes are resized to.
+        image_size: side in pixels that images in files of different sizes are resized to.
         normal_class: the class that will be normal, by number or name: a set of files that is not divided is divided
             by it.
 
@@ -199,7 +199,7 @@ def _benchmark(name: str, data_dir: str, *_: object) -> Source:
     if data_dir and not any((Path(data_dir) / traces).is_dir() for traces in (name, "downloads")):
         raise UsageError(
             f"--data_dir={data_dir} holds no {name}: no {name}.npz, no set of four IDX files, no tar or folder of "
-            "pictures as train/<class>/ and test/<class>/. Name another, or leave it out to search the known places."
+            "images as train/<class>/ and test/<class>/. Name another, or leave it out to search the known places."
         )
     arrays = _from_tensorflow_datasets(name, data_dir, benchmark)
     return _checked(name, arrays, benchmark, "TensorFlow Datasets")
@@ -265,7 +265,7 @@ def _from_tensorflow_datasets(name: str, data_dir: str, benchmark: Benchmark) ->
         raise RunError(
             f"{name} is not on this machine, and TensorFlow Datasets could not fetch it "
             f"({type(error).__name__}). Three ways out: (1) give the machine a network and try again; (2) name a "
-            f"folder that holds {name}.npz, its IDX files or its pictures with --data_dir;{package}."
+            f"folder that holds {name}.npz, its IDX files or its images with --data_dir;{package}."
         ) from error
     return arrays
 

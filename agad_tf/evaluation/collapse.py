@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
-# Below this share of the images' spread reconstructions are one picture.
+# Below this share of the images' spread reconstructions are one image.
 CONSTANT = 0.05
 # A discriminator whose accuracy is so near to a half, or to 1, is no opponent.
 DECIDED = 0.005
@@ -59,7 +59,7 @@ def collapse_signs(figures: Mapping[str, float]) -> list[str]:
     signs = []
     if (spread := figures.get("validation_reconstruction_spread", 1.0)) < CONSTANT:
         signs.append(
-            f"the generator draws nearly the same picture whatever it is shown (they differ {100 * spread:.1f} % as "
+            f"the generator draws nearly the same image whatever it is shown (they differ {100 * spread:.1f} % as "
             "much as the images); train for more --epochs or with another --learning_rate."
         )
     accuracy = figures.get("validation_discriminator_accuracy", math.nan)

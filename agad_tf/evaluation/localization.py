@@ -81,12 +81,12 @@ def _gaussian(size: int, sigma: float) -> tf.Tensor:
 
 
 def at_size(error_map: np.ndarray, height: int, width: int) -> np.ndarray:
-    """An error map at a picture's own size.
+    """An error map at an image's own size.
 
     Args:
         error_map: float32 (image_size, image_size).
-        height: of the picture, in pixels.
-        width: of the picture, in pixels.
+        height: of the image, in pixels.
+        width: of the image, in pixels.
 
     Returns:
         float32 (height, width), interpolated linearly.
@@ -95,18 +95,18 @@ def at_size(error_map: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 class PixelMetrics:
-    """Adds up, picture by picture, how well error maps tell abnormal from normal pixels; memory does not grow."""
+    """Adds up, image by image, how well error maps tell abnormal from normal pixels; memory does not grow."""
 
     def __init__(self) -> None:
         self._normal, self._abnormal, self._overlap = np.zeros((3, _BINS))
         self._regions = 0
 
     def add(self, error_map: np.ndarray, mask: np.ndarray) -> None:
-        """Adds a picture.
+        """Adds an image.
 
         Args:
             error_map: float32 (height, width), in [0, 255].
-            mask: bool (height, width), true where the picture is abnormal.
+            mask: bool (height, width), true where the image is abnormal.
         """
         bins = np.minimum(error_map * (_BINS / 256), _BINS - 1).astype(np.int64)
         self._normal += np.bincount(bins[~mask], minlength=_BINS)
@@ -119,7 +119,7 @@ class PixelMetrics:
         self._regions += count
 
     def result(self) -> dict[str, float]:
-        """Figures over all pictures.
+        """Figures over all images.
 
         Returns:
             As fractions: "pixel_auroc", and "pro", the per-region overlap of Bergmann et al. (2020): which share of

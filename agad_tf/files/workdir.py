@@ -32,7 +32,7 @@ class Workdir:
 
     @property
     def left_out(self) -> Path:
-        """Picture files that could not be read."""
+        """Image files that could not be read."""
         return self.root / "left_out.csv"
 
     @property

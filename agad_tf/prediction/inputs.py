@@ -33,7 +33,7 @@ def find_images(pattern: str) -> list[str]:
     else:
         paths = [file for file in sorted(glob.glob(pattern, recursive=True)) if Path(file).is_file()]  # noqa: PTH207
     if not paths:
-        raise UsageError(f"--input={pattern} names no pictures; give a file, a folder, a pattern in quotes or a CSV.")
+        raise UsageError(f"--input={pattern} names no images; give a file, a folder, a pattern in quotes or a CSV.")
     return list(dict.fromkeys(map(os.path.abspath, paths)))
 
 

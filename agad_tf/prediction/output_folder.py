@@ -110,8 +110,8 @@ def write_summary(folder: Path, count: int, seconds: float) -> None:
         "pictures_per_second": round(count / seconds, 1),
     }
     write_whole(folder / SUMMARY, lambda file: file.write(json.dumps(summary, indent=2) + "\n"))
-    print(f"{summary['scored']} pictures scored, {summary['anomalies']} of them flagged; see {folder / SCORES}.")
+    print(f"{summary['scored']} images scored, {summary['anomalies']} of them flagged; see {folder / SCORES}.")
     if summary["unreadable"]:
-        print(f"{summary['unreadable']} files cannot be read as pictures; see {folder / UNREADABLE}.")
+        print(f"{summary['unreadable']} files cannot be read as images; see {folder / UNREADABLE}.")
     for _, row in scores.nlargest(NAMED, "score").iterrows():
         print(f"  {row['score']:.4g}  {row['path']}")

@@ -67,7 +67,7 @@ def predict(config: ExperimentConfig, pattern: str, output: str = "", save_maps:
     if save_maps:
         maps = Overlays(folder / MAPS, common_folder(paths), results["error_map_scale"], unit, pixel_range)
     if len(left) < len(paths):
-        print(f"{len(paths) - len(left)} of {len(paths)} pictures are done already, in {folder}.")
+        print(f"{len(paths) - len(left)} of {len(paths)} images are done already, in {folder}.")
     unreadable_before = {row["path"] for row in rows_of(folder / UNREADABLE)}
     scored = [path for path in paths if path in done and path not in unreadable_before]
     without_map = {path for path in scored if maps and not maps.has(path, versions[path])}

@@ -1,4 +1,4 @@
-"""HTML pages that need nothing else: templates of one look, with plots and pictures inside."""
+"""HTML pages that need nothing else: templates of one look, with plots and images inside."""
 
 import base64
 import io
@@ -28,7 +28,7 @@ STYLE: Any = {
     "legend.frameon": False,
     "legend.fontsize": 9,
 }
-# Larger pictures are shrunk: a page of many stays small enough to send.
+# Larger images are shrunk: a page of many stays small enough to send.
 LONGEST_SIDE = 80
 
 
@@ -74,11 +74,11 @@ def inline_svg(figure: Figure, description: str) -> Markup:
 
 
 def png_uri(pixels: np.ndarray, longest_side: int = LONGEST_SIDE) -> str:
-    """A picture as an address that holds it.
+    """An image as an address that holds it.
 
     Args:
         pixels: uint8 (height, width) or (height, width, channels) of 1 or 3 channels.
-        longest_side: in pixels; larger pictures are shrunk.
+        longest_side: in pixels; larger images are shrunk.
 
     Returns:
         `data:` URI of a PNG.
@@ -89,7 +89,7 @@ def png_uri(pixels: np.ndarray, longest_side: int = LONGEST_SIDE) -> str:
 
 
 def jpeg_uri(pixels: np.ndarray) -> str:
-    """A picture as an address that holds it as a JPEG of its size; of photos it takes a fifth of a PNG's bytes."""
+    """An image as an address that holds it as a JPEG of its size; of photos it takes a fifth of a PNG's bytes."""
     return _uri(_image_of(pixels), "jpeg", quality=90, subsampling=0)
 
 

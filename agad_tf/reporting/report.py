@@ -170,7 +170,7 @@ def _looks(task: OneClassTask, model: AGAD | None, places: pd.Index) -> dict[int
 def _examples(
     group: pd.DataFrame, task: OneClassTask, looks: Mapping[int, Look], largest_error: float
 ) -> list[Example]:
-    """Draws the pictures of a group; without looks, the images alone."""
+    """Draws the images of a group; without looks, the images alone."""
     if looks:
         pictures = [
             [*map(png_uri, look[:3]), png_uri(in_colors(look.error, largest_error))]
@@ -189,7 +189,7 @@ def _strip(
     largest_error: float,
     masks: Mapping[int, tuple[Path, ...]],
 ) -> list[dict[Any, Any]]:
-    """The rows of `strip_rows` with their "pictures" in large."""
+    """The rows of `strip_rows` with their "images" in large."""
     return [
         {**row, "pictures": strip_pictures(looks[place], largest_error, masks.get(int(test.ids[place]), ()))}
         for place, row in zip(large.index, large.to_dict("records"), strict=True)

@@ -95,7 +95,7 @@ def strip_rows(test: pd.DataFrame) -> pd.DataFrame:
 
 
 def strip_pictures(look: Look, largest_error: float, masks: Sequence[Path]) -> dict[str, str]:
-    """The pictures of a row.
+    """The images of a row.
 
     Args:
         look: what the model sees.

@@ -153,7 +153,7 @@ def write_graph(model: AGAD) -> None:
 
 
 def image_grid(model: AGAD, images: np.ndarray) -> tf.Tensor:
-    """One picture with a column an image: x, G(x), G(G(x)) and |x − G(x)|.
+    """One image with a column an image: x, G(x), G(G(x)) and |x − G(x)|.
 
     Args:
         model: the detector.

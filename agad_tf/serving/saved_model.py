@@ -69,7 +69,7 @@ class Detector(tf.Module):
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "encoded")])
     def serve_bytes(self, encoded: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Scores encoded pictures, which may differ in size.
+        """Scores encoded images, which may differ in size.
 
         Args:
             encoded: string (batch,), the content of JPEG, PNG, BMP, WebP or GIF files, of which the first frame counts.
@@ -86,11 +86,11 @@ class Detector(tf.Module):
         """Scores examples as TensorFlow Serving's Classify sends them.
 
         Args:
-            inputs: string (batch,), serialised `tf.train.Example`s with an encoded picture as feature "image".
+            inputs: string (batch,), serialised `tf.train.Example`s with an encoded image as feature "image".
 
         Returns:
             "classes", string (batch, 2): "normal" and "abnormal"; "scores", float (batch, 2): their probabilities, NaN
-            for a picture that cannot be read.
+            for an image that cannot be read.
         """
         features = tf.io.parse_example(inputs, {"image": tf.io.FixedLenFeature([], tf.string)})
         abnormal = self._judge_files(features["image"])["probability"]
@@ -137,7 +137,7 @@ def export_saved_model(model: AGAD, decision: Decision, path: Path, pixel_range:
     """Writes the SavedModel, beside an earlier one and then in its place, with requests that warm it up.
 
     `tf.saved_model.load(path).serve(images)` takes uint8, uint16, float32 and float64; of the signatures "serve" and
-    "serving_default" take float32, "serve_uint8" takes uint8, "serve_bytes" encoded pictures, and "classify" examples.
+    "serving_default" take float32, "serve_uint8" takes uint8, "serve_bytes" encoded images, and "classify" examples.
 
     Args:
         model: the trained model.

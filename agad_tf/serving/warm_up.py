@@ -21,7 +21,7 @@ def write_warm_up_requests(image_size: ImageSize, channels: int, saved_model: Pa
 
     Args:
         image_size: of the images that are scored; the requests hold black ones.
-        channels: of the pictures, 1 or 3.
+        channels: of the images, 1 or 3.
         saved_model: folder of the SavedModel.
     """
     path = saved_model / FILE

@@ -25,7 +25,7 @@ class CollapseWatch(keras.callbacks.Callback):
     Args:
         model: the compiled model.
         task: normal validation images are taken from it.
-        epochs: of the whole run. In its first three quarters nothing is said: a generator begins with one picture for
+        epochs: of the whole run. In its first three quarters nothing is said: a generator begins with one image for
             all.
     """
 

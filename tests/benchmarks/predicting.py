@@ -1,8 +1,8 @@
-"""Scores many pictures with the command, and the same pixels from memory, and prints both rates and the memory.
+"""Scores many images with the command, and the same pixels from memory, and prints both rates and the memory.
 
     python -m tests.benchmarks.predicting --pictures=FOLDER --count=100000
 
-The folder's pictures are linked as often as needed. The detector is the default one, trained for one epoch on a few
+The folder's images are linked as often as needed. The detector is the default one, trained for one epoch on a few
 of them.
 """
 
@@ -51,8 +51,8 @@ def main():
         memory = [sys.executable, "-m", "tests.benchmarks.predicting", f"--pictures={links}", f"--memory={run}"]
         peer = json.loads(subprocess.run(memory, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
     quarters = [max(part) for part in np.array_split(resident, 4)]
-    print(f"{summary['scored']} pictures, {seconds:.0f} s with start and end of the process")
-    print(f"files: {summary['pictures_per_second']:.0f} pictures a second; memory: {peer['rate']:.0f}")
+    print(f"{summary['scored']} images, {seconds:.0f} s with start and end of the process")
+    print(f"files: {summary['pictures_per_second']:.0f} images a second; memory: {peer['rate']:.0f}")
     print(f"ratio {summary['pictures_per_second'] / peer['rate']:.2f}")
     print(f"peak resident MiB in each quarter of the time: {', '.join(f'{part:.0f}' for part in quarters)}")
 
@@ -94,7 +94,7 @@ def watched(command):
 
 
 def from_memory(run, links):
-    """The rate of scoring the pixels of a tenth of the pictures when they are all in memory."""
+    """The rate of scoring the pixels of a tenth of the images when they are all in memory."""
     config = read_config(run)
     files = [str(file) for file in pictures_below(links)]
     images = np.asarray(Pictures(files[: max(1, len(files) // 10)], 3, config.image_size))

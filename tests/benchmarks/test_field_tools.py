@@ -130,4 +130,4 @@ def test_predicting_compares_files_with_memory(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(predicting, "SAMPLE_SECONDS", 0.2)
     monkeypatch.setattr(sys, "argv", ["predicting", f"--pictures={tmp_path}", "--count=12", "--width=0.0625"])
     predicting.main()
-    assert "12 pictures" in capsys.readouterr().out
+    assert "12 images" in capsys.readouterr().out

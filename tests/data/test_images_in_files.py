@@ -18,7 +18,7 @@ SIZES = [(16, 16), (20, 31), (16, 16), (7, 64), (200, 300)]
 
 @pytest.fixture
 def pictures(tmp_path):
-    """Five pictures of several sizes, as files and as arrays."""
+    """Five images of several sizes, as files and as arrays."""
     arrays = [RNG.integers(0, 256, (*size, 3), np.uint8) for size in SIZES]
     paths = [tmp_path / f"{number}.png" for number in range(len(arrays))]
     for path, array in zip(paths, arrays, strict=True):

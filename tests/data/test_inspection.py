@@ -1,4 +1,4 @@
-"""A folder of pictures with all that can be wrong with some of them."""
+"""A folder of images with all that can be wrong with some of them."""
 
 import io
 import os
@@ -50,7 +50,7 @@ BAD = {
     "truncated.png": picture(20)[:60],
     "truncated.jpg": picture(21, (64, 64), form="JPEG")[:-900],
     "empty.png": b"",
-    "text.jpg": b"this is no picture\n" * 9,
+    "text.jpg": b"this is no image\n" * 9,
     "bits flipped.png": picture(22)[:50] + b"\x00" * 9 + picture(22)[59:],
     "only the magic.webp": b"RIFF\x00\x00\x00\x00WEBP",
     "not finite.tif": encoded_floats(np.full((4, 6), np.nan, np.float32)),
@@ -99,7 +99,7 @@ def test_a_broken_picture_is_left_out_and_named(folder, capsys, name):
     assert source.x_train.paths.tolist() == before.x_train.paths.tolist()
     assert len(source.y_train) == len(source.x_train)
     said = capsys.readouterr().err
-    assert said.startswith(f"agad_tf: 1 of {len(GOOD) + 9} pictures are left out; left_out.csv lists them. {path}")
+    assert said.startswith(f"agad_tf: 1 of {len(GOOD) + 9} images are left out; left_out.csv lists them. {path}")
     assert "Traceback" not in said
 
 
@@ -197,7 +197,7 @@ def test_masks_and_names_follow_the_pictures_that_are_left(folder):
 
 def test_a_class_of_which_nothing_can_be_read_ends_the_run(folder):
     write(folder / "test" / "scratch", {f"{n}.png": b"broken" for n in range(4)})
-    with pytest.raises(RunError, match=r"None of the 4 pictures of class scratch for test can be read: .*0\.png"):
+    with pytest.raises(RunError, match=r"None of the 4 images of class scratch for test can be read: .*0\.png"):
         look(folder)
 
 
@@ -205,12 +205,12 @@ def test_copies_are_counted_and_one_between_training_and_test_is_named(folder, c
     write(folder / "train" / "good", {"copy.png": GOOD["tiny.png"]})
     assert len(look(folder).x_train) == len(GOOD) + 1
     said = capsys.readouterr().err
-    assert "1 picture is a copy of others, such as" in said
+    assert "1 image is a copy of others, such as" in said
     assert "testing" not in said
     write(folder / "test" / "good", {"leak.png": GOOD["tiny.png"]})
     look(folder)
     said = capsys.readouterr().err
-    assert "2 pictures are copies" in said
+    assert "2 images are copies" in said
     assert "one for training and one for testing" in said
     assert "leak.png" in said
 

@@ -38,7 +38,7 @@ PICTURES = {
     "train/cat/b.png": picture_bytes(np.full((4, 4, 3), 10, np.uint8)),
     "train/dog/a.png": picture_bytes(np.full((4, 4, 3), 20, np.uint8)),
     "test/dog/c.png": picture_bytes(np.full((4, 4, 3), 30, np.uint8)),
-    "test/dog/notes.txt": b"no picture",
+    "test/dog/notes.txt": b"no image",
 }
 
 

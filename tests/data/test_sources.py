@@ -71,7 +71,7 @@ def test_fashion_mnist_is_read_as_debian_installs_it():
 
 
 def write_whole_fashion_mnist(folder):
-    """Writes files of Fashion-MNIST's names and numbers of images; there are 100 pictures, again and again."""
+    """Writes files of Fashion-MNIST's names and numbers of images; there are 100 images, again and again."""
     pictures = np.random.default_rng(0).integers(0, 256, (100, 28, 28), np.uint8)
     for prefix, count in (("train", 60_000), ("t10k", 10_000)):
         rows = np.arange(count)

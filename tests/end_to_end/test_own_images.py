@@ -1,4 +1,4 @@
-"""Runs README's commands for users' own images in their order, on small pictures and with small networks."""
+"""Runs README's commands for users' own images in their order, on small images and with small networks."""
 
 import csv
 import json
@@ -118,13 +118,13 @@ def test_a_class_of_which_nothing_can_be_read_is_named_in_one_sentence(tmp_path)
     options = [f"--data_dir={tmp_path / 'photos'}", f"--workdir={tmp_path / 'run'}", *SMALLER]
     done = agad("--flagfile=flags/folder.cfg", *options)
     assert done.returncode == 1
-    assert re.fullmatch(r"agad_tf: None of the 24 pictures of class normal for train can be read: .*\n", done.stderr)
+    assert re.fullmatch(r"agad_tf: None of the 24 images of class normal for train can be read: .*\n", done.stderr)
     assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("cache", ["4", "0"])
 def test_a_picture_that_breaks_after_it_was_looked_at_is_named_in_one_sentence(tmp_path, cache):
-    """Whether pictures are read at once or batch by batch."""
+    """Whether images are read at once or batch by batch."""
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "left_out.csv").write_text("path,complaint\n")
     write_pictures(tmp_path / "photos" / "normal", 30)
@@ -135,5 +135,5 @@ def test_a_picture_that_breaks_after_it_was_looked_at_is_named_in_one_sentence(t
     done = agad("--flagfile=flags/folder.cfg", *options)
     assert done.returncode == 1
     last = re.split(r"[\r\n]+", done.stderr.strip())[-1]
-    assert re.search(r"^agad_tf: \S+normal/\d+\.jpg cannot be read as a picture", last), done.stderr
+    assert re.search(r"^agad_tf: \S+normal/\d+\.jpg cannot be read as an image", last), done.stderr
     assert "Traceback" not in done.stderr

@@ -21,7 +21,7 @@ def test_images_are_found_by_file_folder_pattern_and_csv(tmp_path):
 
 @pytest.mark.parametrize("pattern", ["/nowhere", "/nowhere/*.png", "{tmp_path}"])
 def test_no_images_is_said_in_one_sentence(tmp_path, pattern):
-    with pytest.raises(UsageError, match="names no pictures"):
+    with pytest.raises(UsageError, match="names no images"):
         find_images(pattern.format(tmp_path=tmp_path))
 
 

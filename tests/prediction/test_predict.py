@@ -36,7 +36,7 @@ def write(path, height=16, width=16, low=0):
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """A finished run on a folder of random pictures, with masks."""
+    """A finished run on a folder of random images, with masks."""
     root = tmp_path_factory.mktemp("own")
     for name, count in (("train/good", 24), ("test/good", 6), ("test/bad", 6)):
         for number in range(count):
@@ -62,7 +62,7 @@ def run(tmp_path_factory):
 
 @pytest.fixture
 def shots(tmp_path):
-    """Twelve pictures of several sizes below one folder, and a file that is none."""
+    """Twelve images of several sizes below one folder, and a file that is none."""
     for number in range(12):
         write(tmp_path / "shots" / f"line {number % 2}" / f"{number:02d}.png", 10 + number, 30)
     (tmp_path / "shots" / "line 0" / "broken.jpg").write_bytes(b"rubbish")
@@ -109,7 +109,7 @@ def test_what_is_done_is_not_done_again_after_a_kill(run, shots, tmp_path, monke
     predict(run, str(shots), str(out))
     assert (out / "scores.csv").read_text() == whole
     assert len(decoded) == 12 - 5
-    assert "6 of 13 pictures are done already" in capsys.readouterr().out
+    assert "6 of 13 images are done already" in capsys.readouterr().out
     predict(run, str(shots), str(out))
     assert (out / "scores.csv").read_text() == whole
 

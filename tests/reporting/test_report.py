@@ -284,7 +284,7 @@ def test_names_of_classes_are_text_whatever_is_in_them(run, source):
     page = Page(html)
     assert "script" not in [tag for tag, _ in page.tags]
     for name in names:
-        # In the table of classes, in the captions of pictures, and on the axis of the box plots.
+        # In the table of classes, in the captions of images, and on the axis of the box plots.
         assert page.text.count(name) >= 3
 
 

@@ -33,7 +33,7 @@ def detector(build_model, tmp_path):
 
 @pytest.fixture
 def photos(tmp_path):
-    """A folder of pictures of several sizes, with one file that is none; and the pictures by path."""
+    """A folder of images of several sizes, with one file that is none; and the images by path."""
     folder = tmp_path / "photos"
     folder.mkdir()
     rng = np.random.default_rng(0)
@@ -42,7 +42,7 @@ def photos(tmp_path):
         path = folder / f"{number}, of 4.png"
         pictures[str(path)] = rng.integers(0, 256, shape, np.uint8)
         Image.fromarray(pictures[str(path)]).save(path)
-    (folder / "broken.png").write_bytes(b"no picture")
+    (folder / "broken.png").write_bytes(b"no image")
     return folder, pictures
 
 

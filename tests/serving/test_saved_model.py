@@ -106,7 +106,7 @@ def saved_model(trained, tmp_path):
 
 
 def pictures():
-    """Pictures of several sizes, colours and formats by name, without loss."""
+    """Images of several sizes, colours and formats by name, without loss."""
     rng = np.random.default_rng(0)
     colour = Image.fromarray(rng.integers(0, 256, (20, 33, 3), np.uint8))
     grey = Image.fromarray(rng.integers(0, 256, (16, 16), np.uint8))

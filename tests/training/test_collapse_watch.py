@@ -20,5 +20,5 @@ def test_a_constant_generator_is_noticed_towards_the_end_of_training(
     assert history["validation_reconstruction_spread"] == [0.0, 0.0]
     assert ("validation_pseudo_anomaly_auroc" in history) == contextual_adversarial
     said = capsys.readouterr().out
-    assert "after epoch 2 the generator draws nearly the same picture" in said
+    assert "after epoch 2 the generator draws nearly the same image" in said
     assert "after epoch 1" not in said

@@ -18,7 +18,7 @@ def test_a_learning_rate_that_was_lowered_is_told():
 
 def test_signs_of_collapse_are_those_of_the_last_epoch():
     (warning,) = run_warnings({"validation_reconstruction_spread": {1: 0.9, 3: 0.01, 2: 0.9}}, 1.0)
-    assert warning.startswith("After the last epoch the generator draws nearly the same picture")
+    assert warning.startswith("After the last epoch the generator draws nearly the same image")
     assert list(run_warnings({"validation_reconstruction_spread": {1: 0.01, 2: 0.9}}, 1.0)) == []
 
 
