@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.by_hand
 
 
 @pytest.mark.parametrize(("normal_class", "bound"), [(2, 0.896), (8, 0.950)])
