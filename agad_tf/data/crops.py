@@ -3,6 +3,7 @@
 A flaw of two pixels is seen at full size alone, and what is wrong with a whole part in a smaller image alone.
 """
 
+import math
 from collections.abc import Sequence
 from functools import lru_cache
 
@@ -13,6 +14,8 @@ Size = tuple[int, int]
 
 # A pixel of a smaller mask counts as abnormal where so much of what it stands for is.
 LEAST_COVER = 0.25
+# Larger images are averaged otherwise, one channel at a time: a product of matrices keeps several copies in memory.
+_PIXELS_TOGETHER = 2**22
 
 
 def sizes_at_scales(shape: Size, least: Size, scales: Sequence[int], multiple: int) -> list[Size]:
@@ -51,8 +54,29 @@ def at_size(images: tf.Tensor, size: Size) -> tf.Tensor:
     if not any(side % smaller for side, smaller in zip(sides, size, strict=True)):
         down = [side // smaller for side, smaller in zip(sides, size, strict=True)]
         return tf.nn.avg_pool2d(images, down, down, "VALID")
-    rows, columns = (_shares(side, smaller) for side, smaller in zip(sides, size, strict=True))
-    return tf.einsum("ih,bhwc,jw->bijc", rows, images, columns)
+    if math.prod(sides) <= _PIXELS_TOGETHER:
+        rows, columns = (_shares(side, smaller) for side, smaller in zip(sides, size, strict=True))
+        return tf.einsum("ih,bhwc,jw->bijc", rows, images, columns)
+    by_channel = tf.map_fn(
+        lambda channel: _averaged(_averaged(images[..., channel], 1, size[0]), 2, size[1]),
+        tf.range(images.shape[-1]),
+        parallel_iterations=1,
+        fn_output_signature=tf.float32,
+    )
+    return tf.transpose(by_channel, (1, 2, 3, 0))
+
+
+def _averaged(images: tf.Tensor, axis: int, smaller: int) -> tf.Tensor:
+    """Averages one axis of images of one channel, (images, height, width), without a matrix as large as an image."""
+    side = images.shape[axis]
+    shares = _shares(side, smaller)
+    first = np.floor(np.arange(smaller) * (side / smaller)).astype(int)
+    total = tf.constant(0.0)
+    for tap in range(math.ceil(side / smaller) + 1):
+        pixels = np.minimum(first + tap, side - 1)
+        weights = np.where(first + tap < side, shares[np.arange(smaller), pixels], 0.0).astype(np.float32)
+        total += tf.gather(images, pixels, axis=axis) * (weights[:, np.newaxis] if axis == 1 else weights)
+    return total
 
 
 @lru_cache

@@ -76,7 +76,7 @@ def scoring_batches(images: Images, image_size: ImageSize, batch_size: int | Non
 def decoded_ahead(
     files: tf.data.Dataset, decode: Callable[[tf.Tensor], Any], image_size: ImageSize, batch_size: int
 ) -> tf.data.Dataset:
-    """Batches of images in files that are decoded while others are scored; of large ones one at a time.
+    """Batches of images in files that are decoded while others are scored, but for large ones, which come one by one.
 
     Args:
         files: rows or names, one an element.
@@ -86,9 +86,9 @@ def decoded_ahead(
     """
     together = images_at_a_time(image_size, min(batch_size, FILES_PER_CALL))
     if images_at_a_time(image_size) == 1:
-        # Any number of processors would hold as many images.
+        # Each that is made ready while others are scored would be in memory beside them.
         decoded = files.batch(1).map(decode)
-        return (decoded if batch_size == 1 else decoded.rebatch(batch_size)).prefetch(1).with_options(UNTUNED)
+        return (decoded if batch_size == 1 else decoded.rebatch(batch_size)).with_options(UNTUNED)
     decoded = files.batch(together).map(decode, num_parallel_calls=tf.data.AUTOTUNE)
     return decoded.rebatch(batch_size).prefetch(BATCHES_AHEAD).with_options(UNTUNED)
 

@@ -65,6 +65,7 @@ def scored_batches(
     batches = decoded_ahead(files, read, size, images_at_a_time(size, batch_size))
     for files, inputs, complaints in batches if paths else ():
         scores, *maps = look(inputs)
+        del inputs  # The next ones need its memory.
         error_maps = maps[0].numpy() if maps else np.empty(len(files))
         names = np.array([os.fsdecode(file) for file in files.numpy()], object)
         yield ScoredBatch(names, [os.fsdecode(text) for text in complaints.numpy()], scores.numpy(), error_maps)
