@@ -32,6 +32,13 @@ def test_a_users_keras_json_does_not_change_what_the_package_computes(tmp_path):
     assert "agad_tf sets Keras' floatx to float32, which was float16" in done.stderr
 
 
+def test_a_limit_on_epochs_does_not_keep_a_run_from_its_end(tmp_path):
+    pytest.importorskip("keras", minversion="3.15")
+    says = "import agad_tf, keras; agad_tf.AGAD; print(keras.config.max_epochs(), keras.config.max_steps_per_epoch())"
+    done = run(says, tmp_path, KERAS_MAX_EPOCHS="1", KERAS_MAX_STEPS_PER_EPOCH="3")
+    assert done.stdout.split() == ["None", "None"], done.stderr
+
+
 @pytest.mark.parametrize("variable", [{"KERAS_BACKEND": "torch"}, {"TF_USE_LEGACY_KERAS": "1"}])
 def test_what_the_package_cannot_run_on_is_one_sentence(tmp_path, variable):
     done = run(
