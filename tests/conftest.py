@@ -1,4 +1,5 @@
 import os
+from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -15,6 +16,15 @@ from agad_tf.reporting.tensorboard import Summaries
 from agad_tf.training.epoch_scores import EpochScores
 
 SIZE = 16
+# Files and folders whose tests take long. .ci/run runs them after all others.
+SLOW = (
+    *("benchmarks/test_field_tools.py", "benchmarks/test_own_images.py", "benchmarks/test_strip.py"),
+    *("end_to_end/test_benchmark.py", "end_to_end/test_disk.py", "end_to_end/test_distribution.py"),
+    *("end_to_end/test_good_images_alone.py", "end_to_end/test_interruption.py", "end_to_end/test_own_images.py"),
+    *("end_to_end/test_recipe_for_own_images.py", "models/test_keras_contract.py", "models/test_segmenting_agad.py"),
+    *("models/test_tiles.py", "serving/test_onnx_litert.py", "soak/test_field_tools.py", "test_versions.py"),
+    *("training/test_checkpoints_of_three_networks.py", "training/test_distribution.py", "training/test_field_run.py"),
+)
 
 # For tests of replicas; nothing else uses more than the first.
 tf.config.set_logical_device_configuration(
@@ -24,6 +34,14 @@ tf.config.set_logical_device_configuration(
 # The order that sums are taken in goes with the number of threads, and a ReLU's kink may lie between two orders: what
 # tests compare closely is to be the same on machines of any number of cores.
 tf.config.threading.set_intra_op_parallelism_threads(2)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Marks the tests of `SLOW`."""
+    for item in items:
+        if item.path.relative_to(Path(__file__).parent).as_posix() in SLOW:
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture

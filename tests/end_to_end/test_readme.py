@@ -52,11 +52,10 @@ def test_it_says_what_it_does_and_nothing_else(run):
     workdir, done = run
     assert str(workdir) in done.stdout
     assert "per_image" in done.stdout
-    assert "labels leak" in done.stdout
     assert "saved_model" in done.stdout
-    assert "training: 100%" in done.stderr
-    lines = [line for line in re.split(r"[\r\n]+", done.stderr) if line.strip()]
-    assert all(line.startswith(("training:", "epoch ", "scoring")) for line in lines), lines
+    # Where output is no terminal there are no bars, but a line an epoch.
+    assert len(re.findall(r"^epoch \d+/30  generator_loss", done.stdout, re.MULTILINE)) == 30
+    assert done.stderr == ""
 
 
 def test_it_leaves_what_is_documented_and_nothing_else(run):
@@ -110,7 +109,7 @@ def test_saved_model_gives_the_scores_of_the_table(run):
     scores = {int(row["image_id"]): float(row["anomaly_score"]) for row in rows}
     detector = tf.saved_model.load(str(run[0] / "saved_model"))
     served = detector.serve(load_source("digits").x_test)
-    np.testing.assert_allclose(served["score"], [scores[i] for i in range(360)], atol=1e-5)
+    np.testing.assert_allclose(served["score"], [scores[i] for i in range(360)], rtol=1e-5)
     threshold = json.loads((run[0] / "results.json").read_text())["detector"]["threshold"]
     assert float(detector.threshold) == pytest.approx(threshold)
 

@@ -10,6 +10,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from agad_tf.config.choices import PROTOCOLS
 from agad_tf.config.errors import RunError, UsageError
 from agad_tf.config.experiment import ExperimentConfig
 from agad_tf.data import scoring_batches
@@ -54,6 +55,7 @@ def run(tmp_path_factory):
         width=1 / 8,
         batch_size=8,
         epochs=1,
+        protocols=PROTOCOLS,
         workdir=str(root / "run"),
     )
     train(config)
@@ -77,7 +79,7 @@ def table(path):
 def test_every_picture_gets_its_own_score_and_unreadable_ones_are_named(run, shots, tmp_path):
     predict(run, str(shots), str(tmp_path / "out"))
     rows = table(tmp_path / "out" / "scores.csv")
-    assert [row["path"] for row in rows] == [str(path) for path in sorted(shots.rglob("*.*"))]
+    assert [row["path"] for row in rows] == [str(path) for path in sorted(shots.rglob("*.png"))]
     assert [row["path"] for row in table(tmp_path / "out" / "unreadable.csv")] == [str(shots / "line 0" / "broken.jpg")]
     model = restore(run)
     decision = decision_of(read_results(Workdir(run.folder).results))
@@ -134,7 +136,7 @@ def test_maps_lie_over_their_pictures_in_colours_that_mean_the_same_for_all(run,
 
 
 def test_large_images_are_scored_one_at_a_time(run, shots, tmp_path, monkeypatch):
-    paths = [str(path) for path in sorted(shots.rglob("*.*"))]
+    paths = [str(path) for path in sorted(shots.rglob("*.png"))]
     model = restore(run)
     at_once = list(scoring.scored_batches(model, paths, 8, with_error_maps=True))
     monkeypatch.setattr(scoring_batches, "SCORING_PIXELS", 16 * 16)
@@ -178,21 +180,22 @@ def test_prediction_saved_model_and_report_show_the_same_map(run, tmp_path, monk
     def overlay(self, files, versions, errors, channels):
         predicted.extend(errors)
 
-    def in_colors(shares):
-        drawn.extend(shares)
-        return np.zeros((*shares.shape, 3), np.uint8)
+    def in_colors(error, largest_error):
+        drawn.append(error)
+        return np.zeros((*error.shape, 3), np.uint8)
 
     monkeypatch.setattr(Overlays, "write", overlay)
-    monkeypatch.setattr(report, "_in_colors", in_colors)
+    monkeypatch.setattr(report, "in_colors", in_colors)
     predict(run, str(tmp_path / "shot.png"), str(tmp_path / "out"), save_maps=True)
     detector = tf.saved_model.load(str(Workdir(run.folder).saved_model))
     served = detector.serve(image)["error_map"].numpy()
     split = Split(image, np.array([0]), np.array([0]))
     test = pd.DataFrame([{"id": 0, "kind": "good", "score": 1.0, "flagged": False}])
-    _, largest = report._examples(test, OneClassTask(split, split, split), {"normal": test}, restore(run))
+    task = OneClassTask(split, split, split)
+    report._examples(test, task, report._looks(task, restore(run), test.index), 1.0)
     assert served.max() > 1
     np.testing.assert_allclose(predicted, served, atol=1e-3)
-    np.testing.assert_allclose(np.array(drawn) * largest * 255, served, atol=1e-3)
+    np.testing.assert_allclose(np.array(drawn) * 255, served, atol=1e-3)
 
 
 def test_scores_of_two_detectors_are_not_mixed(run, shots, tmp_path):
