@@ -2,16 +2,21 @@
 
 Then `import agad_tf` is all that `keras.models.load_model` needs to read a model, and it still costs nothing where
 Keras is not used, as for `--help`.
+
+Keras' image format, floatx and epsilon are set to Keras' defaults for the whole process, with a warning where a user's
+`~/.keras/keras.json` says otherwise.
 """
 
 import importlib.abc
 import importlib.machinery
 import importlib.util
+import json
 import os
 import sys
 import warnings
 from collections.abc import Sequence
 from importlib import import_module
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -19,7 +24,7 @@ from agad_tf.config.errors import BackendError, LegacyKerasError
 
 _BACKEND = "tensorflow"
 # Settings of Keras that this package counts on. A user's ~/.keras/keras.json may have others.
-_SETTINGS = {"image_data_format": "channels_last", "floatx": "float32"}
+_SETTINGS = {"image_data_format": "channels_last", "floatx": "float32", "epsilon": 1e-7}
 # Importing these registers every class that a `.keras` file of this package can hold.
 _MODULES = ("agad_tf.models.ganomaly", "agad_tf.models.skip_ganomaly")
 
@@ -40,6 +45,17 @@ def register_classes() -> None:
     """Registers the classes, which takes Keras."""
     for module in _MODULES:
         import_module(module)
+
+
+def _backend_asked_for() -> str:
+    """The backend by the environment or the user's file; Keras itself fails where that is not installed."""
+    if backend := os.environ.get("KERAS_BACKEND"):
+        return backend
+    home = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser()
+    try:
+        return json.loads((home / "keras.json").read_text(encoding="utf-8")).get("backend", _BACKEND)
+    except (OSError, ValueError):
+        return _BACKEND
 
 
 def _look_at(keras: Any) -> None:
@@ -75,7 +91,7 @@ class _KerasFinder(importlib.abc.MetaPathFinder):
         execute = spec.loader.exec_module
 
         def execute_and_register(module: ModuleType) -> None:
-            if (backend := os.environ.get("KERAS_BACKEND", _BACKEND)) != _BACKEND:
+            if (backend := _backend_asked_for()) != _BACKEND:
                 raise BackendError(backend)
             # As TensorFlow reads it.
             if os.environ.get("TF_USE_LEGACY_KERAS") in ("true", "True", "1"):

@@ -37,9 +37,10 @@ from agad_tf.training.distribution import (
 from agad_tf.training.export import write_portable
 from agad_tf.training.fitting import Fitting, Schedule
 from agad_tf.training.images import load_images, masks_to_learn_from, normals_alone
+from agad_tf.training.keras_limits import require_no_limits
 from agad_tf.training.outcome import write_outcome
 from agad_tf.training.restore import restore, restore_with_checkpoints
-from agad_tf.training.run_folder import used_by_this_process_alone, write_set_up
+from agad_tf.training.run_folder import holds_other_images, used_by_this_process_alone, write_set_up
 from agad_tf.training.run_warnings import run_warnings
 
 
@@ -69,6 +70,7 @@ def train(config: ExperimentConfig, budget: float = math.inf) -> None:
     if config.method in BASELINES:
         run_baseline(config)
         return
+    require_no_limits()
     chief = is_chief(config.strategy, config.devices)
     if (workdir.checkpoints / f"epoch-{config.epochs}.index").exists():
         # All epochs are done; a chief that was lost while it measured them needs no other worker.
@@ -155,6 +157,8 @@ def evaluate(config: ExperimentConfig) -> None:
         return
     workdir = Workdir(config.folder)
     source, task = load_images(config)
+    if holds_other_images(workdir, source):
+        print(f"{source.origin} holds other images than the run was trained on; the figures are of these.")
     restored = restore_with_checkpoints(config, (*source.image_size, source.channels))
     with used_by_this_process_alone(workdir):
         _measure_and_export(config, workdir, source, task, *restored)
