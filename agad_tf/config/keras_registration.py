@@ -3,8 +3,8 @@
 Then `import agad_tf` is all that `keras.models.load_model` needs to read a model, and it still costs nothing where
 Keras is not used, as for `--help`.
 
-Keras' image format, floatx and epsilon are set to Keras' defaults for the whole process, with a warning where a user's
-`~/.keras/keras.json` says otherwise.
+Keras' image format, floatx, epsilon and limits on `fit` are set to Keras' defaults for the whole process, with a
+warning where a user's `~/.keras/keras.json` or environment says otherwise.
 """
 
 import importlib.abc
@@ -23,8 +23,12 @@ from typing import Any
 from agad_tf.config.errors import BackendError, LegacyKerasError
 
 _BACKEND = "tensorflow"
-# Settings of Keras that this package counts on. A user's ~/.keras/keras.json may have others.
-_SETTINGS = {"image_data_format": "channels_last", "floatx": "float32", "epsilon": 1e-7}
+# Settings of Keras that this package counts on. A user's ~/.keras/keras.json or environment may have others; with a
+# limit on epochs or steps, a run would never come to its end.
+_SETTINGS: dict[str, Any] = {
+    **{"image_data_format": "channels_last", "floatx": "float32", "epsilon": 1e-7},
+    **{"max_epochs": None, "max_steps_per_epoch": None},
+}
 # Importing these registers every class that a `.keras` file of this package can hold.
 _MODULES = ("agad_tf.models.ganomaly", "agad_tf.models.skip_ganomaly")
 
@@ -62,7 +66,8 @@ def _look_at(keras: Any) -> None:
     if keras.config.backend() != _BACKEND:
         raise BackendError(keras.config.backend())
     for name, value in _SETTINGS.items():
-        if (found := getattr(keras.config, name)()) != value:
+        # Earlier versions of Keras have no limits.
+        if hasattr(keras.config, name) and (found := getattr(keras.config, name)()) != value:
             warnings.warn(f"agad_tf sets Keras' {name} to {value}, which was {found}.", stacklevel=2)
             getattr(keras.config, f"set_{name}")(value)
     # The rooms that import Keras do so before all else: none of their modules is half imported here.

@@ -10,7 +10,6 @@ from agad_tf.models.agad import AGAD
 from agad_tf.models.build import build_model
 from agad_tf.models.segmenting_agad import SegmentingAGAD
 from agad_tf.training.divergence import DivergedError, Divergence
-from agad_tf.training.keras_limits import require_no_limits
 from agad_tf.training.learning_rate import LearningRate
 from agad_tf.training.normal_residuals import NormalResiduals
 from agad_tf.training.usual_maps import UsualMaps
@@ -30,10 +29,9 @@ def fitted_model(config: ExperimentConfig, train: Split, reference: Split | None
         The trained model.
 
     Raises:
-        UsageError: the images are too few for the batches, or Keras limits training.
+        UsageError: the images are too few for the batches.
         RunError: the losses have diverged.
     """
-    require_no_limits()
     batch_size = min(config.batch_size, len(train.labels))
     plan = plan_batches(
         train,

@@ -71,7 +71,8 @@ def normals_alone(task: OneClassTask) -> str:
         task: without anomalies in its test set.
     """
     train, validation, test = (len(split.labels) for split in (task.train, task.validation, task.test))
+    usual = "" if task.reference is None else f"{len(task.reference.labels)} to say what is usual, "
     return (
-        f"The images are all normal: {train} are to train on, {validation} to choose the threshold by, and {test} held "
-        "out for the report."
+        f"The images are all normal: {train} are to train on, {usual}{validation} to choose the threshold by, and "
+        f"{test} held out for the report."
     )

@@ -37,7 +37,6 @@ from agad_tf.training.distribution import (
 from agad_tf.training.export import write_portable
 from agad_tf.training.fitting import Fitting, Schedule
 from agad_tf.training.images import load_images, masks_to_learn_from, normals_alone
-from agad_tf.training.keras_limits import require_no_limits
 from agad_tf.training.outcome import write_outcome
 from agad_tf.training.restore import restore, restore_with_checkpoints
 from agad_tf.training.run_folder import holds_other_images, used_by_this_process_alone, write_set_up
@@ -70,7 +69,6 @@ def train(config: ExperimentConfig, budget: float = math.inf) -> None:
     if config.method in BASELINES:
         run_baseline(config)
         return
-    require_no_limits()
     chief = is_chief(config.strategy, config.devices)
     if (workdir.checkpoints / f"epoch-{config.epochs}.index").exists():
         # All epochs are done; a chief that was lost while it measured them needs no other worker.

@@ -15,8 +15,12 @@ import statistics
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+from absl import flags
+
 from agad_tf.benchmark.published import published_auroc
+from agad_tf.config.choices import EARLIER_NAMES
 from agad_tf.config.fields import ExperimentFields
+from agad_tf.config.flags import define_flags
 from tests.benchmarks.recorded import RECORDED, TITLES, Row, as_recorded, distinct, made_by, markdown, where
 
 ROOT = Path(__file__).parents[2]
@@ -232,7 +236,7 @@ def baselines() -> str:
 
 
 def options() -> str:
-    """Every option of an experiment with its default."""
+    """Every option of an experiment with its default, and the other flags of the command."""
     lines = []
     for field in dataclasses.fields(ExperimentFields):
         default = ",".join(map(str, field.default)) if isinstance(field.default, tuple) else str(field.default)
@@ -241,6 +245,11 @@ def options() -> str:
         lines.append(
             [f"`--{field.name}`", f"`{default}`" if default else "", f"{text} One of {choices}." if choices else text]
         )
+    flag_values = flags.FlagValues()
+    define_flags(flag_values)
+    for name in sorted(set(flag_values) - {field.name for field in dataclasses.fields(ExperimentFields)}):
+        if name not in EARLIER_NAMES.values():
+            lines.append([f"`--{name}`", "", " ".join(flag_values[name].help.split()).replace("|", "\\|")])
     return markdown(["option", "default", "meaning"], lines)
 
 
