@@ -93,3 +93,14 @@ def fitted(build_model, task, batch, tmp_path):
     callbacks = [epoch_scores, Summaries(tmp_path / "tensorboard", task, lambda: epoch_scores.validation_scores)]
     history = model.fit(*batch, batch_size=8, epochs=2, verbose=0, callbacks=callbacks).history
     return model, history
+
+
+@pytest.fixture
+def as_nobody():
+    """Runs a test as a user whom permissions bind, where it is run as one whom they do not."""
+    superuser = os.geteuid() == 0
+    if superuser:
+        os.seteuid(65534)
+    yield
+    if superuser:
+        os.seteuid(0)

@@ -32,6 +32,9 @@ def one_sentence_on_failure(if_interrupted: str) -> Iterator[None]:
         yield
     except UsageError as error:
         stop(error, EXIT_USAGE)
+    except PermissionError as error:
+        named = f"{error.filename} may not be read or written; give this user the permission."
+        stop(named if error.filename else error, EXIT_FAILURE)
     except (RunError, OSError) as error:
         stop(error, EXIT_FAILURE)
     except KeyboardInterrupt:

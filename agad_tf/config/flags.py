@@ -209,13 +209,16 @@ def read_config(workdir: Path) -> ExperimentConfig:
     """Reads the configuration that a run left in its folder.
 
     Raises:
-        UsageError: there is none, or it is not readable.
+        UsageError: there is none, or it is damaged.
+        PermissionError: it may not be read.
     """
     path = workdir / "config.cfg"
     flag_values = flags.FlagValues()
     define_flags(flag_values)
     try:
         flag_values(["config.cfg", *read_lines(path)])
+    except PermissionError:
+        raise
     except OSError as error:
         raise UsageError(
             f"There is no run in {workdir}: {path.name} cannot be read ({error.strerror}). "

@@ -2,16 +2,21 @@
 
 Then `import agad_tf` is all that `keras.models.load_model` needs to read a model, and it still costs nothing where
 Keras is not used, as for `--help`.
+
+Keras' image format, floatx, epsilon and limits on `fit` are set to Keras' defaults for the whole process, with a
+warning where a user's `~/.keras/keras.json` or environment says otherwise.
 """
 
 import importlib.abc
 import importlib.machinery
 import importlib.util
+import json
 import os
 import sys
 import warnings
 from collections.abc import Sequence
 from importlib import import_module
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -44,6 +49,17 @@ def register_classes() -> None:
     """Registers the classes, which takes Keras."""
     for module in _MODULES:
         import_module(module)
+
+
+def _backend_asked_for() -> str:
+    """The backend by the environment or the user's file; Keras itself fails where that is not installed."""
+    if backend := os.environ.get("KERAS_BACKEND"):
+        return backend
+    home = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser()
+    try:
+        return json.loads((home / "keras.json").read_text(encoding="utf-8")).get("backend", _BACKEND)
+    except (OSError, ValueError):
+        return _BACKEND
 
 
 def _look_at(keras: Any) -> None:
@@ -80,7 +96,7 @@ class _KerasFinder(importlib.abc.MetaPathFinder):
         execute = spec.loader.exec_module
 
         def execute_and_register(module: ModuleType) -> None:
-            if (backend := os.environ.get("KERAS_BACKEND", _BACKEND)) != _BACKEND:
+            if (backend := _backend_asked_for()) != _BACKEND:
                 raise BackendError(backend)
             # As TensorFlow reads it.
             if os.environ.get("TF_USE_LEGACY_KERAS") in ("true", "True", "1"):

@@ -81,6 +81,8 @@ def _read_left_out(path: Path) -> dict[str, str]:
     try:
         with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
             header, *rows = csv.reader(file)
+    except PermissionError:
+        raise
     except (OSError, ValueError, csv.Error) as error:
         raise RunError(f"{path} cannot be read ({error}); remove it, and the images are looked at again.") from error
     if tuple(header) != _COLUMNS or any(len(row) != len(_COLUMNS) for row in rows):

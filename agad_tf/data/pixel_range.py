@@ -139,6 +139,8 @@ def read_pixel_range(path: Path) -> PixelRange:
         pixel_range = PixelRange(**json.loads(path.read_text(encoding="utf-8")))
         if 8 <= int(pixel_range.bits) <= _DEPTHS[-1] and float(pixel_range.low) <= float(pixel_range.high):
             return pixel_range
+    except PermissionError:
+        raise
     except (OSError, ValueError, TypeError) as error:
         raise RunError(f"{path} cannot be read ({error}); put it back from a copy of the run.") from error
     raise RunError(f"{path} is damaged; put it back from a copy of the run.")

@@ -157,10 +157,13 @@ def read_results(path: Path, oldest: int = WITH_DECISION) -> dict[str, Any]:
 
     Raises:
         RunError: it is missing, damaged, too old, or of a newer version of this package.
+        PermissionError: it may not be read.
     """
     try:
         results = json.loads(path.read_text(encoding="utf-8"))
         schema_version = int(results["schema_version"])
+    except PermissionError:
+        raise
     except OSError as error:
         raise RunError(f"{path} cannot be read ({error.strerror}); finish the run with --mode=train.") from error
     except (ValueError, KeyError, TypeError) as error:
@@ -212,11 +215,14 @@ def read_scores(path: Path) -> pd.DataFrame:
 
     Raises:
         RunError: it is missing or damaged.
+        PermissionError: it may not be read.
     """
     types = dict(zip(SCORE_COLUMNS, (str, int, float), strict=True))
     try:
         return pd.read_csv(
             path, usecols=list(types), dtype=types, keep_default_na=False, encoding_errors="backslashreplace"
         )
+    except PermissionError:
+        raise
     except (OSError, ValueError) as error:
         raise RunError(f"{path} is missing or damaged; measure the run again with --mode=evaluate.") from error

@@ -92,11 +92,14 @@ class Checkpoints(keras.callbacks.Callback):
             RunError: there are checkpoints, and none can be read.
             PermissionError: they may not be read.
         """
-        if directory.exists() and not os.access(directory, os.R_OK | os.X_OK):
-            raise PermissionError(f"{directory} may not be read; give this user the permission to read it.")
+        if directory.exists():
+            _require_readable(directory, os.R_OK | os.X_OK)
         found = saved_positions(directory)
         for position in reversed(found):
             prefix = str(directory / _name(position))
+            for file in directory.glob(f"{_name(position)}.*"):
+                # TensorFlow takes an index that may not be read for a damaged one.
+                _require_readable(file, os.R_OK)
             try:
                 self._restore(prefix)
             except tf.errors.PermissionDeniedError as error:
@@ -188,6 +191,11 @@ def saved_positions(directory: Path) -> list[Position]:
     """What checkpoints a directory has, the newest last, whole or not."""
     names = (_NAME.fullmatch(file.name) for file in directory.glob("epoch-*.index"))
     return sorted(Position(int(name[1]), int(name[2] or 0)) for name in names if name)
+
+
+def _require_readable(path: Path, kind: int) -> None:
+    if not os.access(path, kind):
+        raise PermissionError(f"{path} may not be read; give this user the permission to read it.")
 
 
 def _name(position: Position) -> str:

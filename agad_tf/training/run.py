@@ -39,7 +39,7 @@ from agad_tf.training.fitting import Fitting, Schedule
 from agad_tf.training.images import load_images, masks_to_learn_from, normals_alone
 from agad_tf.training.outcome import write_outcome
 from agad_tf.training.restore import restore, restore_with_checkpoints
-from agad_tf.training.run_folder import used_by_this_process_alone, write_set_up
+from agad_tf.training.run_folder import holds_other_images, used_by_this_process_alone, write_set_up
 from agad_tf.training.run_warnings import run_warnings
 
 
@@ -155,6 +155,8 @@ def evaluate(config: ExperimentConfig) -> None:
         return
     workdir = Workdir(config.folder)
     source, task = load_images(config)
+    if holds_other_images(workdir, source):
+        print(f"{source.origin} holds other images than the run was trained on; the figures are of these.")
     restored = restore_with_checkpoints(config, (*source.image_size, source.channels))
     with used_by_this_process_alone(workdir):
         _measure_and_export(config, workdir, source, task, *restored)

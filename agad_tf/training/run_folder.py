@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock, Timeout
 
-from agad_tf.config.choices import OWN_SETS
 from agad_tf.config.errors import RunError, UsageError
 from agad_tf.config.experiment import ExperimentConfig
 from agad_tf.config.flags import to_flagfile
@@ -47,7 +46,7 @@ def used_by_this_process_alone(workdir: Workdir) -> Iterator[Workdir]:
 
 
 def _contents(source: Source) -> str:
-    """The number of images of each part, and a checksum of their names and classes, wherever they lie."""
+    """The number of images of each part, and a checksum of their classes, names and sizes, wherever they lie."""
     parts = {"train": (source.x_train, source.y_train), "val": (source.x_val, source.y_val)}
     parts["test"] = (source.x_test, source.y_test)
     counts, checksum = {}, 0
@@ -57,9 +56,22 @@ def _contents(source: Source) -> str:
         counts[part] = len(classes)
         checksum = zlib.crc32(np.asarray(classes, np.int64).tobytes(), checksum)
         if isinstance(images, Pictures):
-            names = "\n".join(Path(path).name for path in images.paths.tolist())
+            files = [Path(path) for path in images.paths.tolist()]
+            names = "\n".join(f"{file.name} {file.stat().st_size}" for file in files)
             checksum = zlib.crc32(names.encode(errors="surrogateescape"), checksum)
+        else:
+            checksum = zlib.crc32(np.ascontiguousarray(images).data, checksum)
     return json.dumps({**counts, "checksum": f"{checksum:08x}"}) + "\n"
+
+
+def holds_other_images(workdir: Workdir, source: Source) -> bool:
+    """Whether a data set is another than the one that the run was begun with; of a run without a record, False.
+
+    Args:
+        workdir: of the run.
+        source: the data set.
+    """
+    return workdir.data_set.exists() and workdir.data_set.read_text(encoding="utf-8") != _contents(source)
 
 
 def write_set_up(workdir: Workdir, config: ExperimentConfig, source: Source) -> None:
@@ -76,15 +88,12 @@ def write_set_up(workdir: Workdir, config: ExperimentConfig, source: Source) -> 
     Raises:
         UsageError: the run was begun with other images.
     """
-    if config.dataset in OWN_SETS:
-        contents = _contents(source)
-        begun = workdir.data_set.exists() and saved_positions(workdir.checkpoints)
-        if begun and workdir.data_set.read_text(encoding="utf-8") != contents:
-            raise UsageError(
-                f"{config.data_dir} holds other images than those that {config.folder} was begun with; give --data_dir "
-                "of those, or another --workdir."
-            )
-        write_whole(workdir.data_set, lambda file: file.write(contents))
+    if saved_positions(workdir.checkpoints) and holds_other_images(workdir, source):
+        raise UsageError(
+            f"{source.origin} holds other images than those that {config.folder} was begun with; give --data_dir of "
+            "those, or another --workdir."
+        )
+    write_whole(workdir.data_set, lambda file: file.write(_contents(source)))
     write_whole(workdir.config, lambda file: file.write(to_flagfile(config)))
     # Not of a run that an earlier version began: what is not there says so.
     if not workdir.left_out.exists() and (isinstance(source.x_train, Pictures) or source.pixel_range != FULL_RANGE):

@@ -9,7 +9,8 @@ import pytest
 
 from tests.architecture import ROOT
 
-SAYS = "import agad_tf, keras; agad_tf.AGAD; print(keras.config.image_data_format(), keras.config.floatx())"
+SAYS = "import agad_tf, keras.config as c; agad_tf.AGAD; print(c.image_data_format(), c.floatx(), c.epsilon())"
+COMMAND = "from agad_tf.main import run; import sys; sys.argv = ['agad-tf', '--dataset=digits', '--epochs=1']; run()"
 
 
 def run(statement, home, **environment):
@@ -25,11 +26,18 @@ def run(statement, home, **environment):
 
 def test_a_users_keras_json_does_not_change_what_the_package_computes(tmp_path):
     (tmp_path / ".keras").mkdir()
-    settings = {"image_data_format": "channels_first", "floatx": "float16", "backend": "tensorflow", "epsilon": 1e-7}
+    settings = {"image_data_format": "channels_first", "floatx": "float16", "backend": "tensorflow", "epsilon": 0.1}
     (tmp_path / ".keras" / "keras.json").write_text(json.dumps(settings))
     done = run(SAYS, tmp_path)
-    assert done.stdout.split() == ["channels_last", "float32"], done.stderr
+    assert done.stdout.split() == ["channels_last", "float32", "1e-07"], done.stderr
     assert "agad_tf sets Keras' floatx to float32, which was float16" in done.stderr
+
+
+def is_one_sentence(done, word):
+    assert done.returncode == 2
+    (sentence,) = [line for line in done.stderr.splitlines() if "agad_tf" in line]
+    assert word in sentence
+    assert "Traceback" not in done.stderr
 
 
 def test_a_limit_on_epochs_does_not_keep_a_run_from_its_end(tmp_path):
@@ -41,12 +49,12 @@ def test_a_limit_on_epochs_does_not_keep_a_run_from_its_end(tmp_path):
 
 @pytest.mark.parametrize("variable", [{"KERAS_BACKEND": "torch"}, {"TF_USE_LEGACY_KERAS": "1"}])
 def test_what_the_package_cannot_run_on_is_one_sentence(tmp_path, variable):
-    done = run(
-        "from agad_tf.main import run; import sys; sys.argv = ['agad-tf', '--dataset=digits', '--epochs=1']; run()",
-        tmp_path,
-        **variable,
-    )
-    assert done.returncode == 2
-    (sentence,) = [line for line in done.stderr.splitlines() if "agad_tf" in line]
-    assert next(iter(variable)) in sentence
-    assert "Traceback" not in done.stderr
+    is_one_sentence(run(COMMAND, tmp_path, **variable), next(iter(variable)))
+
+
+def test_another_backend_in_a_users_keras_json_is_one_sentence(tmp_path):
+    (tmp_path / ".keras").mkdir()
+    (tmp_path / ".keras" / "keras.json").write_text('{"backend": "jax"}')
+    is_one_sentence(run(COMMAND, tmp_path), "the backend is set to jax")
+    done = run(SAYS, tmp_path, KERAS_BACKEND="tensorflow")
+    assert done.returncode == 0, done.stderr

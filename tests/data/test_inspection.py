@@ -120,17 +120,6 @@ def test_a_file_of_a_terabyte_is_left_out_unread(folder):
     assert "1024.0 GiB" in complaint
 
 
-@pytest.fixture
-def as_nobody():
-    """Runs a test as a user whom permissions bind, where it is run as one whom they do not."""
-    superuser = os.geteuid() == 0
-    if superuser:
-        os.seteuid(65534)
-    yield
-    if superuser:
-        os.seteuid(0)
-
-
 def test_a_file_that_may_not_be_read_is_left_out(as_nobody):
     # Not below pytest's folders, which are closed to others.
     with tempfile.TemporaryDirectory() as name:

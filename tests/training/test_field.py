@@ -19,7 +19,7 @@ def test_settings_outside_no_message_advises_to_remove_checkpoints(build_model, 
     assert not any(word in str(raised.value) for word in ("remove", "delete"))
 
 
-@pytest.mark.parametrize("what", ["folder", "file"])
+@pytest.mark.parametrize("what", ["folder", "data", "index"])
 def test_settings_outside_a_missing_permission_is_called_so(build_model, tmp_path, monkeypatch, what):
     checkpoints = Checkpoints(build_model(), tmp_path)
     checkpoints.position = Position(1)
@@ -31,6 +31,8 @@ def test_settings_outside_a_missing_permission_is_called_so(build_model, tmp_pat
     # Whoever runs the tests may be allowed everything.
     if what == "folder":
         monkeypatch.setattr(os, "access", lambda *_: False)
+    elif what == "index":
+        monkeypatch.setattr(os, "access", lambda path, _: not str(path).endswith(".index"))
     else:
         monkeypatch.setattr(tf.train, "load_checkpoint", denied)
     with pytest.raises(PermissionError, match="permission to read"):

@@ -12,6 +12,8 @@ from agad_tf.config.errors import UsageError
 from agad_tf.config.flags import read_config
 from agad_tf.files.workdir import Workdir
 from agad_tf.training import run as training
+from agad_tf.training.images import load_images
+from agad_tf.training.run_folder import holds_other_images, used_by_this_process_alone, write_set_up
 from tests.runs import digits_run
 
 
@@ -51,7 +53,7 @@ def test_moved_data_is_no_other_run(config, tmp_path, monkeypatch):
     training.train(moved)
 
 
-def test_an_unfinished_run_is_not_continued_with_other_images(config, tmp_path, monkeypatch):
+def test_an_unfinished_run_is_not_continued_with_other_images(config, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     training.train(config)
     Workdir(config.folder).results.unlink()
@@ -60,6 +62,26 @@ def test_an_unfinished_run_is_not_continued_with_other_images(config, tmp_path, 
         training.train(dataclasses.replace(config, data_dir="others"))
     training.train(config)
     assert Workdir(config.folder).results.exists()
+    training.evaluate(dataclasses.replace(config, data_dir="others"))
+    assert "others holds other images than the run was trained on" in capsys.readouterr().out
+
+
+def test_an_image_that_was_replaced_is_another_image(config, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    training.train(config)
+    Image.new("L", (16, 16)).save(tmp_path / "photos" / "good" / "0.png")
+    with pytest.raises(UsageError, match="other images"):
+        training.train(dataclasses.replace(config, epochs=2))
+
+
+def test_replaced_pixels_of_arrays_are_other_images(tmp_path):
+    run = digits_run(tmp_path / "run", epochs=1, protocols=("per_image",))
+    images, _ = load_images(run)
+    workdir = Workdir(run.folder)
+    with used_by_this_process_alone(workdir):
+        write_set_up(workdir, run, images)
+    assert not holds_other_images(workdir, images)
+    assert holds_other_images(workdir, dataclasses.replace(images, x_train=images.x_train // 2))
 
 
 def test_a_finished_run_takes_another_threshold(config, tmp_path, monkeypatch, capsys):
@@ -70,6 +92,21 @@ def test_a_finished_run_takes_another_threshold(config, tmp_path, monkeypatch, c
     assert "as the flags ask" in capsys.readouterr().out
     training.train(config)
     assert results_of(config)["detector"]["threshold"] == 123.0
+
+
+def test_a_finished_run_takes_another_protocol(config, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    training.train(config)
+    training.train(dataclasses.replace(config, protocols=("per_image", "family_shuffled")))
+    assert set(results_of(config)["protocols"]) == {"per_image", "family_shuffled"}
+
+
+def test_an_interrupted_run_goes_on_for_more_epochs(config, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    training.train(config)
+    Workdir(config.folder).results.unlink()
+    training.train(dataclasses.replace(config, epochs=2))
+    assert "Continuing after epoch 1 of 2" in capsys.readouterr().out
 
 
 def test_a_finished_run_goes_on_for_more_epochs_at_a_constant_rate(config, tmp_path, monkeypatch, capsys):
@@ -87,5 +124,5 @@ def test_a_run_whose_rate_has_fallen_is_not_trained_for_longer(config, tmp_path,
     monkeypatch.chdir(tmp_path)
     falling = dataclasses.replace(config, learning_rate_schedule="cosine")
     training.train(falling)
-    with pytest.raises(UsageError, match="whose learning rate has fallen to 0; give another --workdir"):
+    with pytest.raises(UsageError, match="whose learning rate falls to 0 over --epochs=1; give another --workdir"):
         training.train(dataclasses.replace(falling, epochs=3))

@@ -24,7 +24,8 @@ def test_a_run_is_used_by_one_process_at_a_time(tmp_path):
 
 def test_the_flags_of_a_run_are_written_before_it_trains(tmp_path):
     config = digits_run(tmp_path)
-    write_set_up(Workdir(tmp_path), config, load_source("digits"))
+    with used_by_this_process_alone(Workdir(tmp_path)) as workdir:
+        write_set_up(workdir, config, load_source("digits"))
     assert (tmp_path / "config.cfg").read_text() == to_flagfile(config)
     # Images in memory are all read, or none is.
-    assert not Workdir(tmp_path).left_out.exists()
+    assert not workdir.left_out.exists()
