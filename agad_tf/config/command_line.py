@@ -46,10 +46,12 @@ def silenced_start() -> Iterator[None]:
     """Keeps TensorFlow's messages about its set-up off the terminal.
 
     TensorFlow reports missing devices before its log level applies. Real errors come as exceptions. Set
-    TF_CPP_MIN_LOG_LEVEL to read everything.
+    TF_CPP_MIN_LOG_LEVEL=0 to read everything.
     """
     if "TF_CPP_MIN_LOG_LEVEL" in os.environ:
         yield
+        if os.environ["TF_CPP_MIN_LOG_LEVEL"] != "0":
+            logging.set_verbosity(logging.WARNING)
         return
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     sys.stderr.flush()

@@ -61,7 +61,8 @@ CONTRADICTIONS: tuple[tuple[Callable[[ExperimentFields], bool], str], ...] = (
     ),
     (
         lambda config: config.score != "euclidean" and config.method in ANCESTORS,
-        "--method={config.method} has a score of its own; leave out --score={config.score}, or give --method=agad.",
+        "--method={config.method} has a score of its own, not --score={config.score}; leave that out (flagfiles for "
+        "your own images have it by --recipe=own_images: add --recipe=paper), or give --method=agad.",
     ),
     (
         lambda config: bool(config.local_anomalies) and config.method in ANCESTORS,

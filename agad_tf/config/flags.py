@@ -155,7 +155,7 @@ def config_from_flags(flag_values: flags.FlagValues) -> ExperimentConfig:
     if flag_values.budget and given["method"] in BASELINES:
         raise UsageError(f"--method={given['method']} has no schedule that --budget could end; leave --budget out.")
     if given["mode"] in ("train", "audit") or not given["workdir"]:
-        return ExperimentConfig(**given)
+        return _with_threshold_of_run(ExperimentConfig(**given), flag_values["threshold"].present)
     stored = dataclasses.asdict(read_config(Path(given["workdir"])))
     if given["mode"] in ("predict", "export", "demo") and given["threshold"] not in ("auto", stored["threshold"]):
         raise UsageError(
@@ -166,6 +166,13 @@ def config_from_flags(flag_values: flags.FlagValues) -> ExperimentConfig:
     config = ExperimentConfig(**{**stored, **present})
     require_same_settings(ExperimentConfig(**stored), config)
     return config
+
+
+def _with_threshold_of_run(config: ExperimentConfig, is_given: bool) -> ExperimentConfig:
+    """The configuration of a call in training mode, where a threshold that was chosen again is not given up."""
+    if config.mode != "train" or is_given or not (config.folder / "config.cfg").exists():
+        return config
+    return dataclasses.replace(config, threshold=read_config(config.folder).threshold)
 
 
 def values_of(flag_values: flags.FlagValues) -> dict[str, Any]:

@@ -35,6 +35,7 @@ def read_own_npz(path: Path) -> dict[str, Any]:
         raise UsageError(f"--data_dir={path} must be the .npz file itself for --dataset=npz.")
     arrays = read_npz(path)
     fields: dict[str, Any] = {}
+    own_names = {}
     if "class_names" in arrays:
         fields["class_names"] = tuple(str(name) for name in arrays["class_names"])
     # Any other array might hold the labels under a name of its own: then nothing is taken as normal.
@@ -48,7 +49,8 @@ def read_own_npz(path: Path) -> dict[str, Any]:
                 labels = np.zeros(len(images), np.int64) if without_labels else arrays[labels_name]
                 fields[f"x_{split}"] = images
                 fields[f"y_{split}"] = _labels(path, labels_name, labels, len(images))
-    _as_pixels(path, fields)
+                own_names[f"x_{split}"] = images_name
+    _as_pixels(path, fields, own_names)
     if "x_train" in fields and "x_test" not in fields:
         fields |= _divided(fields)
     if not {"x_train", "x_test"} <= set(fields):
@@ -93,16 +95,22 @@ def _require_images(path: Path, name: str, images: np.ndarray) -> np.ndarray:
     return images.astype(np.uint8) * np.uint8(255) if images.dtype.kind == "b" else images
 
 
-def _as_pixels(path: Path, fields: dict[str, Any]) -> None:
-    """Turns the images of all parts into uint8 by one range, and notes it where it is not that of bytes."""
+def _as_pixels(path: Path, fields: dict[str, Any], own_names: Mapping[str, str]) -> None:
+    """Turns the images of all parts into uint8 by one range, and notes it where it is not that of bytes.
+
+    Args:
+        path: of the file.
+        fields: whose "x_…" are changed, and "note" and "pixel_range" set.
+        own_names: what the file calls each "x_…".
+    """
     parts = {name: images for name, images in fields.items() if name.startswith("x_")}
     if all(images.dtype == np.uint8 for images in parts.values()):
         return
     for name, images in parts.items():
         if not np.isfinite(images).all():
-            raise RunError(f"{path}: {name} is {images.dtype} with values that are not finite; mend it.")
+            raise RunError(f"{path}: {own_names[name]} is {images.dtype} with values that are not finite; mend them.")
     if len({images.dtype.kind == "f" for images in parts.values()}) > 1:
-        kinds = ", ".join(f"{name} {images.dtype}" for name, images in parts.items())
+        kinds = ", ".join(f"{own_names[name]} {images.dtype}" for name, images in parts.items())
         raise RunError(f"{path} has whole numbers beside floating-point ones: {kinds}; make them alike.")
     if any(images.min(initial=0) < 0 for images in parts.values()):
         parts = {name: images.astype(np.float64) for name, images in parts.items()}

@@ -138,15 +138,23 @@ def _require_one_set(root: Path) -> None:
     folders = [folder for folder in _folders(root) if folder.name.lower() not in MASK_FOLDERS]
     if _is_divided(root) or any(folder.name.lower() in NORMAL_NAMES for folder in folders):
         return
-    sets = [folder for folder in folders if _is_set(folder)]
+    sets = _sets_in(folders, levels=3)
     if not sets:
         return
-    what = ", ".join(folder.name for folder in sets)
+    what = ", ".join(str(folder.relative_to(root)) for folder in sets)
     kind = "one set of images, in" if len(sets) == 1 else f"{len(sets)} sets of images, not one:"
     raise UsageError(
         f"{root} holds {kind} {what}; name it with --data_dir={shlex.quote(str(sets[0]))}"
         f"{'' if len(sets) == 1 else ', or another of them'}."
     )
+
+
+def _sets_in(folders: list[Path], levels: int) -> list[Path]:
+    """The sets among folders, or else among the folders in them, and so on; empty where none is on any level."""
+    if not folders or not levels:
+        return []
+    below = [folder for each in folders for folder in _folders(each)]
+    return [folder for folder in folders if _is_set(folder)] or _sets_in(below, levels - 1)
 
 
 def _is_set(folder: Path) -> bool:

@@ -7,11 +7,14 @@ numbers are read by the fewest bits that hold all of a set's, floating-point num
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple, TextIO
 
 import numpy as np
+from tqdm import tqdm
 
 from agad_tf.config.errors import RunError
 
@@ -56,6 +59,8 @@ class PixelRange(NamedTuple):
             ValueError: floating-point numbers of a range that is not known, or that are not finite.
         """
         if np.issubdtype(values.dtype, np.integer):
+            if self.bits < FULL_RANGE.bits and values.max(initial=0) >= 2**self.bits:
+                _warn_of_brighter_values(self.bits)
             return (values.clip(0, 2**self.bits - 1) >> (self.bits - 8)).astype(np.uint8)
         if self.low == self.high:
             raise ValueError("it holds floating-point numbers, whose range is unknown")
@@ -73,6 +78,16 @@ class PixelRange(NamedTuple):
 
 
 FULL_RANGE = PixelRange()
+
+
+@lru_cache
+def _warn_of_brighter_values(bits: int) -> None:
+    """Says once that an image is of another depth than those that the range was found on."""
+    tqdm.write(
+        f"agad_tf: An image has values above {2**bits - 1}, which is white in images of {bits} bits, as those for "
+        "training were; they count as white. Give images of the same depth.",
+        file=sys.stderr,
+    )
 
 
 def extremes_of(values: np.ndarray) -> Extremes:

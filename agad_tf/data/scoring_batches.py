@@ -36,6 +36,17 @@ def images_at_a_time(image_size: ImageSize, most: int = SCORING_BATCH_SIZE) -> i
     return max(1, min(most, SCORING_PIXELS // math.prod(sides_of(image_size))))
 
 
+def spread(count: int, most: int) -> np.ndarray:
+    """Rows of so many at most, evenly spread over all, int (rows,).
+
+    Args:
+        count: of all rows, at least 1.
+        most: of those that are taken, at least 1.
+    """
+    kept = min(count, most)
+    return np.arange(kept) * count // kept
+
+
 class _ArrayBatches:
     """Batches of an array, made ready one by one.
 

@@ -199,7 +199,8 @@ def _benchmark(name: str, data_dir: str, *_: object) -> Source:
     if data_dir and not any((Path(data_dir) / traces).is_dir() for traces in (name, "downloads")):
         raise UsageError(
             f"--data_dir={data_dir} holds no {name}: no {name}.npz, no set of four IDX files, no tar or folder of "
-            "images as train/<class>/ and test/<class>/. Name another, or leave it out to search the known places."
+            "images as train/<class>/ and test/<class>/. For your own images add --flagfile=folder.cfg; for "
+            f"{name} name another folder, or leave --data_dir out to search the known places."
         )
     arrays = _from_tensorflow_datasets(name, data_dir, benchmark)
     return _checked(name, arrays, benchmark, "TensorFlow Datasets")

@@ -256,7 +256,7 @@ class AGADDetector(OutlierMixin, BaseEstimator):
             "feature_names": None if names is None else list(names),
             "decision": self.decision_._asdict(),
         }
-        write_detector(Path(path), self.model_, facts)
+        write_detector(Path(path).expanduser(), self.model_, facts)
 
     @classmethod
     def load(cls, path: str | Path) -> "AGADDetector":
@@ -268,7 +268,7 @@ class AGADDetector(OutlierMixin, BaseEstimator):
         Returns:
             A fitted detector that gives the same scores.
         """
-        model, facts = read_detector(Path(path))
+        model, facts = read_detector(Path(path).expanduser())
         # Versions that knew no recipe had the paper's defaults.
         detector = cls(**{"recipe": PAPER, **facts["parameters"]})
         for name, value in facts["fitted"].items():

@@ -79,8 +79,10 @@ def warn_of_another_range(array: np.ndarray, value_range: tuple[float, float]) -
         array: numbers of any shape, at least one.
         value_range: (low, high) that is counted on.
     """
-    highest = float(array.max())
-    if (value_range == BYTE_RANGE and 0 < highest <= 1) or (0 <= value_range[0] < value_range[1] <= 1 and highest > 2):
+    highest, (low, high) = float(array.max()), value_range
+    is_share_of_bytes = value_range == BYTE_RANGE and 0 < highest <= 1
+    # Images may be brighter than all that were seen, but not by more than all of their range.
+    if is_share_of_bytes or highest > 2 * high - low:
         warnings.warn(
             f"The largest value of X is {highest:g}, and the detector takes {value_range[0]:g} to {value_range[1]:g}; "
             "give images of that range, or set value_range and fit again.",

@@ -1,6 +1,5 @@
 """Measures a detector on the test set under every protocol."""
 
-import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,7 +8,8 @@ from sklearn.metrics import roc_auc_score
 
 from agad_tf.config.choices import PROTOCOLS
 from agad_tf.data.local_anomalies import add_local_anomalies
-from agad_tf.data.preprocessing import sides_of, to_network_input, to_pixels
+from agad_tf.data.preprocessing import to_network_input, to_pixels
+from agad_tf.data.scoring_batches import images_at_a_time
 from agad_tf.data.sources import Source
 from agad_tf.data.splits import ABNORMAL, NORMAL, OneClassTask, Split
 from agad_tf.data.synthetic_anomalies import synthetic_images
@@ -22,9 +22,8 @@ from agad_tf.models.agad import AGAD
 
 # Of so many held-out normal images, synthetic anomalies are made to measure by.
 SYNTHETIC_IMAGES = 1000
-# Of so many, local anomalies; and so many pixels of them are made at a time.
+# Of so many, local anomalies.
 LOCAL_IMAGES = 200
-_PIXELS_TOGETHER = 2**20
 
 
 class Measurement(NamedTuple):
@@ -190,7 +189,7 @@ def _against_local_anomalies(scorer: Scorer, test: Split, scores: np.ndarray, se
     """
     rows = _spread(len(scores), LOCAL_IMAGES)
     # Two at least: what fills a flaw comes from another image.
-    together = max(2, _PIXELS_TOGETHER // math.prod(sides_of(scorer.image_size)))
+    together = max(2, images_at_a_time(scorer.image_size))
     made = [np.empty(0, np.float32)]
     for start in range(0, len(rows), together):
         inputs = to_network_input(np.asarray(test.images[rows[start : start + together]]), scorer.image_size)

@@ -2,7 +2,7 @@
 
 import numpy as np
 from scipy.stats import bootstrap
-from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score, roc_curve
+from sklearn.metrics import average_precision_score, confusion_matrix, precision_recall_curve, roc_auc_score, roc_curve
 
 BOOTSTRAP_RESAMPLES = 1000
 CONFIDENCE = 0.95
@@ -64,9 +64,7 @@ def figures_at(labels: np.ndarray, scores: np.ndarray, threshold: float) -> dict
         images that are abnormal; and "f1". What needs anomalies is None without any, and the precision is None
         where nothing is flagged.
     """
-    flagged, abnormal = scores >= threshold, labels == 1
-    found, missed = int(np.sum(flagged & abnormal)), int(np.sum(~flagged & abnormal))
-    false, passed = int(np.sum(flagged & ~abnormal)), int(np.sum(~flagged & ~abnormal))
+    (passed, false), (missed, found) = confusion_matrix(labels, scores >= threshold, labels=[0, 1]).tolist()
     recall = found / (found + missed) if found + missed else None
     return {
         "true_positives": found,

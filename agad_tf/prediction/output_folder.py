@@ -112,6 +112,7 @@ def write_summary(folder: Path, count: int, seconds: float) -> None:
     write_whole(folder / SUMMARY, lambda file: file.write(json.dumps(summary, indent=2) + "\n"))
     print(f"{summary['scored']} images scored, {summary['anomalies']} of them flagged; see {folder / SCORES}.")
     if summary["unreadable"]:
-        print(f"{summary['unreadable']} files cannot be read as images; see {folder / UNREADABLE}.")
+        files = "file" if summary["unreadable"] == 1 else "files"
+        print(f"{summary['unreadable']} {files} cannot be read as images; see {folder / UNREADABLE}.")
     for _, row in scores.nlargest(NAMED, "score").iterrows():
         print(f"  {row['score']:.4g}  {row['path']}")

@@ -13,6 +13,7 @@ from PIL import Image
 from agad_tf.data.images_in_files import Images
 from agad_tf.data.masks import read_masks
 from agad_tf.data.preprocessing import to_network_input, to_uint8
+from agad_tf.data.scoring_batches import images_at_a_time
 from agad_tf.data.splits import ABNORMAL, NORMAL
 from agad_tf.evaluation.localization import at_size, has_deviation_maps, scores_and_maps
 from agad_tf.models.agad import AGAD
@@ -22,8 +23,6 @@ ERROR_COLORS = "magma"
 FOUND_SHOWN, NORMALS_SHOWN = 3, 2
 # Sides of images in pixels: smaller ones are enlarged and larger ones shrunk.
 LEAST_SIDE, LONGEST_SIDE = 192, 384
-# So many pixels go through the networks at a time.
-_PIXELS_TOGETHER = 2**20
 
 
 class Look(NamedTuple):
@@ -54,7 +53,7 @@ def look_at(model: AGAD, images: Images) -> list[Look]:
     Returns:
         What it sees in each.
     """
-    together = max(1, _PIXELS_TOGETHER // (model.scoring_size[0] * model.scoring_size[1]))
+    together = images_at_a_time(model.scoring_size)
     looks = []
     for start in range(0, len(images), together):
         inputs = to_network_input(np.asarray(images[start : start + together]), model.scoring_size)

@@ -55,11 +55,14 @@ def _decode(encoded: tf.Tensor, image_size: tuple[int, int], channels: int, bits
 
 
 def _decode_pixels(encoded: tf.Tensor, bits: int) -> tf.Tensor:
-    # By its header, a BMP of a palette, or a PNG of 16 bits.
+    # By its header, a JPEG, a BMP of a palette, or a PNG of 16 bits.
+    is_jpeg = tf.strings.substr(encoded, 0, 3) == b"\xff\xd8\xff"
     has_palette = (tf.strings.substr(encoded, 0, 2) == b"BM") & (_number(encoded, 28, 2) <= 8)
     is_deep = (tf.strings.substr(encoded, 1, 3) == b"PNG") & (tf.strings.substr(encoded, 24, 1) == b"\x10")
     return tf.case(
         [
+            # By the transform that Pillow uses; TensorFlow's default is a faster one that differs.
+            (is_jpeg, lambda: tf.io.decode_jpeg(encoded, dct_method="INTEGER_ACCURATE")),
             (has_palette, lambda: _decode_palette_bmp(encoded)),
             (is_deep, lambda: to_8_bits(tf.io.decode_png(encoded, dtype=tf.uint16), bits)),
         ],

@@ -5,6 +5,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from agad_tf.data.scoring_batches import spread
 from agad_tf.data.training_batches import TrainingInputs
 
 
@@ -30,7 +31,6 @@ class NormalResiduals(keras.callbacks.Callback):
         if not self.model.needs_adapt:
             return
         # From all of them, as they may come in an order that means something.
-        count = min(self.inputs.normals, self.IMAGES)
-        rows = np.arange(count) * self.inputs.normals // count
+        rows = spread(self.inputs.normals, self.IMAGES)
         parts = np.split(rows, range(self.BATCH_SIZE, len(rows), self.BATCH_SIZE))
         self.model.adapt(self.inputs.of_rows(part) for part in parts)

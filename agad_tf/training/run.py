@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from agad_tf.config.choices import BASELINES
 from agad_tf.config.experiment import ExperimentConfig
+from agad_tf.config.flags import to_flagfile
 from agad_tf.data.pixel_range import read_pixel_range
 from agad_tf.data.sources import Source
 from agad_tf.data.splits import NORMAL, OneClassTask
@@ -15,7 +16,7 @@ from agad_tf.data.training_batches import BatchPlan, batch_size_that_fits, plan_
 from agad_tf.evaluation.family_scores import read_family_scores
 from agad_tf.evaluation.measurement import measure_model
 from agad_tf.evaluation.results import decision_of, read_results
-from agad_tf.files.whole_files import settle_folder
+from agad_tf.files.whole_files import settle_folder, write_whole
 from agad_tf.files.workdir import Workdir
 from agad_tf.models.agad import AGAD
 from agad_tf.models.build import build_model
@@ -160,6 +161,8 @@ def evaluate(config: ExperimentConfig) -> None:
     restored = restore_with_checkpoints(config, (*source.image_size, source.channels))
     with used_by_this_process_alone(workdir):
         _measure_and_export(config, workdir, source, task, *restored)
+        # What was given now, such as a threshold, holds for later calls too.
+        write_whole(workdir.config, lambda file: file.write(to_flagfile(config)))
 
 
 def export(config: ExperimentConfig) -> None:

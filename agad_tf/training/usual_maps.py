@@ -5,7 +5,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from agad_tf.data.scoring_batches import images_at_a_time, scoring_batches
+from agad_tf.data.scoring_batches import images_at_a_time, scoring_batches, spread
 from agad_tf.data.splits import Split
 from agad_tf.data.training_batches import TrainingInputs
 from agad_tf.models.peak_score import KINDS
@@ -37,18 +37,12 @@ class UsualMaps(keras.callbacks.Callback):
             return
         height, width, channels = self.model.scoring_shape
         together = images_at_a_time((height, width), self.BATCH_SIZE)
-        rows = _spread(self.inputs.normals, max(1, self.VALUES // (height * width * channels)))
+        rows = spread(self.inputs.normals, max(1, self.VALUES // (height * width * channels)))
         images = (self.inputs.of_rows(part) for part in np.split(rows, range(together, len(rows), together)))
         reference, least = self.reference, self.model.LEAST_UNSEEN
         most = max(least, self.VALUES // (height * width * len(KINDS)))
         unseen = None
         if reference is not None and len(reference.labels) >= least:
-            kept = reference.images[_spread(len(reference.labels), most)]
+            kept = reference.images[spread(len(reference.labels), most)]
             unseen = iter(scoring_batches(kept, (height, width), together))
         self.model.adapt(images, unseen=unseen)
-
-
-def _spread(count: int, most: int) -> np.ndarray:
-    """Rows of so many at most, evenly spread over all, int (rows,)."""
-    kept = min(count, most)
-    return np.arange(kept) * count // kept

@@ -73,7 +73,7 @@ SENTENCES = {
     "channels first": (np.moveaxis(BYTES, -1, 1), None, "channels first; put them last"),
     "alpha": (np.concatenate([BYTES, BYTES[..., :1]], -1), None, r"must be numbers \(images, height, width\)"),
     "several labels": (BYTES, np.ones((12, 3), int), "one class for each image"),
-    "not finite": (np.full((4, 8, 8), np.nan), None, "not finite"),
+    "not finite": (np.full((4, 8, 8), np.nan), None, "train_images is float64 with values that are not finite"),
     "text": (np.full((4, 8, 8), "a"), None, "must be numbers"),
 }
 

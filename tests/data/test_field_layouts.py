@@ -44,6 +44,15 @@ ONE_TOO_HIGH = {
 
 
 @pytest.mark.parametrize("layout", ONE_TOO_HIGH)
+@pytest.mark.parametrize("inside", ["line 1/photos", "2026/line 1/photos"])
+def test_a_layout_several_levels_too_high_names_a_command_that_works(tmp_path, layout, inside):
+    write(tmp_path / inside, *ONE_TOO_HIGH[layout])
+    with pytest.raises(UsageError, match=f"holds one set of images, in {inside}; name it with --data_dir=") as error:
+        load_source("folder", str(tmp_path), 16)
+    assert load_source("folder", command_that_works(error), 16).class_number(Unsaid(0)) == 0
+
+
+@pytest.mark.parametrize("layout", ONE_TOO_HIGH)
 def test_a_layout_one_level_too_high_names_a_command_that_works(tmp_path, layout):
     write(tmp_path / "photos", *ONE_TOO_HIGH[layout])
     with pytest.raises(UsageError, match="holds one set of images, in photos; name it with --data_dir=") as error:

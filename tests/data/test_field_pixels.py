@@ -119,6 +119,15 @@ def test_depth_is_kept_in_the_run(tmp_path):
     assert again.pixel_range == task.train.images.pixel_range == PixelRange(12)
 
 
+def test_depth_beyond_that_of_the_run_is_said_once(capsys):
+    bright = png_of_16_bit_colours(np.full((4, 4, 1), 60000, np.uint16))
+    for _ in range(2):
+        assert (decode_picture("bright.png", bright, 1, PixelRange(12)) == 255).all()
+    assert capsys.readouterr().err.count("values above 4095, which is white in images of 12 bits") == 1
+    decode_picture("bright.png", bright, 1, FULL_RANGE)
+    assert capsys.readouterr().err == ""
+
+
 def test_depth_and_division_of_a_run_of_an_earlier_version_stay(tmp_path):
     made = deep_set(tmp_path / "set", 4095, np.uint16)
     (tmp_path / "set" / "normal").rename(tmp_path / "set" / "intact")

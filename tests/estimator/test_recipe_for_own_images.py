@@ -47,6 +47,14 @@ def test_two_images_are_enough(images):
     assert np.isfinite(fitted.score_samples(images)).all()
 
 
+def test_it_is_saved_in_the_folder_of_the_user(detector, images, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    detector.save("~/detectors/one")
+    assert (tmp_path / "detectors" / "one" / "model.keras").exists()
+    again = AGADDetector.load("~/detectors/one")
+    np.testing.assert_array_equal(again.score_samples(images), detector.score_samples(images))
+
+
 def test_it_is_saved_and_loaded_to_the_bit(detector, images, tmp_path):
     detector.save(tmp_path)
     for again in (AGADDetector.load(tmp_path), pickle.loads(pickle.dumps(detector))):

@@ -64,7 +64,7 @@ def looks(build_model, task):
 
 
 def test_what_is_seen_does_not_depend_on_how_many_are_looked_at_together(build_model, task, looks, monkeypatch):
-    monkeypatch.setattr(strip, "_PIXELS_TOGETHER", 1)
+    monkeypatch.setattr(strip, "images_at_a_time", lambda size: 1)
     for one, together in zip(look_at(build_model(compiled=False), task.test.images), looks, strict=True):
         np.testing.assert_array_equal(one.image, together.image)
         np.testing.assert_allclose(one.error, together.error, atol=1e-5)

@@ -17,9 +17,9 @@ COLOUR = Image.fromarray(RNG.integers(0, 256, (21, 19, 3), np.uint8))
 GREY = COLOUR.convert("L")
 
 
-def file_of(image, kind):
+def file_of(image, kind, **options):
     file = io.BytesIO()
-    image.save(file, kind)
+    image.save(file, kind, **options)
     return file.getvalue()
 
 
@@ -51,6 +51,9 @@ FILES = {
     "colour.bmp": file_of(COLOUR, "BMP"),
     "palette.png": file_of(COLOUR.quantize(200), "PNG"),
     "two_colours.png": file_of(GREY.convert("1"), "PNG"),
+    "colour.jpg": file_of(COLOUR, "JPEG"),
+    "all_colours.jpg": file_of(COLOUR, "JPEG", subsampling=0),
+    "grey.jpg": file_of(GREY, "JPEG"),
     "palette.gif": file_of(COLOUR.quantize(200), "GIF"),
 }
 BROKEN = {

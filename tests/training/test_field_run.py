@@ -6,10 +6,11 @@ import shutil
 
 import numpy as np
 import pytest
+from absl import flags
 from PIL import Image
 
 from agad_tf.config.errors import UsageError
-from agad_tf.config.flags import read_config
+from agad_tf.config.flags import config_from_flags, define_flags, read_config, to_flagfile
 from agad_tf.files.workdir import Workdir
 from agad_tf.training import run as training
 from agad_tf.training.images import load_images
@@ -107,6 +108,20 @@ def test_an_interrupted_run_goes_on_for_more_epochs(config, tmp_path, monkeypatc
     Workdir(config.folder).results.unlink()
     training.train(dataclasses.replace(config, epochs=2))
     assert "Continuing after epoch 1 of 2" in capsys.readouterr().out
+
+
+def test_a_threshold_that_was_chosen_again_holds_for_later_calls(config, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    training.train(config)
+    training.evaluate(dataclasses.replace(config, threshold="123.0"))
+    for mode in ("evaluate", "train"):
+        flag_values = flags.FlagValues()
+        define_flags(flag_values)
+        given = {"dataset", "data_dir", "workdir", *config.settings()} if mode == "train" else {"workdir"}
+        lines = to_flagfile(config).splitlines()
+        chosen = [line for line in lines if line.partition("=")[0].removeprefix("--") in given]
+        flag_values(["agad_tf", f"--mode={mode}", *chosen])
+        assert config_from_flags(flag_values).threshold == "123.0"
 
 
 def test_a_finished_run_goes_on_for_more_epochs_at_a_constant_rate(config, tmp_path, monkeypatch, capsys):
