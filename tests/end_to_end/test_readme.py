@@ -109,7 +109,7 @@ def test_saved_model_gives_the_scores_of_the_table(run):
     scores = {int(row["image_id"]): float(row["anomaly_score"]) for row in rows}
     detector = tf.saved_model.load(str(run[0] / "saved_model"))
     served = detector.serve(load_source("digits").x_test)
-    np.testing.assert_allclose(served["score"], [scores[i] for i in range(360)], rtol=1e-5)
+    np.testing.assert_allclose(served["score"], [scores[i] for i in range(360)], rtol=5e-6)
     threshold = json.loads((run[0] / "results.json").read_text())["detector"]["threshold"]
     assert float(detector.threshold) == pytest.approx(threshold)
 

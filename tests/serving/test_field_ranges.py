@@ -55,7 +55,7 @@ def detectors():
     return {"bytes": AGADDetector(**options).fit(IMAGES), "shares": AGADDetector(**options).fit(IMAGES / 255)}
 
 
-@pytest.mark.parametrize(("fitted", "scale"), [("bytes", 1 / 255), ("bytes", 257), ("shares", 1)])
+@pytest.mark.parametrize(("fitted", "scale"), [("bytes", 1 / 255), ("bytes", np.uint16(257)), ("shares", 1)])
 @pytest.mark.parametrize("method", ["predict", "score_samples", "predict_proba", "decision_function"])
 def test_ranges_unlike_those_in_fit_are_warned_of_by_the_estimator(detectors, fitted, scale, method):
     with pytest.warns(UserWarning, match=r"The largest value of X is (1|255|65535),"):

@@ -115,6 +115,14 @@ def test_what_is_measured_is_what_was_trained(config):
     assert scores.mean() == pytest.approx(watched[config.epochs], rel=1e-5)
 
 
+def test_labels_leak_by_the_family_protocol_alone_and_the_table_says_so(config, capsys):
+    training.train(dataclasses.replace(config, epochs=1))
+    protocols = files_of(config)[1]["protocols"]
+    leaks = {name: figures["labels_leak"] for name, figures in protocols.items()}
+    assert leaks == {"per_image": False, "family_shuffled": False, "family": True}
+    assert "labels leak" in capsys.readouterr().out
+
+
 def test_the_configuration_a_run_leaves_repeats_it(config, tmp_path):
     training.train(config)
     repeated = dataclasses.replace(read_config(config.folder), workdir=str(tmp_path / "again"))
