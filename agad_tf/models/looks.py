@@ -1,5 +1,7 @@
 """What the networks of a `SegmentingAGAD` say of images of one size, which are taken in tiles where they are large."""
 
+from functools import partial
+
 import keras
 import tensorflow as tf
 
@@ -66,9 +68,7 @@ class Look:
         """
         if self.tiles is None or batch_statistics:
             return _seen(self.networks, images, batch_statistics)
-        both = in_tiles(lambda tile: tf.concat(_seen(self._of_tile, tile), axis=-1), images, self.tiles)
-        channels = images.shape[-1]
-        return both[..., :channels], both[..., channels:]
+        return in_tiles(partial(_seen, self._of_tile), images, self.tiles, (tf.float32, tf.float32))
 
 
 def reach_for_tiles(networks: Networks, largest: int) -> Reach | None:

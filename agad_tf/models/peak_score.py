@@ -97,32 +97,40 @@ class PeakScore:
         maps = [variable for pair in self.map_statistics for variable in pair]
         return [*maps, self.part_mean, self.part_deviation, *self.whole.statistics.values()]
 
-    def parts(self, images: Any, maps: Sequence[Any]) -> Any:
-        """Each part of the score, float (images, parts): the peaks of all maps, and how unusual the whole image is."""
-        peaks = [ops.max(each, axis=(1, 2)) for each in self._standardized_maps(maps)]
-        return ops.concatenate([*peaks, self.whole.score(images)[:, None]], axis=1)
-
     def standardized_parts(self, images: Any, maps: Sequence[Any]) -> Any:
-        """The parts in deviations from their means over normal images, float (images, parts)."""
-        return (self.parts(images, maps) - self.part_mean) / self.part_deviation
-
-    def score(self, images: Any, maps: Sequence[Any]) -> Any:
-        """How far an image is from what is usual, by all parts together, float (images,); higher is more abnormal.
+        """The parts in deviations from their means over normal images, float (images, parts).
 
         Args:
             images: float (images, height, width, channels) in [-1, 1].
             maps: at each scale, float (images, height, width, kinds), as a network gives them.
+
+        Returns:
+            The peaks of all maps, and how unusual the whole image is.
         """
+        return self._standardized_parts(images, self._standardized_maps(maps))
+
+    def score(self, images: Any, maps: Sequence[Any]) -> Any:
+        """How far an image is from what is usual, by all parts together, float (images,); higher is more abnormal."""
         return combined(self.standardized_parts(images, maps))
 
-    def error_map(self, maps: Sequence[Any]) -> Any:
-        """The highest of all maps, each in the units of its part of the score, float (images, height, width)."""
+    def score_and_map(self, images: Any, maps: Sequence[Any]) -> tuple[Any, Any]:
+        """The score and the map whose peak is its local part.
+
+        Args:
+            images: float (images, height, width, channels) in [-1, 1].
+            maps: at each scale, float (images, height, width, kinds), as a network gives them.
+
+        Returns:
+            `score`, and the highest of all maps, each in the units of its part, float (images, height, width).
+        """
+        standardized = self._standardized_maps(maps)
         means, deviations = (ops.split(each[:-1], len(maps)) for each in (self.part_mean, self.part_deviation))
         highest = [
             ops.max((each - mean) / deviation, axis=-1, keepdims=True)
-            for each, mean, deviation in zip(self._standardized_maps(maps), means, deviations, strict=True)
+            for each, mean, deviation in zip(standardized, means, deviations, strict=True)
         ]
-        return ops.max(ops.concatenate([tf.image.resize(each, self.size) for each in highest], axis=-1), axis=-1)
+        error_map = ops.max(ops.concatenate([tf.image.resize(each, self.size) for each in highest], axis=-1), axis=-1)
+        return combined(self._standardized_parts(images, standardized)), error_map
 
     def fit(self, looks: Sequence[np.ndarray], maps: Sequence[Sequence[np.ndarray]]) -> None:
         """Learns what is usual.
@@ -149,6 +157,11 @@ class PeakScore:
                 variable.assign(value)
         self.part_mean.assign(np.array([*means, whole.mean()], np.float32))
         self.part_deviation.assign(np.array([*deviations, max(whole.std(), _LEAST_DEVIATION)], np.float32))
+
+    def _standardized_parts(self, images: Any, standardized_maps: Sequence[Any]) -> Any:
+        peaks = [ops.max(each, axis=(1, 2)) for each in standardized_maps]
+        parts = ops.concatenate([*peaks, self.whole.score(images)[:, None]], axis=1)
+        return (parts - self.part_mean) / self.part_deviation
 
     def _standardized_maps(self, maps: Sequence[Any]) -> list[Any]:
         """Maps in deviations from what is usual there, of the shapes of the maps."""

@@ -275,8 +275,7 @@ class SegmentingAGAD(AGAD):
 
     def score_and_map(self, images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Scores and error maps, as `reconstruct_score_and_map` gives them; large images take less memory."""
-        maps = self._maps(images)
-        return self.peak_score.score(images, maps), self.peak_score.error_map(maps)
+        return self.peak_score.score_and_map(images, self._maps(images))
 
     def reconstruct_score_and_map(self, images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Reconstructions, scores and error maps of whole images, from one pass.
@@ -288,7 +287,7 @@ class SegmentingAGAD(AGAD):
             Like `images`; float (batch,); and `error_map`.
         """
         reconstruction, maps = self._look(images)
-        return reconstruction, self.peak_score.score(images, maps), self.peak_score.error_map(maps)
+        return reconstruction, *self.peak_score.score_and_map(images, maps)
 
     def score_parts(self, images: np.ndarray, batch_size: int = 16) -> np.ndarray:
         """The parts of the score, float (images, parts), by the names of `part_names`."""
@@ -299,7 +298,7 @@ class SegmentingAGAD(AGAD):
 
     def error_map(self, images: tf.Tensor) -> tf.Tensor:
         """The map whose peak is the local part of the score, float (images, height, width)."""
-        return self.peak_score.error_map(self._maps(images))
+        return self.score_and_map(images)[1]
 
     def _maps(self, images: tf.Tensor) -> list[tf.Tensor]:
         """Of whole images at each scale, residuals and logits of verdicts, float (images, height, width, kinds)."""

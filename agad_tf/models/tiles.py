@@ -3,6 +3,8 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import tensorflow as tf
 
@@ -81,7 +83,9 @@ def _tile_and_core(side: int, stride: int, margin: int, largest: int) -> tuple[i
     return core + 2 * margin, core
 
 
-def in_tiles(function: Callable[[tf.Tensor], tf.Tensor], images: tf.Tensor, tiles: Tiling) -> tf.Tensor:
+def in_tiles(
+    function: Callable[[tf.Tensor], Any], images: tf.Tensor, tiles: Tiling, signature: Any = tf.float32
+) -> Any:
     """Applies a function to images in tiles, one after another.
 
     The result is that of the function on whole images, if it looks no further than the margin and does the same
@@ -93,9 +97,11 @@ def in_tiles(function: Callable[[tf.Tensor], tf.Tensor], images: tf.Tensor, tile
             enough it is called on all images at once, and otherwise on one tile at a time; a graph has it once.
         images: float (batch, *tiles.image, channels).
         tiles: by `tiling`.
+        signature: the types of what the function returns, tf.float32 or a tuple of it; a tuple takes less memory than
+            one tensor that is divided afterwards.
 
     Returns:
-        float32 (batch, *tiles.image, kinds).
+        float32 (batch, *tiles.image, kinds), or a tuple of such.
 
     Raises:
         ValueError: the images are of another size.
@@ -114,17 +120,17 @@ def in_tiles(function: Callable[[tf.Tensor], tf.Tensor], images: tf.Tensor, tile
         return function(images)
     rows, columns = tiles.counts
 
-    def core_of(number: tf.Tensor) -> tf.Tensor:
+    def core_of(number: tf.Tensor) -> Any:
         image, place = number // (rows * columns), number % (rows * columns)
         corner, inside = _corners(tf.stack([place // columns, place % columns]), tiles)
         part = tf.slice(images, [image, *tf.unstack(corner), 0], [1, *tiles.tile, images.shape[-1]])
-        found = function(part)
-        return tf.slice(found, [0, *tf.unstack(inside), 0], [1, *tiles.core, found.shape[-1]])[0]
+        begin, size = [0, *tf.unstack(inside), 0], [1, *tiles.core, -1]
+        return tf.nest.map_structure(lambda found: tf.slice(found, begin, size)[0], function(part))
 
     numbers = tf.range(tf.shape(images)[0] * rows * columns)
     # One after another: each operation keeps all cores busy, and memory is that of one tile.
-    cores = tf.map_fn(core_of, numbers, parallel_iterations=1, fn_output_signature=tf.float32)
-    return _joined(cores, tiles)
+    cores = tf.map_fn(core_of, numbers, parallel_iterations=1, fn_output_signature=signature)
+    return tf.nest.map_structure(partial(_joined, tiles=tiles), cores)
 
 
 def _corners(place: tf.Tensor, tiles: Tiling) -> tuple[tf.Tensor, tf.Tensor]:
