@@ -1,22 +1,17 @@
 """tf.data pipelines: from raw pixels to the batches that the networks see."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
-from tqdm import tqdm
 
 from agad_tf.config.errors import UsageError
 from agad_tf.config.experiment import DEFAULTS
-from agad_tf.data.images_in_files import Images, joined
-from agad_tf.data.masks import masks_at_size
-from agad_tf.data.preprocessing import ImageSize, sides_of
-from agad_tf.data.scoring_batches import BATCHES_AHEAD, UNTUNED, inputs_by_row, scoring_batches
-from agad_tf.data.splits import ABNORMAL, NORMAL, Split
+from agad_tf.data.scoring_batches import BATCHES_AHEAD, UNTUNED
+from agad_tf.data.splits import NORMAL, Split
 from agad_tf.data.synthetic_anomalies import synthesize
+from agad_tf.data.training_inputs import TrainingInputs
 
 
 class BatchPlan(NamedTuple):
@@ -130,48 +125,6 @@ def _composition(
     return batch_size - anomalies - synthetic, anomalies, synthetic
 
 
-class TrainingInputs(NamedTuple):
-    """The training images as the networks take them.
-
-    Attributes:
-        of_rows: gives of rows, int (n,), the inputs, float32 (n, image_size, image_size, channels) in [-1, 1].
-        normals: how many rows, from 0 on, are normal.
-        anomalies: how many rows, after those, are anomalies.
-        masks_of: gives of anomalies, int (n,) in [0, anomalies), their masks, float32 (n, image_size, image_size, 1),
-            see `agad_tf.data.masks.masks_at_size`; None where there are none.
-    """
-
-    of_rows: Callable[[tf.Tensor], tf.Tensor]
-    normals: int
-    anomalies: int
-    masks_of: Callable[[tf.Tensor], tf.Tensor] | None = None
-
-
-def training_inputs(
-    train: Split,
-    image_size: ImageSize,
-    cache_bytes: float = math.inf,
-    masks: Mapping[int, Sequence[Path]] | None = None,
-) -> TrainingInputs:
-    """Makes the training images ready, once for all epochs where memory allows.
-
-    Args:
-        train: the training images.
-        image_size: side in pixels that the networks take.
-        cache_bytes: how much memory the images may take as the networks take them. Where they need more they are
-            made ready again for every batch, which changes nothing but time. Masks come after them.
-        masks: files of the masks of labelled anomalies by their ids; empty or None means none.
-    """
-    normals, anomalies = train.of_label(NORMAL), train.of_label(ABNORMAL)
-    images = joined([normals.images, anomalies.images])
-    of_rows = _inputs_by_row(images, image_size, cache_bytes)
-    masks_of = None
-    if masks and len(anomalies.ids):
-        left = cache_bytes - _bytes(len(images), image_size, images.shape[-1])
-        masks_of = _masks_by_row([masks.get(row, ()) for row in anomalies.ids.tolist()], image_size, left)
-    return TrainingInputs(of_rows, len(normals.ids), len(anomalies.ids), masks_of)
-
-
 def training_batches(
     inputs: TrainingInputs,
     plan: BatchPlan,
@@ -196,7 +149,7 @@ def training_batches(
         context: which worker's part; by default all is one's own.
 
     Returns:
-        Dataset of images, float32 (batch, image_size, image_size, channels) in [-1, 1], and labels, float32
+        Dataset of images, float32 (batch, height, width, channels) in [-1, 1], and labels, float32
         (batch,): `plan.anomalies` anomalies and `plan.synthetic` made from normal images, spread evenly among
         normals, and mirrored if the plan says so. Where inputs have masks, these as well, float32 (batch, image_size,
         image_size, 1): of labelled anomalies their own, of other anomalies NaN, of normal images 0. With a context the
@@ -264,37 +217,6 @@ def training_batches(
         .prefetch(BATCHES_AHEAD)
         .with_options(UNTUNED)
     )
-
-
-def _inputs_by_row(images: Images, image_size: ImageSize, cache_bytes: float) -> Callable[[tf.Tensor], tf.Tensor]:
-    """A function from rows to the networks' input, made ready once for all epochs where memory allows."""
-    if not len(images):
-        return lambda rows: tf.zeros((len(rows), *sides_of(image_size), images.shape[-1]))
-    if _bytes(len(images), image_size, images.shape[-1]) > cache_bytes:
-        return inputs_by_row(images, image_size)
-    bar = tqdm(scoring_batches(images, image_size), "reading", unit="batch", delay=1, leave=False, disable=None)
-    cache = tf.concat(list(bar), axis=0)
-    return lambda rows: tf.gather(cache, rows)
-
-
-def _masks_by_row(
-    files: Sequence[Sequence[Path]], image_size: ImageSize, cache_bytes: float
-) -> Callable[[tf.Tensor], tf.Tensor]:
-    """A function from the numbers of anomalies to their masks, as `_inputs_by_row`."""
-    if _bytes(len(files), image_size, 1) <= cache_bytes:
-        cache = tf.constant(masks_at_size(files, image_size))
-        return lambda rows: tf.gather(cache, rows)
-
-    def read(rows: np.ndarray) -> np.ndarray:
-        return masks_at_size([files[row] for row in rows], image_size)
-
-    shape = (None, *sides_of(image_size), 1)
-    return lambda rows: tf.ensure_shape(tf.numpy_function(read, [rows], tf.float32), shape)
-
-
-def _bytes(count: int, image_size: ImageSize, channels: int) -> int:
-    """Memory that images take as the networks take them."""
-    return count * math.prod(sides_of(image_size)) * channels * tf.float32.size
 
 
 def _spread_evenly(normals: int, anomalies: int) -> np.ndarray:

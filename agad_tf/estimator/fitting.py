@@ -4,7 +4,8 @@ from agad_tf.config.errors import RunError
 from agad_tf.config.experiment import ExperimentConfig
 from agad_tf.data.image_size import fitting_size
 from agad_tf.data.splits import Split
-from agad_tf.data.training_batches import plan_batches, training_batches, training_inputs
+from agad_tf.data.training_batches import plan_batches, training_batches
+from agad_tf.data.training_inputs import training_inputs
 from agad_tf.estimator.random_state import random_state_kept
 from agad_tf.models.agad import AGAD
 from agad_tf.models.build import build_model
@@ -46,8 +47,9 @@ def fitted_model(config: ExperimentConfig, train: Split, reference: Split | None
     sides = fitting_size(config.image_size, height, width, keep_shape=bool(config.crop_size))
     with random_state_kept():
         model = build_model(config, (*sides, channels), plan.steps_per_epoch)
-        inputs = training_inputs(train, sides)
         has_parts = isinstance(model, SegmentingAGAD)
+        window = model.training_window if has_parts else None
+        inputs = training_inputs(train, sides, window=window, seed=config.seed)
         try:
             model.fit(
                 training_batches(inputs, plan, config.epochs, config.seed),

@@ -13,6 +13,7 @@ from agad_tf.config.choices import SIZE_MULTIPLE
 from agad_tf.data.crops import at_size, crops_at_scales, sizes_at_scales
 from agad_tf.data.light import vary_light
 from agad_tf.data.local_anomalies import add_local_anomalies
+from agad_tf.data.training_windows import window_of
 from agad_tf.models import losses
 from agad_tf.models.agad import AGAD
 from agad_tf.models.forward_passes import Passes
@@ -97,6 +98,8 @@ class SegmentingAGAD(AGAD):
         self.scoring_shape = (height, width, channels)
         self._crop = (self.image_shape[0], self.image_shape[1])
         self.sizes = sizes_at_scales((height, width), self._crop, self.scales, SIZE_MULTIPLE)
+        # Height and width of the parts of large images to train on; None where those are trained on whole.
+        self.training_window = window_of((height, width), self._crop, self.scales[len(self.sizes) - 1])
         networks = self.scoring_generator, segmenter
         self._generators = [resized_to(self.scoring_generator, size) for size in self.sizes]
         self._segmenters = [] if segmenter is None else [resized_to(segmenter, size) for size in self.sizes]
@@ -156,7 +159,8 @@ class SegmentingAGAD(AGAD):
         # Without a mask nobody knows which part of an anomaly is abnormal; the largest is.
         known = ~tf.reduce_any(tf.math.is_nan(masks), axis=(1, 2, 3))
         abnormal = labels == 1
-        images, masks = crops_at_scales(images, masks, seeds, self._crop, self.sizes, abnormal & ~known)
+        sizes = sizes_at_scales(images.shape[1:3], self._crop, self.scales, SIZE_MULTIPLE)
+        images, masks = crops_at_scales(images, masks, seeds, self._crop, sizes, abnormal & ~known)
         images = vary_light(images, seeds, self.light)
         altered, places = add_local_anomalies(images, tf.roll(images, 1, axis=0), seeds)
         # Some images stay as they are in every batch, and so do labelled anomalies.

@@ -1,5 +1,6 @@
 """What TensorBoard shows of a run: scalars, score histograms, weights, and images beside their reconstructions."""
 
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,9 @@ from scipy.stats import rankdata
 from tensorboard.plugins.hparams import api as hp
 from tensorboard.plugins.pr_curve import summary as pr_curve
 
+from agad_tf.data.crops import at_size
 from agad_tf.data.preprocessing import to_network_input, to_pixels
+from agad_tf.data.scoring_batches import images_at_a_time
 from agad_tf.data.splits import ABNORMAL, NORMAL, OneClassTask, Split
 from agad_tf.models.agad import AGAD
 from agad_tf.models.losses import ANOMALY_TERMS
@@ -26,6 +29,8 @@ COMPARED = {
 THRESHOLDS = 200
 GRID_IMAGES = 8
 GRID_SCALE = 3
+# Longest side in pixels of an image in a grid before that; larger images are shrunk.
+GRID_SIDE = 256
 GRID_ROWS = (
     "From the top: input x, reconstruction G(x) (of a normal image: the pseudo-anomaly), "
     "its reconstruction G(G(x)), and the error |x − G(x)|."
@@ -103,7 +108,8 @@ def write_scores_and_images(model: AGAD, split: Split, scores: np.ndarray, name:
         chosen = split.labels == label
         if chosen.any():
             tf.summary.histogram(f"scores/{name}/{label_name}", scores[chosen])
-            grid = image_grid(model, np.asarray(split.images[chosen][:GRID_IMAGES]))
+            shown = images_at_a_time(model.scoring_size, GRID_IMAGES)
+            grid = image_grid(model, np.asarray(split.images[chosen][:shown]))
             tf.summary.image(f"{name}/{label_name}", grid, description=GRID_ROWS)
 
 
@@ -160,12 +166,17 @@ def image_grid(model: AGAD, images: np.ndarray) -> tf.Tensor:
         images: uint8 (images, height, width, channels).
 
     Returns:
-        float (1, height, width, channels) in [0, 1].
+        float (1, height, width, channels) in [0, 1]. Small images are enlarged, and large ones shrunk.
     """
+    height, width = model.scoring_size
+    shrink = math.ceil(max(height, width) / GRID_SIDE)
+    scale = GRID_SCALE if shrink == 1 else 1
     inputs = to_network_input(images, model.scoring_size)
     reconstruction = model(inputs, training=False)
     re_reconstruction = model(reconstruction, training=False)
     error = tf.abs(inputs - reconstruction) - 1.0
-    rows = [tf.concat(tf.unstack(row), axis=1) for row in (inputs, reconstruction, re_reconstruction, error)]
+    shown = (height // shrink, width // shrink)
+    faces = (at_size(each, shown) for each in (inputs, reconstruction, re_reconstruction, error))
+    rows = [tf.concat(tf.unstack(row), axis=1) for row in faces]
     grid = to_pixels(tf.concat(rows, axis=0)[tf.newaxis]) / 255.0
-    return tf.repeat(tf.repeat(grid, GRID_SCALE, axis=1), GRID_SCALE, axis=2)
+    return tf.repeat(tf.repeat(grid, scale, axis=1), scale, axis=2)

@@ -14,7 +14,8 @@ from agad_tf.config.choices import PROTOCOLS
 from agad_tf.config.errors import RunError
 from agad_tf.data.splits import NORMAL, OneClassTask
 from agad_tf.data.synthetic_anomalies import synthetic_images
-from agad_tf.data.training_batches import BatchPlan, training_batches, training_inputs
+from agad_tf.data.training_batches import BatchPlan, training_batches
+from agad_tf.data.training_inputs import training_inputs
 from agad_tf.evaluation.scorer import Scorer
 from agad_tf.files.workdir import Workdir
 from agad_tf.models.agad import AGAD
@@ -97,7 +98,8 @@ class Fitting:
         watched = task.validation.of_label(NORMAL).images[:IMAGES]
         image_size = model.scoring_size
         self.synthetic = synthetic_images(watched, image_size, plan.kinds) if plan.kinds else None
-        self.inputs = training_inputs(task.train, image_size, cache_bytes, masks)
+        window = model.training_window if isinstance(model, SegmentingAGAD) else None
+        self.inputs = training_inputs(task.train, image_size, cache_bytes, masks, window, seed)
         self.protocols = protocols
         self.budget = Budget(seconds, float(checkpoints.seconds)) if seconds < math.inf else None
 

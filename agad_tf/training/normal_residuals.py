@@ -6,7 +6,7 @@ import keras
 import numpy as np
 
 from agad_tf.data.scoring_batches import spread
-from agad_tf.data.training_batches import TrainingInputs
+from agad_tf.data.training_inputs import TrainingInputs
 
 
 class NormalResiduals(keras.callbacks.Callback):

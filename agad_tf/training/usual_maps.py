@@ -7,7 +7,7 @@ import numpy as np
 
 from agad_tf.data.scoring_batches import images_at_a_time, scoring_batches, spread
 from agad_tf.data.splits import Split
-from agad_tf.data.training_batches import TrainingInputs
+from agad_tf.data.training_inputs import TrainingInputs
 from agad_tf.models.peak_score import KINDS
 
 
@@ -27,7 +27,7 @@ class UsualMaps(keras.callbacks.Callback):
 
     def __init__(self, inputs: TrainingInputs, reference: Split | None, epochs: int):
         super().__init__()
-        self.inputs = inputs
+        self.inputs = inputs.whole or inputs
         self.reference = reference
         self.epochs = epochs
 

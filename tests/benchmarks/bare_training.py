@@ -4,7 +4,8 @@ import keras
 
 from agad_tf.config.experiment import ExperimentConfig
 from agad_tf.data.splits import OneClassTask
-from agad_tf.data.training_batches import plan_batches, training_batches, training_inputs
+from agad_tf.data.training_batches import plan_batches, training_batches
+from agad_tf.data.training_inputs import training_inputs
 from agad_tf.models.agad import AGAD
 from agad_tf.training.learning_rate import LearningRate
 from agad_tf.training.normal_residuals import NormalResiduals

@@ -20,7 +20,7 @@ from agad_tf.config.experiment import ExperimentConfig
 from agad_tf.config.flagfiles import with_flagfiles
 from agad_tf.config.flags import config_from_flags, define_flags
 from agad_tf.data.preprocessing import to_network_input
-from agad_tf.data.training_batches import training_inputs
+from agad_tf.data.training_inputs import training_inputs
 from agad_tf.models.scores import (
     combined_norm,
     fit_mahalanobis,

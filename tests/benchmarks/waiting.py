@@ -19,7 +19,8 @@ from agad_tf.config.flagfiles import with_flagfiles
 from agad_tf.config.flags import config_from_flags, define_flags
 from agad_tf.data.sources import load_source
 from agad_tf.data.splits import one_class_task
-from agad_tf.data.training_batches import plan_batches, training_batches, training_inputs
+from agad_tf.data.training_batches import plan_batches, training_batches
+from agad_tf.data.training_inputs import training_inputs
 from agad_tf.models.build import build_model
 
 WARM_UP, STEPS = 3, 20

@@ -10,7 +10,8 @@ from agad_tf.data.preprocessing import to_network_input
 from agad_tf.data.readers import decode_picture
 from agad_tf.data.scoring_batches import scoring_batches
 from agad_tf.data.splits import Split
-from agad_tf.data.training_batches import plan_batches, training_batches, training_inputs
+from agad_tf.data.training_batches import plan_batches, training_batches
+from agad_tf.data.training_inputs import training_inputs
 
 RNG = np.random.default_rng(0)
 SIZES = [(16, 16), (20, 31), (16, 16), (7, 64), (200, 300)]

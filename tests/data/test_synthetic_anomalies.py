@@ -7,7 +7,8 @@ from agad_tf.config.errors import UsageError
 from agad_tf.data import synthetic_anomalies as synthesis
 from agad_tf.data.splits import Split
 from agad_tf.data.synthetic_anomalies import synthesize
-from agad_tf.data.training_batches import plan_batches, training_batches, training_inputs
+from agad_tf.data.training_batches import plan_batches, training_batches
+from agad_tf.data.training_inputs import training_inputs
 
 SIDE = 16
 COUNT = 64

@@ -7,7 +7,8 @@ from agad_tf.data.images_in_files import Pictures
 from agad_tf.data.preprocessing import to_network_input
 from agad_tf.data.scoring_batches import scoring_batches
 from agad_tf.data.splits import Split
-from agad_tf.data.training_batches import batch_size_that_fits, plan_batches, training_batches, training_inputs
+from agad_tf.data.training_batches import batch_size_that_fits, plan_batches, training_batches
+from agad_tf.data.training_inputs import training_inputs
 
 
 def split_of(normals, anomalies=0):

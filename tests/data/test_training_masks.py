@@ -8,7 +8,8 @@ from agad_tf.data.masks import masks_at_size
 from agad_tf.data.preprocessing import to_network_input
 from agad_tf.data.sources import load_source
 from agad_tf.data.splits import Split
-from agad_tf.data.training_batches import plan_batches, training_batches, training_inputs
+from agad_tf.data.training_batches import plan_batches, training_batches
+from agad_tf.data.training_inputs import training_inputs
 from tests.data.files import numbered, task_of, write
 
 NORMALS, ANOMALIES = 12, 4

@@ -9,6 +9,7 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from agad_tf.evaluation.scorer import Scorer
 from agad_tf.models.losses import ANOMALY_TERMS, NORMAL_TERMS
+from agad_tf.reporting import tensorboard
 from agad_tf.reporting.event_files import event_file
 from agad_tf.reporting.tensorboard import Summaries, image_grid, write_figures, write_graph
 from agad_tf.training.epoch_scores import EpochScores
@@ -86,6 +87,16 @@ def test_image_grid_shows_input_reconstruction_re_reconstruction_and_error(fitte
     np.testing.assert_allclose(grid[16:32, 16:], (reconstruction[1, ..., 0] + 1) / 2, atol=1e-5)
     np.testing.assert_allclose(grid[32:48, :16], (re_reconstruction[0, ..., 0] + 1) / 2, atol=1e-5)
     np.testing.assert_allclose(grid[48:, :16], np.abs(inputs[0] - reconstruction[0, ..., 0]) / 2, atol=1e-5)
+
+
+def test_image_grid_shrinks_large_images(fitted, task, monkeypatch):
+    model, _ = fitted
+    images = task.validation.images[:2]
+    monkeypatch.setattr(tensorboard, "GRID_SIDE", 8)
+    grid = image_grid(model, images).numpy()[0, ..., 0]
+    assert grid.shape == (4 * 8, 2 * 8)
+    small = images[1, ..., 0].reshape(8, 2, 8, 2).mean(axis=(1, 3))
+    np.testing.assert_allclose(grid[:8, 8:], small / 255, atol=1e-5)
 
 
 FIGURES = {"auroc": 0.875, "average_precision": 0.5, "fpr_at_95_tpr": 0.25, "oracle_f1": 0.1}

@@ -9,7 +9,8 @@ import tensorflow as tf
 
 from agad_tf.config.errors import UsageError
 from agad_tf.data.splits import Split
-from agad_tf.data.training_batches import plan_batches, training_batches, training_inputs
+from agad_tf.data.training_batches import plan_batches, training_batches
+from agad_tf.data.training_inputs import training_inputs
 from agad_tf.models.replicas import overflown_in_all_replicas_or_none
 from agad_tf.networks.normalization import BatchNormalization
 from agad_tf.training.distribution import (

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from agad_tf.config.choices import RESIDUAL_NORMS
-from agad_tf.data.training_batches import training_inputs
+from agad_tf.data.training_inputs import training_inputs
 from agad_tf.models.scores import fit_mahalanobis, residual_features
 from agad_tf.training.normal_residuals import NormalResiduals
 

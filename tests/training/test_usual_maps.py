@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from agad_tf.data import scoring_batches
 from agad_tf.data.splits import Split
-from agad_tf.data.training_batches import TrainingInputs
+from agad_tf.data.training_inputs import TrainingInputs
 from agad_tf.training.usual_maps import UsualMaps
 
 
