@@ -22,7 +22,7 @@ def detection_metrics(labels: np.ndarray, scores: np.ndarray, seed: int = 0) -> 
 
     Returns:
         All as fractions: "auroc" with its 95 % bootstrap interval from "auroc_low" to "auroc_high" (normal and
-        abnormal images are drawn anew each among themselves), "average_precision", "fpr_at_95_tpr", the best F1 over
+        abnormal images are each resampled among themselves), "average_precision", "fpr_at_95_tpr", the best F1 over
         all thresholds, "oracle_f1", which is chosen by these labels, and the "oracle_threshold" it is reached at, in
         units of the score: images at or above it count as abnormal.
 
@@ -81,7 +81,7 @@ def figures_at(labels: np.ndarray, scores: np.ndarray, threshold: float) -> dict
 
 def _auroc_interval(normal: np.ndarray, abnormal: np.ndarray, seed: int) -> tuple[float, float]:
     if min(len(normal), len(abnormal)) < 2:
-        # One image cannot be drawn anew in more than one way: nothing is known of the spread.
+        # One image can be resampled in one way only, which says nothing of the spread.
         return 0.0, 1.0
     # An AUROC knows scores by their order alone: that is found once, and no draw needs to be sorted again.
     values, ranks = np.unique(np.concatenate([normal, abnormal]), return_inverse=True)
