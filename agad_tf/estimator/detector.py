@@ -71,8 +71,12 @@ class AGADDetector(OutlierMixin, BaseEstimator):
         n_features_in_: values an image or a row has.
 
     Example:
-        >>> detector = AGADDetector(epochs=5, random_state=0).fit(images)
-        >>> detector.predict(images)  # 1 normal, -1 abnormal
+        >>> import numpy as np
+        >>> from agad_tf import AGADDetector
+        >>> images = np.random.default_rng(0).integers(0, 256, (24, 32, 32), np.uint8)
+        >>> detector = AGADDetector(recipe="paper", epochs=1, width=1 / 8, random_state=0).fit(images)
+        >>> detector.predict(images).shape  # 1 normal, -1 abnormal
+        (24,)
 
     `GridSearchCV` maximises `score`, the AUROC of either labelling. The scorer "roc_auc" asks `decision_function` for
     the greater label: that is right where normal is +1 and abnormal -1, and the wrong way round for 0 and 1.

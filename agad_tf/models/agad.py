@@ -67,8 +67,8 @@ class AGAD(ReconstructionScorer):
         >>> import numpy as np
         >>> from agad_tf import AGAD, build_discriminator, build_generator
         >>> images = np.random.default_rng(0).uniform(-1, 1, (8, 16, 16, 1)).astype("float32")
-        >>> model = AGAD(*(build((16, 16, 1), width=1 / 8, seed=0) for build in (
-        ...     lambda *shape, **options: build_generator("encoder_decoder", *shape, **options), build_discriminator)))
+        >>> generator = build_generator("encoder_decoder", (16, 16, 1), width=1 / 8)
+        >>> model = AGAD(generator, build_discriminator((16, 16, 1), width=1 / 8))
         >>> model.compile()
         >>> history = model.fit(images, epochs=1, verbose=0)
         >>> model.anomaly_score(images).shape

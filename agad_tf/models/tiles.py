@@ -107,9 +107,13 @@ def in_tiles(
         ValueError: the images are of another size.
 
     Example:
-        >>> tiles = tiling((4000, 3008), reach_of(generator))
-        >>> generator_of_tiles = resized(generator, tiles.tile)
-        >>> reconstructions = in_tiles(generator_of_tiles, images, tiles)
+        >>> from agad_tf import build_generator
+        >>> from agad_tf.models.network_copies import resized
+        >>> from agad_tf.networks.reach import reach_of
+        >>> generator = build_generator("encoder_decoder", (32, 32, 1), width=1 / 16)
+        >>> tiles = tiling((512, 384), reach_of(generator), largest=320)
+        >>> in_tiles(resized(generator, tiles.tile), tf.zeros((1, 512, 384, 1)), tiles).shape
+        TensorShape([1, 512, 384, 1])
     """
     if tuple(images.shape[1:3]) != tuple(tiles.image):
         raise ValueError(
