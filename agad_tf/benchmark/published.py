@@ -11,7 +11,7 @@ from agad_tf.config.experiment import DEFAULTS
 _FREE = (
     *("dataset", "normal_class", "gamma", "generator", "contextual_adversarial", "seed"),
     *("epochs", "learning_rate_schedule", "validation_fraction", "mixed_precision", "jit_compile"),
-    "synthetic_share",
+    *("synthetic_share", "synchronized_batch_norm"),
     *WHERE_AND_HOW,
 )
 _FIXED = tuple(name for name in DEFAULTS if name not in _FREE)

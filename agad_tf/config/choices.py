@@ -58,6 +58,7 @@ ADDED_UNTIL_0_5 = ("method", "mixed_precision", "pseudo_anomaly_normalization")
 ADDED_SINCE_0_6 = ("synthetic_anomalies", "synthetic_share", "horizontal_flip", "score", "ema_momentum")
 ADDED_SINCE_0_7 = (
     *("crop_size", "scales", "local_anomalies", "segmentation", "light_variation", "aligned", "steps_per_epoch"),
+    "synchronized_batch_norm",
 )
 # What options were called before.
 EARLIER_NAMES = {"score": "residual_norm"}

@@ -216,6 +216,16 @@ CONTRADICTIONS: tuple[tuple[Callable[[ExperimentFields], bool], str], ...] = (
         "--strategy=multi_worker uses all devices of every machine; leave --devices out.",
     ),
     (
+        lambda config: config.synchronized_batch_norm and config.jit_compile == "true",
+        "--synchronized_batch_norm shares statistics between devices in the midst of a step, which --jit_compile=true "
+        "cannot compile; leave one of the two out.",
+    ),
+    (
+        lambda config: config.synchronized_batch_norm and config.normalization != "batch",
+        "--synchronized_batch_norm concerns batch statistics, which --normalization={config.normalization} does not "
+        "use; leave one of the two at its default.",
+    ),
+    (
         lambda config: config.mode in ("evaluate", "predict", "export", "demo") and not config.workdir,
         "--mode={config.mode} works on a run that exists; name its folder with --workdir.",
     ),

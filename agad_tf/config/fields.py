@@ -200,9 +200,13 @@ class ExperimentFields:
     )
     jit_compile: str = option(
         "auto",
-        "Compile passes and gradients of a training step with XLA; auto does where there is an accelerator, unless "
-        "several would then each normalise by the statistics of their own images.",
+        "Compile passes and gradients of a training step with XLA; auto does on accelerators.",
         choices=("auto", "true", "false"),
+    )
+    synchronized_batch_norm: bool = option(
+        False,
+        "Whether several devices normalise by the statistics of the whole batch, as one device does, and not each by "
+        "those of its own images. XLA cannot compile that: several devices then train without it.",
     )
     mixed_precision: str = option(
         "none",

@@ -76,6 +76,7 @@ def build_model(config: ExperimentConfig, image_shape: tuple[int, int, int], ste
         _optimizer(config),
         jit_compile[config.jit_compile],
         steps_per_execution=next(equal_parts),
+        synchronized_batch_norm=config.synchronized_batch_norm,
         **own_optimizers,
     )
     return model

@@ -61,6 +61,7 @@ class CompiledModel(BuiltByItsConstructor):
         optimizer: Any = None,
         run_eagerly: bool = False,
         steps_per_execution: int = 1,
+        synchronized_batch_norm: bool = False,
         auto_scale_loss: bool = True,
         **not_taken: Any,
     ) -> None:
@@ -71,12 +72,13 @@ class CompiledModel(BuiltByItsConstructor):
             discriminator_optimizer: of θ_d, an optimizer or its name; one whose state begins at 0, as Adam's does, for
                 a discriminator that is drawn again sets it back there. A learning rate schedule goes on all the same.
             jit_compile: whether XLA compiles the passes and gradients of a step, all that costs time; what replicas
-                say to each other stays outside, as it must. Compiled replicas therefore cannot share the statistics
-                of batch normalisation: each normalises by its own images. "auto" compiles on accelerators, unless
-                that would be so.
+                say to each other stays outside, as it must. "auto" compiles on accelerators, but not replicas that
+                share statistics.
             optimizer: in place of the first two, for both networks; each gets an optimizer of its own.
             run_eagerly: whether steps run line by line, to look at them.
             steps_per_execution: training steps that TensorFlow takes at a time.
+            synchronized_batch_norm: whether replicas normalise by the statistics of the global batch, and come to
+                what one replica comes to. By default each normalises by its own images, as Keras' layer does.
             auto_scale_loss: whether the losses of a network that computes in float16 are scaled.
             **not_taken: the other arguments of `keras.Model.compile`, at their default None.
 
@@ -92,6 +94,11 @@ class CompiledModel(BuiltByItsConstructor):
             raise ValueError(f"steps_per_execution is {steps_per_execution!r}; give a whole number of steps from 1.")
         if run_eagerly and jit_compile is True:
             raise ValueError("jit_compile=True compiles what run_eagerly=True runs line by line; give one of them.")
+        if synchronized_batch_norm and jit_compile is True:
+            raise ValueError(
+                "jit_compile=True cannot compile what synchronized_batch_norm=True shares between replicas; give one of "
+                "them."
+            )
         if optimizer is not None:
             if generator_optimizer is not None or discriminator_optimizer is not None:
                 raise ValueError("optimizer= is for both networks; leave out the optimizers of each, or give those.")
@@ -119,10 +126,11 @@ class CompiledModel(BuiltByItsConstructor):
         )
         self.optimizer = AllOptimizers(*(own.optimizer for own in self.trained_networks.values()))
         self.jit_compile_asked, self.auto_scale_loss = jit_compile, auto_scale_loss
-        self.compiles_gradients = not run_eagerly and (self._xla_pays() if jit_compile == "auto" else bool(jit_compile))
+        self.synchronized_batch_norm = synchronized_batch_norm
         for layer in self._batch_normalizations:
             if isinstance(layer, BatchNormalization):
-                layer.synchronized = not self.compiles_gradients
+                layer.synchronized = synchronized_batch_norm
+        self.compiles_gradients = not run_eagerly and (self._xla_pays() if jit_compile == "auto" else bool(jit_compile))
         self.compute_step = StepComputer(
             lambda *batch: self.regularized(self.losses_of_step(*batch)),
             self._step_variables,
@@ -139,9 +147,14 @@ class CompiledModel(BuiltByItsConstructor):
         return "GPU" in strategy.extended.worker_devices[0]
 
     def _xla_pays(self) -> bool:
-        """On the CPUs measured so far TensorFlow's own kernels are faster."""
-        shares_statistics = self.distribute_strategy.num_replicas_in_sync > 1 and bool(self._batch_normalizations)
-        return self.trains_on_gpu and not shares_statistics
+        """On the CPUs measured so far TensorFlow's own kernels are faster; messages within a step it cannot compile."""
+        return self.trains_on_gpu and not self.shares_statistics
+
+    @property
+    def shares_statistics(self) -> bool:
+        """Whether there are replicas, and batch normalisation by the images of all."""
+        several = self.distribute_strategy.num_replicas_in_sync > 1
+        return several and any(layer.synchronized for layer in self._batch_normalizations)
 
     @property
     def _batch_normalizations(self) -> list[keras.layers.BatchNormalization]:
@@ -162,6 +175,7 @@ class CompiledModel(BuiltByItsConstructor):
             "discriminator_optimizer",
             "run_eagerly",
             "steps_per_execution",
+            "synchronized_batch_norm",
             "auto_scale_loss",
         )
         settings = {name: keras.saving.serialize_keras_object(getattr(self, name)) for name in names}

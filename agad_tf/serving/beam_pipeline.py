@@ -83,7 +83,13 @@ def run(options: argparse.Namespace, beam_arguments: Sequence[str]) -> dict[str,
         result.wait_until_finish()
     except Exception as error:  # every runner raises what its own libraries do
         raise RunError(f"The pipeline failed: {_sentence(error)}") from error
-    counters = result.metrics().query(MetricsFilter().with_namespace(__name__))["counters"]
+    try:
+        counters = result.metrics().query(MetricsFilter().with_namespace(__name__))["counters"]
+    except NotImplementedError as error:
+        raise RunError(
+            "The pipeline has ended, but its runner counts nothing, so this command cannot say whether all images were "
+            f"scored; compare {options.output}* with the images, or use another runner."
+        ) from error
     committed: dict[str, int] = defaultdict(int)
     for counter in counters:
         committed[counter.key.metric.name] += counter.result  # what was attempted, where a runner knows no more

@@ -122,6 +122,7 @@ def describe(model: AGAD) -> str:
         [
             f"Training on {'GPU' if model.trains_on_gpu else 'CPU'}",
             f"{replicas} replica{'s' if replicas > 1 else ''}",
+            *(["synchronized batch normalization"] if model.shares_statistics else []),
             "compiled by XLA" if model.compiles_gradients else f"{kernels()} without XLA",
             f"{model.steps_per_execution} steps at a time" if model.steps_per_execution > 1 else "step by step",
         ]

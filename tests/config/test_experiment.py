@@ -53,6 +53,8 @@ CONTRADICTING = [
     ({"devices": ("CPU:0", "GPU:0")}, "name one kind"),
     ({"devices": ("CPU:0", "CPU:1"), "strategy": "none"}, "trains on one device"),
     ({"devices": ("CPU:0",), "strategy": "multi_worker"}, "leave --devices out"),
+    ({"synchronized_batch_norm": True, "jit_compile": "true"}, "cannot compile"),
+    ({"synchronized_batch_norm": True, "normalization": "group"}, "concerns batch statistics"),
     ({"mode": "evaluate"}, "name its folder"),
 ]
 

@@ -12,6 +12,7 @@ import pytest
 import tensorflow as tf
 from apache_beam.io.fileio import ReadableFile
 from apache_beam.io.filesystem import FileMetadata
+from apache_beam.runners.direct import DirectRunner
 from PIL import Image
 
 from agad_tf import beam
@@ -129,6 +130,30 @@ def test_several_workers_write_shards_with_a_header_each(detector, photos, tmp_p
     shards = list((tmp_path / "out").glob("*.csv"))
     assert all(shard.read_text().startswith("id,score,is_anomaly\n") for shard in shards)
     check(read_csv(tmp_path / "out"), model, pictures)
+
+
+class UncountedRunner(DirectRunner):
+    """A runner without metrics, as DaskRunner is."""
+
+    def run_pipeline(self, pipeline, options):
+        def metrics():
+            raise NotImplementedError("later")
+
+        result = super().run_pipeline(pipeline, options)
+        result.metrics = metrics
+        return result
+
+
+def test_a_runner_that_counts_nothing_cannot_vouch_for_its_result(detector, photos, tmp_path, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        beam.main(
+            [
+                *(f"--input={photos[0]}/*.png", f"--model={detector[1]}", f"--output={tmp_path}/out/scores"),
+                f"--runner={__name__}.UncountedRunner",
+            ]
+        )
+    assert stopped.value.code == 1
+    assert "its runner counts nothing" in capsys.readouterr().err
 
 
 def test_files_that_cannot_be_opened_or_have_odd_names_do_not_end_the_run(detector, photos, tmp_path, capsys):

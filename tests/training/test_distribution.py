@@ -119,13 +119,13 @@ def train(build_model, train_split, alone, request):
     Gives the model, what Keras recorded of each step and its `Steps`; and the same of the one replica.
     """
 
-    def run(replicas, states, jit_compile, options):
+    def run(replicas, states, settings, options):
         strategy = strategy_of(replicas)
         with strategy.scope():
             model = build_model(compiled=False, **options)
             # With a large epsilon steps are as long as gradients say. Adam's own would hide a gradient that is twice
             # too large, and make much of rounding in one that is nearly 0.
-            model.compile(*(keras.optimizers.Adam(1e-2, 0.5, epsilon=1.0) for _ in range(2)), jit_compile=jit_compile)
+            model.compile(*(keras.optimizers.Adam(1e-2, 0.5, epsilon=1.0) for _ in range(2)), **settings)
         # Of 20 images 6 are anomalies: among four replicas some have one more than others.
         plan = plan_batches(train_split, 20, 6, replicas)
         inputs = training_inputs(train_split, 16)
@@ -140,8 +140,9 @@ def train(build_model, train_split, alone, request):
     def train(replicas, jit_compile=False, **options):
         key = ("smooth" in request.fixturenames, *sorted(options.items()))
         if key not in alone:
-            alone[key] = run(1, (), False, options)
-        return run(replicas, alone[key][2].before, jit_compile, options), alone[key]
+            alone[key] = run(1, (), {"jit_compile": False}, options)
+        settings = {"jit_compile": jit_compile, "synchronized_batch_norm": not jit_compile}
+        return run(replicas, alone[key][2].before, settings, options), alone[key]
 
     return train
 
@@ -224,8 +225,8 @@ def test_the_discriminator_is_drawn_anew_in_all_replicas_at_once(train, smooth, 
     assert found[1]["discriminator_resets"] == history["discriminator_resets"]
 
 
-@pytest.mark.parametrize("replicas", [2, 4])
-def test_replicas_compiled_by_xla_normalise_by_their_own_images(build_model, train_split, smooth, replicas):
+@pytest.mark.parametrize(("replicas", "jit_compile"), [(2, True), (4, True), (2, "auto")])
+def test_replicas_normalise_by_their_own_images(build_model, train_split, smooth, replicas, jit_compile):
     """Their step is the mean of the steps that one model takes from the same state with each part of the batch."""
     plan = plan_batches(train_split, 20, 6, replicas)
     inputs = training_inputs(train_split, 16)
@@ -247,7 +248,7 @@ def test_replicas_compiled_by_xla_normalise_by_their_own_images(build_model, tra
     strategy = strategy_of(replicas)
     with strategy.scope():
         model = build_model(compiled=False)
-        model.compile(keras.optimizers.SGD(1e-2), keras.optimizers.SGD(1e-2), jit_compile=True)
+        model.compile(keras.optimizers.SGD(1e-2), keras.optimizers.SGD(1e-2), jit_compile=jit_compile)
     one_step = strategy.distribute_datasets_from_function(parts)
     model.fit(one_step, steps_per_epoch=1, verbose=0, shuffle=False)
     for variable, old, *values in zip(state_of(model), before, *ends, strict=True):
@@ -361,6 +362,25 @@ def test_xla_is_chosen_by_the_device_that_trains_and_not_by_what_the_machine_has
         model.compile()
     assert not model.compiles_gradients
     assert "Training on CPU, 1 replica, oneDNN kernels without XLA" in describe(model)
+
+
+@pytest.mark.parametrize(("synchronized", "compiled"), [(False, True), (True, False)])
+def test_replicas_on_accelerators_are_compiled_unless_they_share_statistics(
+    build_model, monkeypatch, synchronized, compiled
+):
+    with strategy_of(2).scope():
+        model = build_model(compiled=False)
+        monkeypatch.setattr(type(model), "trains_on_gpu", True)
+        model.compile(synchronized_batch_norm=synchronized)
+    assert model.compiles_gradients is compiled
+    assert ("2 replicas, synchronized batch normalization" in describe(model)) is synchronized
+    with strategy_of(2).scope():
+        by_groups = build_model(compiled=False, normalization="group")
+        by_groups.compile(synchronized_batch_norm=synchronized)
+    alone = build_model(compiled=False)
+    alone.compile(synchronized_batch_norm=synchronized)
+    assert by_groups.compiles_gradients
+    assert alone.compiles_gradients
 
 
 @pytest.mark.parametrize("cluster", [None, "no JSON", "{}", '{"cluster": {}}'])
