@@ -22,6 +22,7 @@ ABNORMAL_TEST_SHARE = 0.5
 # Files that are no CSV, by their endings, and what to do with them.
 _NO_LISTS = {
     ".npz": "an array file; read it with --dataset=npz",
+    **dict.fromkeys((".xlsx", ".xls", ".ods"), "a spreadsheet; save it as CSV"),
     **dict.fromkeys(PICTURE_SUFFIXES, "a single image; name the folder that holds it"),
     **dict.fromkeys(
         (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar"), "an archive; unpack it and name its folder"
