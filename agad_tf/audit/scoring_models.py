@@ -131,6 +131,8 @@ def _in_range(images: np.ndarray, side: int | None, input_range: str) -> tf.Tens
 def _loaded(path: Path, load: Callable[[str], Any]) -> Any:
     try:
         return load(str(path))
+    except (PermissionError, tf.errors.PermissionDeniedError) as error:
+        raise PermissionError(f"{path} may not be read; give this user the permission to read it.") from error
     except Exception as error:  # a file that anyone wrote may fail in any way
         raise RunError(f"{path} cannot be loaded ({_sentence(error)}); save the model again.") from error
 

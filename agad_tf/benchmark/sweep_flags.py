@@ -19,7 +19,7 @@ def sweep_from_flags(flag_values: flags.FlagValues) -> Sweep:
         UsageError: flags that are wrong or contradict each other.
     """
     require_flags_of_mode(flag_values)
-    require_folder(flag_values.workdir)
+    require_folder("workdir", flag_values.workdir)
     base = {field.name: flag_values[field.name].value for field in dataclasses.fields(ExperimentConfig)}
     fields = {field.name: field for field in dataclasses.fields(ExperimentConfig)}
     axes: dict[str, list[Any]] = {"seed": _as_list(base["seed"])}

@@ -249,6 +249,9 @@ def _trains_with_anomalies(config: ExperimentFields) -> bool:
 
 def _are_classes(config: ExperimentFields, classes: Iterable[int | str]) -> bool:
     """Whether the data set can have them; of a user's own set that is known when it is read."""
+    if config.dataset == "folder":
+        # Its classes may be called as they like, -1 included.
+        return True
     if config.dataset in OWN_SETS:
         return all(isinstance(name, str) or name >= 0 for name in classes)
     return all(name in range(CLASS_COUNTS[config.dataset]) for name in classes)

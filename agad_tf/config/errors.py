@@ -27,3 +27,13 @@ class BackendError(UsageError, ImportError):
             f"agad_tf needs Keras with its TensorFlow backend, and the backend is set to {backend}; set the "
             "environment variable KERAS_BACKEND=tensorflow before Python starts."
         )
+
+
+class KerasSettingsError(UsageError, ImportError):
+    """Keras cannot be imported with the settings in the user's file."""
+
+    def __init__(self, path: str, reason: object):
+        super().__init__(
+            f"Keras cannot be imported with the settings in {path} ({reason}); mend that file, or set the environment "
+            "variable KERAS_HOME to a folder without one before Python starts."
+        )

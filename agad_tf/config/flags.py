@@ -145,7 +145,8 @@ def config_from_flags(flag_values: flags.FlagValues) -> ExperimentConfig:
     if flag_values.mode == "predict" and not flag_values.input:
         raise UsageError("--mode=predict needs images; name a file, a folder, a pattern or a CSV with --input.")
     require_flags_of_mode(flag_values)
-    require_folder(flag_values.workdir)
+    for name in ("workdir", "output"):
+        require_folder(name, flag_values[name].value)
     several = [name for name in SWEPT if isinstance(flag_values[name].value, tuple) or flag_values[name].value == ALL]
     if several:
         raise UsageError(
@@ -200,16 +201,16 @@ def require_flags_of_mode(flag_values: flags.FlagValues) -> None:
             )
 
 
-def require_folder(workdir: str) -> None:
-    """Checks that a path can be a folder: neither it nor a parent is a file.
+def require_folder(name: str, folder: str) -> None:
+    """Checks that the path of a flag can be a folder: neither it nor a parent is a file.
 
     Raises:
         UsageError: one of them is a file.
     """
-    for path in (workdir, *map(str, Path(workdir).parents)):
+    for path in (folder, *map(str, Path(folder).parents)):
         # Unlike Path's, these do not fail on what may not be looked at.
         if os.path.exists(path) and not os.path.isdir(path):  # noqa: PTH110, PTH112
-            raise UsageError(f"--workdir={workdir} cannot be a folder, as {path} is a file; name another.")
+            raise UsageError(f"--{name}={folder} cannot be a folder, as {path} is a file; name another.")
 
 
 def read_config(workdir: Path) -> ExperimentConfig:

@@ -20,7 +20,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from agad_tf.config.errors import BackendError, LegacyKerasError
+from agad_tf.config.errors import BackendError, KerasSettingsError, LegacyKerasError
 
 _BACKEND = "tensorflow"
 # Settings of Keras that this package counts on. A user's ~/.keras/keras.json or environment may have others; with a
@@ -55,11 +55,15 @@ def _backend_asked_for() -> str:
     """The backend by the environment or the user's file; Keras itself fails where that is not installed."""
     if backend := os.environ.get("KERAS_BACKEND"):
         return backend
-    home = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser()
     try:
-        return json.loads((home / "keras.json").read_text(encoding="utf-8")).get("backend", _BACKEND)
+        settings = json.loads(_users_file().read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return _BACKEND
+    return settings.get("backend", _BACKEND) if isinstance(settings, dict) else _BACKEND
+
+
+def _users_file() -> Path:
+    return Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser() / "keras.json"
 
 
 def _look_at(keras: Any) -> None:
@@ -102,7 +106,13 @@ class _KerasFinder(importlib.abc.MetaPathFinder):
             if os.environ.get("TF_USE_LEGACY_KERAS") in ("true", "True", "1"):
                 raise LegacyKerasError
             sys.meta_path.remove(self)
-            execute(module)
+            try:
+                execute(module)
+            except Exception as error:
+                # Keras asserts what its settings are, or fails in its own ways.
+                if not _users_file().is_file():
+                    raise
+                raise KerasSettingsError(str(_users_file()), f"{type(error).__name__}: {error}".rstrip(": ")) from error
             _look_at(module)
 
         spec.loader.exec_module = execute_and_register  # type: ignore[method-assign]

@@ -46,6 +46,8 @@ def read_own_npz(path: Path) -> dict[str, Any]:
         for images_name, labels_name in ((f"{split}_images", f"{split}_labels"), (f"x_{split}", f"y_{split}")):
             if images_name in arrays and (labels_name in arrays or without_labels):
                 images = _require_images(path, images_name, arrays[images_name])
+                if not len(images):
+                    continue
                 labels = np.zeros(len(images), np.int64) if without_labels else arrays[labels_name]
                 fields[f"x_{split}"] = images
                 fields[f"y_{split}"] = _labels(path, labels_name, labels, len(images))
@@ -109,9 +111,13 @@ def _as_pixels(path: Path, fields: dict[str, Any], own_names: Mapping[str, str])
     for name, images in parts.items():
         if not np.isfinite(images).all():
             raise RunError(f"{path}: {own_names[name]} is {images.dtype} with values that are not finite; mend them.")
+    kinds = ", ".join(f"{own_names[name]} {images.dtype}" for name, images in parts.items())
     if len({images.dtype.kind == "f" for images in parts.values()}) > 1:
-        kinds = ", ".join(f"{own_names[name]} {images.dtype}" for name, images in parts.items())
         raise RunError(f"{path} has whole numbers beside floating-point ones: {kinds}; make them alike.")
+    if len({images.dtype == np.uint8 for images in parts.values()}) > 1 and any(
+        images.max(initial=0) > np.iinfo(np.uint8).max for images in parts.values()
+    ):
+        raise RunError(f"{path} has parts of 8 bits beside parts of more: {kinds}; make them alike.")
     if any(images.min(initial=0) < 0 for images in parts.values()):
         parts = {name: images.astype(np.float64) for name, images in parts.items()}
     found = [extremes_of(images) for images in parts.values() if images.size]

@@ -33,6 +33,8 @@ def read_csv(path: Path) -> pd.DataFrame:
     """
     try:
         text = _decoded(path.read_bytes())
+        if "\0" in text:
+            raise RunError(f"{path} is no text in UTF-8 or UTF-16; save it as CSV in UTF-8.")
         first, _, rest = text.lstrip().partition("\n")
         # A spreadsheet may say its separator in a line of its own.
         text = rest if first.lower().startswith("sep=") else text
@@ -40,14 +42,17 @@ def read_csv(path: Path) -> pd.DataFrame:
         separator = max(_SEPARATORS, key=header.count)
         try:
             table = _table(text, separator)
-        except pd.errors.ParserWarning:
-            # Rows may have a separator at their end that the first line has not.
-            table = _table(re.sub(rf"{re.escape(separator)}[ \t]*(?=\r?$)", "", text, flags=re.MULTILINE), separator)
-    except pd.errors.ParserWarning as error:
+        except (pd.errors.ParserWarning, pd.errors.ParserError):
+            # Rows may have separators at their end that the first line has not.
+            at_end = rf"(?:{re.escape(separator)}[ \t]*)+(?=\r?$)"
+            table = _table(re.sub(at_end, "", text, flags=re.MULTILINE), separator)
+    except (pd.errors.ParserWarning, pd.errors.ParserError) as error:
         raise RunError(
             f"{path} has rows of more values than its first line has columns; put values that hold "
             f"'{separator}' in quotes."
         ) from error
+    except PermissionError:
+        raise
     except (OSError, ValueError) as error:
         raise RunError(f"{path} cannot be read as a CSV ({str(error).strip()}); mend it.") from error
     table.columns = [str(name).strip().lower() for name in table.columns]
@@ -66,16 +71,23 @@ def listed_file(folder: Path, name: str) -> str:
     Returns:
         Its path, whether it is there or not.
     """
-    file = os.path.join(folder, name)  # noqa: PTH118 - leaves a path as it is written
+    file = os.path.join(folder, os.path.expanduser(name))  # noqa: PTH111, PTH118 - leaves a path as it is written
     return file if os.path.exists(file) else file.replace("\\", "/")  # noqa: PTH110
 
 
 def _table(text: str, separator: str) -> pd.DataFrame:
+    quote = "'" if text.lstrip().startswith("'") else '"'
     with warnings.catch_warnings():
         warnings.simplefilter("error", pd.errors.ParserWarning)
         # Without an index: what is one value too many would make one of the first column.
         return pd.read_csv(
-            io.StringIO(text), sep=separator, dtype=str, keep_default_na=False, skipinitialspace=True, index_col=False
+            io.StringIO(text),
+            sep=separator,
+            quotechar=quote,
+            dtype=str,
+            keep_default_na=False,
+            skipinitialspace=True,
+            index_col=False,
         )
 
 

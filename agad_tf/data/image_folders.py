@@ -2,24 +2,32 @@
 
 import shlex
 from collections import Counter
+from collections.abc import Mapping
+from itertools import chain
 from pathlib import Path
 
 import pandas as pd
 
 from agad_tf.config.errors import UsageError
+from agad_tf.config.options import Unsaid
 from agad_tf.data.images_in_files import pictures_below
-from agad_tf.data.masks import masks_of
+from agad_tf.data.masks import masks_beside, masks_of
 from agad_tf.data.set_names import LAYOUTS, MASK_FOLDERS, NORMAL_NAMES, ONLY_CLASS, SPLITS
 
 _COLUMNS = ("file", "name", "label", "split", "mask")
-_Row = tuple[str, str, str, str, tuple[str, ...]]
+# Formats of images that are not read.
+_OTHER_FORMATS = (
+    *(".heic", ".heif", ".avif", ".jxl", ".jp2", ".j2k", ".jfif", ".ppm", ".pgm", ".pbm", ".pnm", ".tga"),
+    *(".dng", ".cr2", ".cr3", ".nef", ".arw", ".raw", ".dcm", ".psd", ".exr", ".fits"),
+)
 
 
-def list_folder(root: Path) -> tuple[pd.DataFrame, str]:
+def list_folder(root: Path, normal_class: int | str = 0) -> tuple[pd.DataFrame, str]:
     """The images of a folder.
 
     Args:
         root: the folder.
+        normal_class: the normal class by number or name; of images in no class where others are in classes.
 
     Returns:
         A row for each, with its file, name, label, split and masks, and what to tell the user of how they were read.
@@ -27,21 +35,99 @@ def list_folder(root: Path) -> tuple[pd.DataFrame, str]:
     Raises:
         UsageError: they lie in no layout that is known.
     """
-    root, mask_root = _images_and_masks(root)
+    root, mask_roots = _images_and_masks(root)
     inside_root = [file.relative_to(root) for file in pictures_below(root)]
-    inside_root = [inside for inside in inside_root if not _is_mask(root, mask_root, inside)]
+    inside_root = [inside for inside in inside_root if not any((root / inside).is_relative_to(at) for at in mask_roots)]
+    beside = {} if mask_roots else masks_beside(inside_root)
+    inside_root = sorted(set(inside_root) - set(beside.values()))
     if not inside_root:
         raise UsageError(f"There are no images in {root}{_other_files(root)}; put them as {LAYOUTS}.")
     _require_one_set(root)
+    notes = [_said_of_others(root)]
+    if beside:
+        notes.append(f"{root} has {len(beside)} masks beside images, such as {next(iter(beside.values()))}.")
     if all(len(inside.parts) == 1 for inside in inside_root):
-        rows: list[_Row] = [(str(root / inside), inside.as_posix(), ONLY_CLASS, "", ()) for inside in inside_root]
-        note = f"{root} has no class folders: all {len(rows)} images count as normal, as class {ONLY_CLASS}."
-        return _table(rows), note
-    splits = [_split_of(root, inside) for inside in inside_root] if _is_divided(root) else [""] * len(inside_root)
-    depth = 1 if any(splits) else 0
-    loose, note = _class_of_loose(root, inside_root, splits)
-    rows = []
-    below = []
+        notes.append(
+            f"{root} has no class folders: all {len(inside_root)} images count as normal, as class {ONLY_CLASS}."
+        )
+        splits, labels, below = [""] * len(inside_root), [ONLY_CLASS] * len(inside_root), inside_root
+    else:
+        splits, labels, below, said = _parts_and_classes(root, inside_root, normal_class)
+        notes.append(said)
+    masks: dict[Path, tuple[Path, ...]] = {inside: (root / mask,) for inside, mask in beside.items()}
+    if mask_roots:
+        masks = _masks_in(mask_roots, inside_root, below, splits)
+        notes.append(_said_of_unused(mask_roots, masks))
+    rows = [
+        (str(root / inside), inside.as_posix(), label, split, tuple(map(str, masks.get(inside, ()))))
+        for inside, label, split in zip(inside_root, labels, splits, strict=True)
+    ]
+    # As objects: what pandas makes of text by default cannot hold names that are not UTF-8.
+    table = pd.DataFrame(rows, columns=list(_COLUMNS), dtype=object)
+    table.attrs["has_masks"] = bool(mask_roots or beside)
+    return table, " ".join(filter(None, notes))
+
+
+def require_classes_right_below(root: Path, listed: pd.DataFrame, normal_class: int | str) -> None:
+    """Refuses a folder that the classes lie deeper below, where its own folders would be taken for classes.
+
+    Args:
+        root: the folder.
+        listed: its images, see `list_folder`.
+        normal_class: the normal class by number or name.
+
+    Raises:
+        UsageError: they lie deeper: the normal class is there, or all images are in one folder of folders.
+    """
+    classes = sorted(set(listed["label"]))
+    if any(listed["split"]):
+        return
+    if isinstance(normal_class, str) and normal_class not in classes:
+        above = _above(normal_class, _folders(root), levels=3)
+        if above:
+            others = "" if len(above) == 1 else f", or one of {', '.join(map(str, above[1:]))}"
+            raise UsageError(
+                f"{root} has no class '{normal_class}', only {', '.join(classes)}; {above[0]} has one: name that with "
+                f"--data_dir={shlex.quote(str(above[0]))}{others}."
+            )
+    if len(classes) > 1 or not isinstance(normal_class, Unsaid) or classes[0].lower() in NORMAL_NAMES:
+        return
+    folder = root / classes[0]
+    while len(inner := _folders(folder) if folder.is_dir() else []) == 1:
+        folder = inner[0]
+    if len(inner) > 1:
+        names = ", ".join(each.name for each in inner)
+        raise UsageError(
+            f"All images of {root} lie in {folder}, which holds {names}; if these are the classes, give "
+            f"--data_dir={shlex.quote(str(folder))} and the normal one as --normal_class, and if all images are "
+            f"normal, --normal_class={shlex.quote(classes[0])}."
+        )
+
+
+def _above(name: str, folders: list[Path], levels: int) -> list[Path]:
+    """The folders that hold one of this name, on the first level that has any."""
+    if not folders or not levels:
+        return []
+    found = [folder for folder in folders if (folder / name).is_dir()]
+    return found or _above(name, [below for folder in folders for below in _folders(folder)], levels - 1)
+
+
+def _parts_and_classes(
+    root: Path, inside_root: list[Path], normal_class: int | str
+) -> tuple[list[str], list[str], list[Path], str]:
+    """The part and the class of every image, where it lies below its part, and what to tell the user."""
+    is_divided = _is_divided(root)
+    if not is_divided:
+        _require_classes_first(root, inside_root)
+    splits = [_split_of(root, inside) for inside in inside_root] if is_divided else [""] * len(inside_root)
+    depth = 1 if is_divided else 0
+    # A folder that all images of all parts lie in is no class, if folders in it are.
+    above = {inside.parts[1] for inside in inside_root if len(inside.parts) > 1}
+    inner = {inside.parts[2].lower() for inside in inside_root if len(inside.parts) > 3}
+    if is_divided and len(above) == 1 and inner & set(NORMAL_NAMES):
+        depth = 2
+    loose, note = _class_of_loose(root, inside_root, splits, normal_class)
+    labels, below = [], []
     for inside, split in zip(inside_root, splits, strict=True):
         in_class = inside.parts[depth:]
         if len(in_class) < 2 and split not in loose:
@@ -49,29 +135,57 @@ def list_folder(root: Path) -> tuple[pd.DataFrame, str]:
                 f"{root / inside} lies in no class, and other images of {root / '/'.join(inside.parts[:depth])} do; "
                 f"put images as {LAYOUTS}."
             )
-        label = in_class[0] if len(in_class) > 1 else loose[split]
-        rows.append((str(root / inside), inside.as_posix(), label, split, ()))
-        below.append(Path(*in_class) if len(in_class) > 1 else Path(label, *in_class))
-    if mask_root:
+        labels.append(in_class[0] if len(in_class) > 1 else loose[split])
+        below.append(Path(*in_class) if len(in_class) > 1 else Path(labels[-1], *in_class))
+    return splits, labels, below, note
+
+
+def _masks_in(
+    mask_roots: list[Path], inside_root: list[Path], below: list[Path], splits: list[str]
+) -> dict[Path, tuple[Path, ...]]:
+    """By image the masks it has."""
+    masks: dict[Path, tuple[Path, ...]] = {}
+    of_test, of_training = (
+        {path: inside for inside, path, split in zip(inside_root, below, splits, strict=True) if split in parts}
+        for parts in (("", "test"), ("train",))
+    )
+    for mask_root in mask_roots:
         # Images of other parts have no say in whose mask it is, if it may be that of a test image.
-        tested, trained = (
-            [path for path, split in zip(below, splits, strict=True) if split in parts]
-            for parts in (("", "test"), ("train",))
+        for images, before in ((of_training, list(of_test)), (of_test, [])):
+            found = masks_of(mask_root, list(images), before)
+            masks |= {images[path]: files for path, files in found.items()}
+    return masks
+
+
+def _said_of_unused(mask_roots: list[Path], masks: Mapping[Path, tuple[Path, ...]]) -> str:
+    used = set(chain.from_iterable(masks.values()))
+    unused = sorted({mask for mask_root in mask_roots for mask in pictures_below(mask_root)} - used)
+    if not unused:
+        return ""
+    return (
+        f"Of the masks in {mask_roots[0]}, {len(unused)} fit no image or several, such as {unused[0]}; name them "
+        f"{mask_roots[0].name}/<class>/<image>_mask.png."
+    )
+
+
+def _said_of_others(root: Path) -> str:
+    """Which image files are of a kind that is not read, and which folders hold no images."""
+    endings = Counter(path.suffix.lower() for path in root.rglob("*") if path.suffix.lower() in _OTHER_FORMATS)
+    said = [f"{count} {ending} files of {root} are left out: save them as PNG." for ending, count in endings.items()]
+    parts = [root] if not _is_divided(root) else [part for part in _folders(root) if part.name.lower() in SPLITS]
+    empty = [folder for part in parts for folder in _folders(part) if not any(folder.iterdir())]
+    return " ".join([*said, *(f"{folder} is empty." for folder in empty)])
+
+
+def _require_classes_first(root: Path, inside_root: list[Path]) -> None:
+    """Refuses parts inside of classes, which would be divided anew."""
+    inner = {inside.parts[1].lower() for inside in inside_root if len(inside.parts) > 2}
+    if inner and {SPLITS.get(name) for name in inner} >= {"train", "test"}:
+        first = next(inside for inside in inside_root if len(inside.parts) > 2)
+        raise UsageError(
+            f"{root} has parts inside of classes, such as {Path(*first.parts[:2])}; put them the other way round, as "
+            f"{Path(first.parts[1], first.parts[0])}."
         )
-        masks = {"train": masks_of(mask_root, trained, tested), "val": {}}
-        of_test = masks_of(mask_root, tested)
-        rows = [
-            (*row[:-1], tuple(map(str, masks.get(row[3], of_test).get(path, ()))))
-            for row, path in zip(rows, below, strict=True)
-        ]
-    table = _table(rows)
-    table.attrs["has_masks"] = mask_root is not None
-    return table, note
-
-
-def _table(rows: list[_Row]) -> pd.DataFrame:
-    # As objects: what pandas makes of text by default cannot hold names that are not UTF-8.
-    return pd.DataFrame(rows, columns=list(_COLUMNS), dtype=object)
 
 
 def _folder_in(root: Path, names: tuple[str, ...]) -> Path | None:
@@ -83,18 +197,18 @@ def _folders(root: Path) -> list[Path]:
     return sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
 
 
-def _images_and_masks(root: Path) -> tuple[Path, Path | None]:
+def _images_and_masks(root: Path) -> tuple[Path, list[Path]]:
     """Where classes or parts lie, and where masks do: as in VisA, images and masks may each have a folder."""
     for folder in (root, _folder_in(root, ("data",))):
         images = _folder_in(folder, ("images",)) if folder else None
         masks = _folder_in(folder, ("masks",)) if folder else None
         if images and masks:
-            return images, masks
-    return root, _folder_in(root, MASK_FOLDERS)
-
-
-def _is_mask(root: Path, mask_root: Path | None, inside: Path) -> bool:
-    return mask_root is not None and (root / inside).is_relative_to(mask_root)
+            return images, [masks]
+    # Masks may lie in the part that they belong to, or have parts of their own.
+    parts = [folder for folder in _folders(root) if folder.name.lower() in SPLITS] if _is_divided(root) else []
+    found = [masks for folder in (root, *parts) if (masks := _folder_in(folder, MASK_FOLDERS))]
+    of_parts = [part for masks in found for part in _folders(masks) if part.name.lower() in SPLITS]
+    return root, [*found, *of_parts]
 
 
 def _is_divided(root: Path) -> bool:
@@ -108,12 +222,14 @@ def _split_of(root: Path, inside: Path) -> str:
         parts = ", ".join(folder.name for folder in _folders(root) if folder.name.lower() in SPLITS)
         raise UsageError(
             f"{root / inside} lies in no part of the set, beside {parts}: {root / first} is none. Put its images into "
-            "one of them, or elsewhere."
+            "one of them, masks into ground_truth/, or all of it elsewhere."
         )
     return SPLITS[first.lower()]
 
 
-def _class_of_loose(root: Path, inside_root: list[Path], splits: list[str]) -> tuple[dict[str, str], str]:
+def _class_of_loose(
+    root: Path, inside_root: list[Path], splits: list[str], normal_class: int | str
+) -> tuple[dict[str, str], str]:
     """The class of images that lie right in a part, where that part has no classes; and what to tell the user."""
     loose = Counter(
         split for inside, split in zip(inside_root, splits, strict=True) if split and len(inside.parts) == 2
@@ -129,8 +245,14 @@ def _class_of_loose(root: Path, inside_root: list[Path], splits: list[str]) -> t
         )
     normal = sorted(name for name in classes if name.lower() in NORMAL_NAMES)
     label = normal[0] if len(normal) == 1 else ONLY_CLASS
+    if str(normal_class) in classes:
+        label = str(normal_class)
     note = " and ".join(f"{count} images right in the {split} part" for split, count in whole.items())
-    return dict.fromkeys(whole, label), f"{root} has {note}: they count as normal, as class {label}."
+    note = f"{root} has {note}: they count as normal, as class {label}."
+    if classes and label not in classes:
+        others = ", ".join(sorted(classes))
+        note += f" The others are not: {others}. If one of these is normal, name it with --normal_class."
+    return dict.fromkeys(whole, label), note
 
 
 def _require_one_set(root: Path) -> None:
@@ -163,7 +285,7 @@ def _is_set(folder: Path) -> bool:
         SPLITS.get(name) in ("train", "test") for name in names
     )
     images, masks = _images_and_masks(folder)
-    return is_layout or (images != folder and masks is not None)
+    return is_layout or (images != folder and bool(masks))
 
 
 def _other_files(root: Path) -> str:

@@ -1,5 +1,6 @@
 """Users' own images that a CSV lists."""
 
+import os
 from pathlib import Path
 
 import pandas as pd
@@ -7,6 +8,10 @@ import pandas as pd
 from agad_tf.config.errors import RunError, UsageError
 from agad_tf.data.csv_files import listed_file, read_csv
 from agad_tf.data.set_names import ONLY_CLASS, SPLITS
+
+_COLUMNS = ("path", "label", "split", "mask")
+# What tools write where there is no value.
+_NO_LABELS = ("", "nan", "<na>", "null", "#n/a")
 
 
 def list_csv(path: Path) -> tuple[pd.DataFrame, str]:
@@ -31,9 +36,12 @@ def list_csv(path: Path) -> tuple[pd.DataFrame, str]:
     elif not {"path", "label"} <= columns or listed.empty:
         raise UsageError(
             f"{path} must have rows and the columns path and label; it has {len(listed)} rows and the columns "
-            f"{', '.join(listed.columns)}. For normal images alone, the column path is enough."
+            f"{', '.join(listed.columns)}. Rename its columns so; for normal images alone, the column path is enough."
         )
-    listed = listed.reindex(columns=["path", "label", "split", "mask"], fill_value="")
+    # What pandas calls a column of row numbers is no name that anybody gave.
+    if others := sorted(name for name in columns - set(_COLUMNS) if not name.startswith("unnamed: ")):
+        note = f"{note} {path} has columns that are not used: {', '.join(others)}.".strip()
+    listed = listed.reindex(columns=list(_COLUMNS), fill_value="")
     _require_values(path, listed)
     unknown = sorted(set(listed["split"].str.lower()) - {"", *SPLITS})
     if unknown:
@@ -41,13 +49,24 @@ def list_csv(path: Path) -> tuple[pd.DataFrame, str]:
     listed["split"] = listed["split"].str.lower().replace(SPLITS)
     for column in ("path", "mask"):
         files = [listed_file(path.parent, name) if name else "" for name in listed[column]]
-        missing = [file for file in files if file and not Path(file).is_file()]
+        missing = [row for row, file in enumerate(files) if file and not Path(file).is_file()]
         if missing:
-            raise RunError(f"{path} names {missing[0]}, which is not there ({len(missing)} such); mend the CSV.")
+            first = listed[column].iloc[missing[0]]
+            raise RunError(
+                f"{path} names {files[missing[0]]}, and there is no such file ({len(missing)} such); "
+                f"{_where_it_is(path, first) or 'mend the CSV.'}"
+            )
         listed["file" if column == "path" else "mask"] = files
     _require_one_label_each(path, listed)
     listed["mask"] = [(mask,) if mask else () for mask in listed["mask"]]
     return listed.rename(columns={"path": "name"}), note
+
+
+def _where_it_is(path: Path, name: str) -> str:
+    """What to do where a file that is listed lies as the list says, but from another folder; else empty."""
+    places = (*path.absolute().parents[1:], *sorted(each for each in path.parent.glob("*/") if each.is_dir()))
+    found = next((place for place in places if Path(listed_file(place, name)).is_file()), None)
+    return f"it lies below {found}: move the CSV there." if found else ""
 
 
 def _require_values(path: Path, listed: pd.DataFrame) -> None:
@@ -56,7 +75,7 @@ def _require_values(path: Path, listed: pd.DataFrame) -> None:
             f"{path} has {len(nowhere)} rows without a path, the first with the label "
             f"'{listed['label'][nowhere[0]]}'; fill them in or take them out."
         )
-    unlabelled = listed["path"][listed["label"] == ""]
+    unlabelled = listed["path"][listed["label"].str.lower().isin(_NO_LABELS)]
     if len(unlabelled):
         raise UsageError(
             f"{path} has no label for {len(unlabelled)} of {len(listed)} images, such as {unlabelled.iloc[0]}; fill "
@@ -65,7 +84,8 @@ def _require_values(path: Path, listed: pd.DataFrame) -> None:
 
 
 def _require_one_label_each(path: Path, listed: pd.DataFrame) -> None:
-    labels = listed.groupby("file")["label"].unique()
+    # One file may be spelled in several ways, with ./ or by a link.
+    labels = listed.groupby(listed["file"].map(os.path.realpath))["label"].unique()
     several = labels[labels.map(len) > 1]
     if len(several):
         raise UsageError(

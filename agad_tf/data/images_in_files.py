@@ -14,6 +14,7 @@ from agad_tf.config.errors import RunError
 from agad_tf.data.pixel_range import FULL_RANGE, PixelRange
 from agad_tf.data.preprocessing import ImageSize, sides_of, to_network_input, to_uint8
 from agad_tf.data.readers import PICTURE_SUFFIXES, decode_picture, is_grey, require_file_size
+from agad_tf.files.own_output import own_images
 
 # How many files are decoded by one call, and how many pixel values of equal shape are resized together.
 FILES_PER_CALL = 64
@@ -170,12 +171,16 @@ def read_file(path: str) -> bytes:
         file = Path(path)
         require_file_size(path, file.stat().st_size)
         return file.read_bytes()
+    except PermissionError as error:
+        raise RunError(f"{path} cannot be read ({error.strerror}); give this user the permission.") from error
     except OSError as error:
         raise RunError(f"{path} cannot be read ({error.strerror}); mend or remove it.") from error
 
 
 def pictures_below(folder: Path) -> list[Path]:
-    """All files below a folder that have the name of an image, in order; hidden ones are left out, links followed.
+    """All files below a folder that have the name of an image, in order; links are followed.
+
+    Hidden files, and maps that predictions have written there, are left out.
 
     Raises:
         OSError: a folder cannot be read.
@@ -188,8 +193,9 @@ def _files_below(folder: Path, above: tuple[Path, ...]) -> Iterator[Path]:
     # A link may lead back to where it is.
     if here in above:
         return
+    written = own_images(folder)
     for path in folder.iterdir():
-        if path.name.startswith("."):
+        if path.name.startswith(".") or path.name in written:
             continue
         if path.is_dir():
             yield from _files_below(path, (*above, here))

@@ -18,7 +18,9 @@ from agad_tf.data.preprocessing import ImageSize, resized, sides_of
 from agad_tf.data.readers import decode_values
 
 # What follows an image's name in that of its mask; the first that is there counts.
-_ENDINGS = ("_mask", "", "-mask", "_gt", "_label")
+_ENDINGS = ("_mask", "", "-mask", "_gt", "_label", "_seg", "_segmentation", "_groundtruth", "_ground_truth")
+# The same for a mask that lies beside its image, where it must not be taken for an image by mistake.
+_ENDINGS_BESIDE = ("_mask", "-mask", "_gt")
 # Their compression leaves dark grey where black was.
 _LOSSY_SUFFIXES = (".jpg", ".jpeg", ".webp")
 
@@ -49,6 +51,25 @@ def masks_of(folder: Path, images: Sequence[Path], before: Sequence[Path] = ()) 
     for mask in chain.from_iterable((*own.values(), *_fitting(found, before).values())):
         claims[mask] += 1
     return {image: masks for image, masks in own.items() if masks and all(claims[mask] == 1 for mask in masks)}
+
+
+def masks_beside(images: Sequence[Path]) -> dict[Path, Path]:
+    """Files that lie beside an image, with its name and an ending that says that they are its mask.
+
+    Args:
+        images: all files that may be images or masks.
+
+    Returns:
+        By image, its mask.
+    """
+    by_place = {_place(image.parts[:-1], image.stem): image for image in images}
+    found = {}
+    for image in images:
+        for ending in _ENDINGS_BESIDE:
+            mask = by_place.get(_place(image.parts[:-1], image.stem + ending))
+            if mask is not None and image not in found:
+                found[image] = mask
+    return found
 
 
 def _fitting(found: Mapping[Place, list[Path]], images: Sequence[Path]) -> dict[Path, tuple[Path, ...]]:

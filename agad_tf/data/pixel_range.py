@@ -18,8 +18,11 @@ from tqdm import tqdm
 
 from agad_tf.config.errors import RunError
 
-# Of cameras, and of whole numbers that are wider.
-_DEPTHS = (8, 10, 12, 14, 16, 24, 32)
+# Of cameras. Numbers that are wider have no usual depths.
+_DEPTHS = (8, 10, 12, 14, 16)
+_MOST_BITS = 64
+# Whose white is that of the type they are kept in; nothing needs to be said of them.
+_WIDTHS = (16, 32, 64)
 # What floating-point numbers usually lie between; the first that holds all of a set's is taken for its range.
 _USUAL = ((0.0, 1.0), (-1.0, 1.0), (0.0, 255.0))
 _PLACES_AT_ONCE = 2**24
@@ -70,7 +73,7 @@ class PixelRange(NamedTuple):
     def sentences(self, found: Iterable[Extremes]) -> list[str]:
         """What to tell the user of how images were read, where it is not as everybody would."""
         found, said = list(found), []
-        if any(each.whole for each in found) and self.bits < 16:
+        if any(each.whole for each in found) and self.bits not in _WIDTHS:
             said.append(f"Values of more than 8 bits are read as {self.bits}-bit ones: {2**self.bits - 1} is white.")
         if not all(each.whole for each in found):
             said.append(f"Floating-point values are read from {self.low:g}, black, to {self.high:g}, white.")
@@ -102,7 +105,7 @@ def range_of(found: Iterable[Extremes]) -> PixelRange:
     bits, low, high = FULL_RANGE
     if whole:
         highest = max(int(each.highest) for each in whole)
-        bits = next((depth for depth in _DEPTHS if highest < 2**depth), _DEPTHS[-1])
+        bits = next((depth for depth in _DEPTHS if highest < 2**depth), min(highest.bit_length(), _MOST_BITS))
     if floats:
         low, high = min(each.lowest for each in floats), max(each.highest for each in floats)
         own = (low, high if high > low else low + 1)
@@ -152,7 +155,7 @@ def read_pixel_range(path: Path) -> PixelRange:
         return FULL_RANGE
     try:
         pixel_range = PixelRange(**json.loads(path.read_text(encoding="utf-8")))
-        if 8 <= int(pixel_range.bits) <= _DEPTHS[-1] and float(pixel_range.low) <= float(pixel_range.high):
+        if 8 <= int(pixel_range.bits) <= _MOST_BITS and float(pixel_range.low) <= float(pixel_range.high):
             return pixel_range
     except PermissionError:
         raise

@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from agad_tf.config.errors import RunError
 from agad_tf.data.pixel_range import FULL_RANGE, Extremes, PixelRange, extremes_of, require_finite
+from agad_tf.data.tiff_colours import colours_of_tiff, has_colours_of_16_bits
 
 PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"})
 MAX_FILE_BYTES = 2**30
@@ -104,12 +105,13 @@ def read_npz(path: Path) -> Arrays:
                     "memory; give images in a folder instead."
                 )
             arrays = dict(archive)
-    except RunError:
+    except (RunError, PermissionError):
         raise
     # Of a damaged file zipfile and NumPy raise whatever they stumble over, NotImplementedError and MemoryError too.
     except Exception as error:
         raise RunError(
-            f"{path} cannot be read as an .npz of plain arrays ({type(error).__name__}); get the file again."
+            f"{path} cannot be read as an .npz of plain arrays ({type(error).__name__}); save arrays of numbers, or "
+            "get the file again."
         ) from error
     if others := [name for name, array in arrays.items() if not isinstance(array, np.ndarray)]:
         raise RunError(f"{path} holds {others[0]}, which is no array; get the file again.")
@@ -202,7 +204,8 @@ def _opened(name: str, data: bytes) -> Iterator[Image.Image]:
     except UnidentifiedImageError as error:
         if data.startswith(_TIFF):
             raise RunError(
-                f"{name} is a TIFF of a kind that cannot be read, such as one of 16-bit colours; save it as PNG."
+                f"{name} is a TIFF of a kind that cannot be read, such as one of floating-point colours; save it as "
+                "PNG."
             ) from error
         raise RunError(f"{name} cannot be read as an image (its format is not known); mend or remove it.") from error
     except Image.DecompressionBombError as error:
@@ -257,7 +260,7 @@ def depth_of(name: str, data: bytes) -> Extremes | None:
         data: what the file holds.
 
     Returns:
-        None for 8 bits and less. Of colours of 16 bits the lower 8 do not count.
+        None for 8 bits and less. Of colours of 16 bits the lower 8 do not count, but for those of most TIFFs.
 
     Raises:
         RunError: it cannot be read as an image.
@@ -266,17 +269,24 @@ def depth_of(name: str, data: bytes) -> Extremes | None:
         upright = ImageOps.exif_transpose(picture)
         if upright.mode.startswith(_DEEP_MODES):
             return extremes_of(require_finite(np.asarray(upright)))
+        is_deep_tiff = has_colours_of_16_bits(picture)
+        if is_deep_tiff:
+            with contextlib.suppress(OSError):
+                return extremes_of(colours_of_tiff(data, picture))
         highest = int(np.asarray(upright.convert("RGB")).max())
-        return Extremes(0, 256 * highest + 255, whole=True) if _has_colours_of_16_bits(data) else None
+        is_deep = is_deep_tiff or _is_png_of_16_bit_colours(data)
+        return Extremes(0, 256 * highest + 255, whole=True) if is_deep else None
 
 
 def _of_8_bits(picture: Image.Image, data: bytes, pixel_range: PixelRange) -> Image.Image:
     if picture.mode.startswith(_DEEP_MODES):
         # Pillow would clip 16 bits at 255.
         values = np.asarray(picture)
-    elif _has_colours_of_16_bits(data) and pixel_range.bits < FULL_RANGE.bits:
+    elif pixel_range.bits < FULL_RANGE.bits and _is_png_of_16_bit_colours(data):
         # Pillow keeps the upper 8 bits.
         values = tf.io.decode_png(data, channels=3, dtype=tf.uint16).numpy()
+    elif pixel_range.bits < FULL_RANGE.bits and has_colours_of_16_bits(picture):
+        values = colours_of_tiff(data, picture)
     else:
         return picture
     pixels = Image.fromarray(pixel_range.to_8_bits(values))
@@ -284,8 +294,8 @@ def _of_8_bits(picture: Image.Image, data: bytes, pixel_range: PixelRange) -> Im
     return pixels
 
 
-def _has_colours_of_16_bits(data: bytes) -> bool:
-    """By the header of a PNG: 16 bits, with colours and, it may be, alpha."""
+def _is_png_of_16_bit_colours(data: bytes) -> bool:
+    """By its header: 16 bits, with colours and, it may be, alpha."""
     return data.startswith(_PNG) and data[24:26] in (b"\x10\x02", b"\x10\x06")
 
 

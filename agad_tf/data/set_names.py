@@ -11,7 +11,7 @@ SPLITS = {
     **{"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val"},
     **{"test": "test", "testing": "test"},
 }
-MASK_FOLDERS = ("ground_truth", "ground-truth", "ground truth", "groundtruth")
+MASK_FOLDERS = ("ground_truth", "ground-truth", "ground truth", "groundtruth", "masks", "gt")
 # The class of images that no folder or column gives a class.
 ONLY_CLASS = "good"
 # The share of the normal images that is for testing, where a set has no parts: most are for training.

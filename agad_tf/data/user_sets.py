@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from agad_tf.config.errors import UsageError
-from agad_tf.data.image_folders import list_folder
+from agad_tf.data.image_folders import list_folder, require_classes_right_below
 from agad_tf.data.image_lists import list_csv
 from agad_tf.data.images_in_files import Pictures, channels_of
 from agad_tf.data.preprocessing import ImageSize
@@ -22,6 +22,7 @@ ABNORMAL_TEST_SHARE = 0.5
 # Files that are no CSV, by their endings, and what to do with them.
 _NO_LISTS = {
     ".npz": "an array file; read it with --dataset=npz",
+    **dict.fromkeys((".xlsx", ".xls", ".ods"), "a spreadsheet; save it as CSV"),
     **dict.fromkeys(PICTURE_SUFFIXES, "a single image; name the folder that holds it"),
     **dict.fromkeys(
         (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar"), "an archive; unpack it and name its folder"
@@ -52,8 +53,10 @@ def read_own_pictures(path: Path, image_size: ImageSize, normal_class: int | str
     """
     if path.is_file() and path.suffix.lower() in _NO_LISTS:
         raise UsageError(f"--data_dir={path} is {_NO_LISTS[path.suffix.lower()]}.")
-    listed, note = list_csv(path) if path.is_file() else list_folder(path)
+    listed, note = list_csv(path) if path.is_file() else list_folder(path, normal_class)
     names = class_order(listed["label"].unique())
+    if path.is_dir():
+        require_classes_right_below(path, listed, normal_class)
     listed["split"], held_out = _all_parts(path, listed, normal_name(names, normal_class))
     channels = channels_of(listed["file"].tolist())
     fields: dict[str, Any] = {"class_names": names, "note": " ".join(filter(None, (note, held_out)))}
@@ -81,9 +84,10 @@ def _all_parts(path: Path, listed: pd.DataFrame, normal: str) -> tuple[pd.Series
         split[of_train] = _divide(listed[of_train], normal)
     elif "" in parts or not {"train", "test"} <= parts:
         found = ", ".join(f"{sum(split == part)} for {part or 'no part'}" for part in sorted(parts))
+        way_out = " Rename its part val to test." if parts == {"train", "val"} else ""
         raise UsageError(
             f"{path} has images {found}; it must have some for both train and test, or not be divided at all. Only a "
-            "set of one class can do without a test part."
+            f"set of one class can do without a test part.{way_out}"
         )
     elif not ((split == "test") & (listed["label"] == normal)).any():
         chosen = of_train & (listed["label"] == normal)

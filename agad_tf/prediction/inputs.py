@@ -8,6 +8,9 @@ from agad_tf.config.errors import UsageError
 from agad_tf.data.csv_files import listed_file, read_csv
 from agad_tf.data.images_in_files import pictures_below
 
+# Endings of files that list images.
+_LISTS = (".csv", ".tsv", ".txt")
+
 
 def find_images(pattern: str) -> list[str]:
     """Lists the images that a file, a folder, a glob pattern or a CSV names, each once.
@@ -26,7 +29,7 @@ def find_images(pattern: str) -> list[str]:
     path = Path(pattern)
     if path.is_dir():
         paths = [str(file) for file in pictures_below(path)]
-    elif path.is_file() and path.suffix.lower() == ".csv":
+    elif path.is_file() and path.suffix.lower() in _LISTS:
         paths = _listed_in(path)
     elif path.is_file():
         paths = [pattern]

@@ -9,11 +9,12 @@ import pandas as pd
 
 from agad_tf.config.errors import UsageError
 from agad_tf.evaluation.thresholds import Decision
+from agad_tf.files.own_output import DETECTOR, SCORES
 from agad_tf.files.whole_files import write_whole
 from agad_tf.prediction.file_versions import VERSION_COLUMNS, Version
 from agad_tf.prediction.resumable_csv import rewrite, rows_of
 
-SCORES, UNREADABLE, SUMMARY, DETECTOR = "scores.csv", "unreadable.csv", "summary.json", "detector.json"
+UNREADABLE, SUMMARY = "unreadable.csv", "summary.json"
 COLUMNS = ("path", "score", "probability", "is_anomaly", *VERSION_COLUMNS)
 UNREADABLE_COLUMNS = ("path", "complaint", *VERSION_COLUMNS)
 # Images that the terminal names, those of the highest scores.

@@ -15,9 +15,9 @@ from PIL.PngImagePlugin import PngInfo
 from agad_tf.data.images_in_files import read_picture
 from agad_tf.data.pixel_range import FULL_RANGE, PixelRange
 from agad_tf.evaluation.localization import at_size
+from agad_tf.files.own_output import SCALE
 from agad_tf.prediction.file_versions import Version, digest
 
-MAPS, SCALE = "maps", "colour_scale.png"
 COLOUR_MAP = "inferno"
 # How much the brightest colour covers of the image below it; where there is no error, the image shows.
 OPACITY = 0.85

@@ -13,21 +13,20 @@ from agad_tf.config.experiment import ExperimentConfig
 from agad_tf.data.pixel_range import read_pixel_range
 from agad_tf.data.readers import limit_pixels
 from agad_tf.evaluation.results import decision_of, read_results
+from agad_tf.files.own_output import MAPS, SCALE, SCORES, own_images
 from agad_tf.files.workdir import Workdir
 from agad_tf.models.agad import AGAD
 from agad_tf.prediction.file_versions import version_of
 from agad_tf.prediction.inputs import find_images
 from agad_tf.prediction.output_folder import (
     COLUMNS,
-    DETECTOR,
-    SCORES,
     UNREADABLE,
     UNREADABLE_COLUMNS,
     claim_for_detector,
     files_done,
     write_summary,
 )
-from agad_tf.prediction.overlays import MAPS, SCALE, Overlays, common_folder
+from agad_tf.prediction.overlays import Overlays, common_folder
 from agad_tf.prediction.resumable_csv import ResumableCsv, rows_of
 from agad_tf.prediction.scoring import scored_batches
 from agad_tf.training.restore import restore
@@ -122,14 +121,13 @@ def _without_own_output(paths: list[str], pattern: str, folder: Path) -> list[st
     Raises:
         UsageError: nothing else is there.
     """
-    own_folders: dict[Path, bool] = {folder.absolute(): True}
+    written = {folder.absolute(): frozenset({MAPS, SCALE})}
 
     def is_own(path: Path) -> bool:
-        return any(
-            (below := path.relative_to(above).parts)[0] == MAPS or below == (SCALE,)
-            for above in path.parents
-            if own_folders.setdefault(above, (above / DETECTOR).exists() and (above / SCORES).exists())
-        )
+        for above in path.parents:
+            if above not in written:
+                written[above] = own_images(above)
+        return any(path.relative_to(above).parts[0] in written[above] for above in path.parents)
 
     left = [path for path in paths if not is_own(Path(path))]
     if not left:

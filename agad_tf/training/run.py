@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from agad_tf.config.choices import BASELINES
 from agad_tf.config.experiment import ExperimentConfig
-from agad_tf.config.flags import to_flagfile
+from agad_tf.config.flags import read_config, to_flagfile
 from agad_tf.data.pixel_range import read_pixel_range
 from agad_tf.data.sources import Source
 from agad_tf.data.splits import NORMAL, OneClassTask
@@ -195,6 +195,12 @@ def _finished(config: ExperimentConfig, workdir: Workdir, asked: Asked) -> None:
         return
     print_table(read_results(workdir.results))
     print(f"{workdir.root} holds the finished run; --mode=evaluate measures it again.")
+    asked_data = config.options()["data_dir"]
+    if workdir.config.exists() and asked_data != (trained_on := read_config(workdir.root).options()["data_dir"]):
+        print(
+            f"--data_dir={config.data_dir} was not looked at, as the run was trained on {trained_on}: "
+            "--mode=evaluate measures it on other images, and another --workdir trains anew."
+        )
 
 
 def _measure_and_export(

@@ -69,3 +69,13 @@ def test_a_sweep_over_methods_gives_each_its_own_network():
     flag_values(["agad_tf", "--mode=benchmark", "--sweep=method=ganomaly,skip_ganomaly,agad"])
     found = {each.method: each.generator for each in sweep_from_flags(flag_values).experiments}
     assert found == {"ganomaly": "encoder_decoder", "skip_ganomaly": "unet", "agad": "encoder_decoder"}
+
+
+def test_an_output_that_is_a_file_is_refused_before_any_work(tmp_path):
+    (tmp_path / "scores").touch()
+    flag_values = flags.FlagValues()
+    define_flags(flag_values)
+    given = ("--mode=predict", f"--workdir={tmp_path}/run", "--input=photos", f"--output={tmp_path}/scores/new")
+    flag_values(["agad_tf", *given])
+    with pytest.raises(UsageError, match=f"--output={tmp_path}/scores/new cannot be a folder, as {tmp_path}/scores is"):
+        config_from_flags(flag_values)

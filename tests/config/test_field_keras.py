@@ -58,3 +58,15 @@ def test_another_backend_in_a_users_keras_json_is_one_sentence(tmp_path):
     is_one_sentence(run(COMMAND, tmp_path), "the backend is set to jax")
     done = run(SAYS, tmp_path, KERAS_BACKEND="tensorflow")
     assert done.returncode == 0, done.stderr
+
+
+UNREADABLE = ('{"floatx": "bfloat16"}', '{"floatx": 16}', '{"image_data_format": "last"}', '{"epsilon": "small"}', "[]")
+
+
+@pytest.mark.parametrize("settings", UNREADABLE)
+def test_a_keras_json_that_keras_does_not_take_is_one_sentence(tmp_path, settings):
+    (tmp_path / ".keras").mkdir()
+    (tmp_path / ".keras" / "keras.json").write_text(settings)
+    is_one_sentence(run(COMMAND, tmp_path), f"with the settings in {tmp_path}/.keras/keras.json")
+    done = run(SAYS, tmp_path, KERAS_HOME=str(tmp_path / "elsewhere"))
+    assert done.returncode == 0, done.stderr

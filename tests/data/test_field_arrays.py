@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from agad_tf.config.errors import RunError
+from agad_tf.config.errors import RunError, UsageError
 from agad_tf.data.sources import load_source
 
 RNG = np.random.default_rng(0)
@@ -27,7 +27,9 @@ ALIKE = {
     "uint16 of 8 bits": BYTES.astype(np.uint16),
     "uint16": BYTES.astype(np.uint16) * 257,
     "12 bits": BYTES.astype(np.uint16) * 16 + 15,
+    "28 bits": BYTES.astype(np.uint32) * 2**20,
     "32 bits": BYTES.astype(np.uint32) * 2**24,
+    "64 bits": BYTES.astype(np.uint64) * np.uint64(2**56),
 }
 
 
@@ -36,7 +38,7 @@ def test_npz_of_floats_and_wider_integers_is_read(tmp_path, form):
     source = npz(tmp_path / "set.npz", ALIKE[form])
     np.testing.assert_array_equal(source.x_train, BYTES)
     assert source.x_train.dtype == np.uint8
-    plain = form in ("int64", "uint16 of 8 bits", "uint16", "32 bits")
+    plain = form in ("int64", "uint16 of 8 bits", "uint16", "32 bits", "64 bits")
     assert ("The detector takes 0 to 255" in source.note) == (not plain)
 
 
@@ -89,3 +91,28 @@ def test_npz_is_spoken_of_by_its_own_names(tmp_path):
     np.savez(tmp_path / "set.npz", train_images=np.full((4, 8, 8), np.nan), train_labels=np.zeros(4, int))
     with pytest.raises(RunError, match="train_images is float64 with values that are not finite"):
         load_source("npz", str(tmp_path / "set.npz"))
+
+
+def test_npz_with_a_part_without_images_is_as_without_it(tmp_path):
+    labels = np.arange(12) % 2
+    parts = {"x_test": BYTES[:0], "y_test": labels[:0]}
+    np.savez(tmp_path / "normal.npz", x_train=BYTES, y_train=labels * 0, **parts)
+    assert len(load_source("npz", str(tmp_path / "normal.npz")).x_test) == 3
+    np.savez(tmp_path / "both.npz", x_train=BYTES, y_train=labels, **parts)
+    with pytest.raises(UsageError, match="Only a set of one class"):
+        load_source("npz", str(tmp_path / "both.npz"))
+
+
+def test_npz_of_parts_that_differ_in_depth_is_refused(tmp_path):
+    labels = np.arange(12) % 2
+    wide = BYTES.astype(np.uint16)
+    np.savez(tmp_path / "deep.npz", x_train=BYTES, y_train=labels, x_test=wide * 16, y_test=labels)
+    with pytest.raises(RunError, match="8 bits beside parts of more: x_train uint8, x_test uint16; make them alike"):
+        load_source("npz", str(tmp_path / "deep.npz"))
+    np.savez(tmp_path / "wide.npz", x_train=BYTES, y_train=labels, x_test=wide, y_test=labels)
+    np.testing.assert_array_equal(load_source("npz", str(tmp_path / "wide.npz")).x_test, BYTES)
+
+
+def test_npz_of_objects_is_told_to_hold_numbers(tmp_path):
+    with pytest.raises(RunError, match="save arrays of numbers"):
+        npz(tmp_path / "set.npz", BYTES, np.array(["good", "bad"] * 6, object))

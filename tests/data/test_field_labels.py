@@ -166,3 +166,88 @@ def test_the_same_anomaly_class_by_number_and_by_name_counts_once(tmp_path):
     _, once = task_of(tmp_path, "good", gamma=0.1, anomaly_classes=("bad",))
     _, twice = task_of(tmp_path, "good", gamma=0.1, anomaly_classes=("bad", 1))
     assert once.train.ids.tolist() == twice.train.ids.tolist()
+
+
+# === Lists as tools write them ===
+
+
+@pytest.mark.parametrize("spelling", ["./a/001.png", "b/../a/001.png", "link.png"])
+def test_a_file_that_is_listed_with_two_labels_is_refused_however_it_is_spelled(images, spelling):
+    (images / "link.png").symlink_to(images / "a" / "001.png")
+    path = listed(images, "path,label\n" + rows("a/{},good") + rows("b/{},bad") + f"{spelling},bad\n")
+    with pytest.raises(UsageError, match="with the labels good and bad"):
+        load_source("folder", str(path), 16)
+
+
+@pytest.mark.parametrize("nothing", ["NaN", "nan", "<NA>", "null", "#N/A"])
+def test_labels_that_stand_for_none_are_no_class(images, nothing):
+    path = listed(images, "path,label\n" + rows("a/{},good") + rows(f"b/{{}},{nothing}"))
+    with pytest.raises(UsageError, match="has no label for 10 of 20 images, such as b/000"):
+        load_source("folder", str(path), 16)
+
+
+@pytest.mark.parametrize("named", ["normal", "abnormal"])
+def test_a_label_may_be_minus_one(images, named):
+    path = listed(images, "path,label\n" + rows("a/{},1") + rows("b/{},-1"))
+    changes = {"normal": ["--normal_class=-1"], "abnormal": ["--normal_class=1", "--anomaly_classes=-1", "--gamma=0.1"]}
+    config = config_of("--dataset=folder", f"--data_dir={path}", "--min_anomalies=1", *changes[named])
+    _, task = task_of(
+        path, config.normal_class, run=images, gamma=2 * config.gamma, anomaly_classes=config.anomaly_classes
+    )
+    folder = "b" if named == "normal" else "a"
+    assert all(f"/{folder}/" in file for file in task.train.of_label(0).images.paths)
+
+
+SPELLINGS = {
+    "single quotes": "'path','label'\n" + rows("'a/{}','good'") + rows("'b/{}','bad'"),
+    "separators at the end": "path,label\n" + rows("a/{},good,,") + rows("b/{},bad"),
+    "a separator at some ends": "path,label\n" + rows("a/{},good") + rows("b/{},bad, "),
+}
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+def test_a_list_is_read_however_it_is_spelled(images, spelling):
+    source = load_source("folder", str(listed(images, SPELLINGS[spelling])), 16)
+    assert source.class_names == ("good", "bad")
+
+
+def test_paths_in_a_list_may_start_at_home(images, monkeypatch):
+    monkeypatch.setenv("HOME", str(images))
+    path = listed(images, "path,label\n" + rows("~/a/{},good") + rows("~/b/{},bad"))
+    assert load_source("folder", str(path), 16).class_names == ("good", "bad")
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-32"])
+def test_a_list_in_another_encoding_is_told_which_to_use(images, encoding):
+    with pytest.raises(RunError, match="is no text in UTF-8 or UTF-16; save it as CSV in UTF-8"):
+        load_source("folder", str(listed(images, "path,label\n" + rows("a/{},good"), encoding)), 16)
+
+
+def test_a_spreadsheet_is_told_to_be_saved_as_csv(tmp_path):
+    (tmp_path / "list.xlsx").write_bytes(b"PK")
+    with pytest.raises(UsageError, match="is a spreadsheet; save it as CSV"):
+        load_source("folder", str(tmp_path / "list.xlsx"), 16)
+
+
+@pytest.mark.parametrize("place", ["lists", "."])
+def test_a_list_in_another_folder_than_its_paths_start_from_is_told_where_to_go(images, place):
+    (images / "lists").mkdir()
+    text = "path,label\n" + rows("a/{},good") + rows("b/{},bad")
+    if place == ".":
+        (images / "set").mkdir()
+        for name in ("a", "b"):
+            (images / name).rename(images / "set" / name)
+    path = listed(images / place, text)
+    below = images if place == "lists" else images / "set"
+    with pytest.raises(RunError, match=rf"no such file \(20 such\); it lies below {below}: move the CSV there\."):
+        load_source("folder", str(path), 16)
+
+
+def test_columns_that_are_not_used_are_said(images):
+    path = listed(images, ",path,label,subset\n" + rows("0,a/{},good,train") + rows("0,b/{},bad,test"))
+    assert "has columns that are not used: subset." in load_source("folder", str(path), 16).note
+
+
+def test_a_folder_in_a_list_is_no_file_that_is_there(images):
+    with pytest.raises(RunError, match="there is no such file"):
+        load_source("folder", str(listed(images, "path,label\na,good\n")), 16)

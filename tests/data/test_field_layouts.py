@@ -129,3 +129,75 @@ def test_a_file_that_is_no_list_is_called_what_it_is(tmp_path, name, advice):
     (tmp_path / name).write_bytes(b"no list")
     with pytest.raises(UsageError, match=advice):
         load_source("folder", str(tmp_path / name), 16)
+
+
+@pytest.mark.parametrize("inside", ["line", "2026/line"])
+def test_a_layout_too_high_of_classes_with_own_names_is_told_by_the_normal_one(tmp_path, inside):
+    write(tmp_path / inside, *numbered("intact", 8), *numbered("broken", 8))
+    with pytest.raises(UsageError, match=r"has no class 'intact', only .* name that with --data_dir=") as error:
+        load_source("folder", str(tmp_path), 16, "intact")
+    assert load_source("folder", command_that_works(error), 16, "intact").class_names == ("broken", "intact")
+    with pytest.raises(
+        UsageError, match="which holds broken, intact; if these are the classes, give --data_dir="
+    ) as error:
+        load_source("folder", str(tmp_path), 16, Unsaid(0))
+    assert load_source("folder", command_that_works(error), 16, "intact").class_names == ("broken", "intact")
+
+
+def test_a_layout_too_high_of_several_sets_is_told_by_the_normal_class(tmp_path):
+    for name in ("bottle", "cable"):
+        write(tmp_path / name, *numbered("intact", 8), *numbered("broken", 8))
+    with pytest.raises(UsageError, match=r"bottle has one: .*, or one of .*cable\."):
+        load_source("folder", str(tmp_path), 16, "intact")
+
+
+def test_one_folder_of_folders_may_be_the_normal_class(tmp_path):
+    write(tmp_path / "photos", *numbered("monday", 8), *numbered("tuesday", 8))
+    assert load_source("folder", str(tmp_path), 16, "photos").class_names == ("photos",)
+
+
+@pytest.mark.parametrize("between", ["images", "bottle"])
+def test_a_folder_between_part_and_class_is_no_class(tmp_path, between):
+    write(tmp_path, *(name for part in ("train", "test") for name in numbered(f"{part}/{between}/good", 4)))
+    write(tmp_path, *numbered(f"test/{between}/crack", 2))
+    assert load_source("folder", str(tmp_path), 16).class_names == ("good", "crack")
+
+
+def test_parts_inside_of_classes_are_refused_with_the_way_round(tmp_path):
+    write(tmp_path, *numbered("good/train", 4), *numbered("good/test", 2), *numbered("bad/test", 2))
+    with pytest.raises(UsageError, match=r"parts inside of classes, such as bad/test; .* as test/bad\."):
+        load_source("folder", str(tmp_path), 16)
+
+
+def test_images_right_in_the_training_part_are_of_the_class_that_is_named_normal(tmp_path):
+    write(tmp_path, *numbered("train", 4), *numbered("test/intact", 2), *numbered("test/bad", 2))
+    source = load_source("folder", str(tmp_path), 16, "intact")
+    assert (source.y_train == source.class_names.index("intact")).all()
+    assert "The others are not: bad, intact." in load_source("folder", str(tmp_path), 16).note
+
+
+def test_a_set_of_training_and_validation_parts_is_told_what_to_rename(tmp_path):
+    write(tmp_path, *numbered("train/good", 4), *numbered("val/good", 2), *numbered("val/bad", 2))
+    with pytest.raises(UsageError, match="Rename its part val to test"):
+        load_source("folder", str(tmp_path), 16)
+
+
+def test_image_files_of_other_formats_and_empty_folders_are_said(tmp_path):
+    write(tmp_path, *numbered("good", 8), *numbered("bad", 2))
+    for name in numbered("bad", 2):
+        (tmp_path / name).rename((tmp_path / name).with_suffix(".HEIC"))
+    (tmp_path / "worse").mkdir()
+    note = load_source("folder", str(tmp_path), 16).note
+    assert "2 .heic files" in note and "save them as PNG" in note and "worse is empty" in note
+
+
+@pytest.mark.parametrize("output", ["scores", "runs/a/predictions", "."])
+def test_maps_of_predictions_are_no_images_of_a_set(tmp_path, output):
+    write(tmp_path, *numbered("good", 8), *numbered("bad", 2))
+    before = load_source("folder", str(tmp_path), 16)
+    write(tmp_path / output, "maps/good/000.png.png", "colour_scale.png")
+    for name in ("detector.json", "scores.csv"):
+        (tmp_path / output / name).touch()
+    source = load_source("folder", str(tmp_path), 16)
+    assert source.class_names == before.class_names
+    assert source.x_train.paths.tolist() == before.x_train.paths.tolist()

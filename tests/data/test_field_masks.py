@@ -138,3 +138,40 @@ def test_masks_of_one_image_that_differ_in_size_are_refused(tmp_path):
     files = [save(tmp_path / f"{n}.png", np.zeros((n, 5), np.uint8)) for n in (4, 5)]
     with pytest.raises(RunError, match=r"5\.png is a mask of another size"):
         read_masks(files)
+
+
+ELSEWHERE = {
+    "masks": "masks/hole/000.png",
+    "GT": "GT/hole/000_GT.png",
+    "in the part": "test/ground_truth/hole/000_mask.png",
+    "in a part of its own": "ground_truth/test/hole/000_mask.png",
+    "beside the image": "test/hole/000_mask.png",
+    "another ending": "ground_truth/hole/000_segmentation.png",
+}
+
+
+@pytest.mark.parametrize("place", ELSEWHERE)
+def test_masks_that_lie_elsewhere_are_no_images(tmp_path, place):
+    write(tmp_path, *GOOD, "test/hole/000.png", ELSEWHERE[place], value=100)
+    assert masks_found(tmp_path) == {"test/hole/000.png": [ELSEWHERE[place]]}
+    assert load_source("folder", str(tmp_path), 16).class_names == ("good", "hole")
+
+
+def test_masks_beside_the_images_of_an_undivided_set_are_no_class(tmp_path):
+    write(tmp_path, *(f"good/{n}.png" for n in range(8)), *(f"bad/{n}.png" for n in range(8)))
+    write(tmp_path, *(f"masks/bad/{n}.png" for n in range(8)), value=100)
+    source = load_source("folder", str(tmp_path), 16)
+    assert source.class_names == ("good", "bad")
+    assert len(source.test_masks) == len(source.train_masks) == 4
+
+
+def test_a_class_may_be_called_mask(tmp_path):
+    write(tmp_path, *(f"{name}/{n}.png" for name in ("mask", "no_mask") for n in range(8)))
+    assert load_source("folder", str(tmp_path), 16).class_names == ("mask", "no_mask")
+
+
+@pytest.mark.parametrize("name", ["ground_truth/hole/mask_000.png", "ground_truth/000_mask.png"])
+def test_masks_that_are_not_used_are_said(tmp_path, name):
+    write(tmp_path, *GOOD, "test/hole/000.png", name)
+    note = load_source("folder", str(tmp_path), 16).note
+    assert name in note and "name them ground_truth/<class>/<image>_mask.png" in note

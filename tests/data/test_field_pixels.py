@@ -156,3 +156,11 @@ def test_depth_of_a_rotated_image_leaves_it_upright():
     Image.fromarray(values).save(data, "TIFF", exif=exif)
     found = decode_picture("a", data.getvalue(), 1, PixelRange(12))
     np.testing.assert_array_equal(found[..., 0], np.rot90(values >> 4, -1))
+
+
+@pytest.mark.parametrize("bits", [17, 20, 31])
+def test_depth_of_a_set_in_32_bit_files_is_found_and_said(tmp_path, capsys, bits):
+    deep_set(tmp_path, 2**bits - 1, np.int32, "tiff")
+    source, _ = task_of(tmp_path)
+    assert f"read as {bits}-bit ones: {2**bits - 1} is white" in capsys.readouterr().err
+    assert np.asarray(source.x_train).max() == 255

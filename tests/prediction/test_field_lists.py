@@ -32,3 +32,9 @@ def test_a_list_that_cannot_be_used_is_refused(tmp_path, text, kind, complaint):
     (tmp_path / "list.csv").write_text(text)
     with pytest.raises(kind, match=complaint):
         find_images(str(tmp_path / "list.csv"))
+
+
+@pytest.mark.parametrize("ending", [".tsv", ".txt", ".CSV"])
+def test_a_list_may_have_other_endings(tmp_path, ending):
+    (tmp_path / f"list{ending}").write_text("path\tnote\na.png\tb\n")
+    assert find_images(str(tmp_path / f"list{ending}")) == [str(tmp_path / "a.png")]

@@ -9,8 +9,10 @@ from PIL import Image
 
 from agad_tf.config.command_line import one_sentence_on_failure
 from agad_tf.config.flags import read_config
+from agad_tf.data.csv_files import read_csv
 from agad_tf.data.inspection import leave_out_unreadable
 from agad_tf.data.pixel_range import read_pixel_range
+from agad_tf.data.readers import read_npz
 from agad_tf.data.sources import load_source
 from agad_tf.evaluation.results import read_results, read_scores
 
@@ -29,6 +31,8 @@ READERS = {
     "scores.csv": read_scores,
     "left_out.csv": look,
     "pixel_range.json": read_pixel_range,
+    "list.csv": read_csv,
+    "set.npz": read_npz,
 }
 
 

@@ -141,3 +141,15 @@ def test_a_run_whose_rate_has_fallen_is_not_trained_for_longer(config, tmp_path,
     training.train(falling)
     with pytest.raises(UsageError, match="whose learning rate falls to 0 over --epochs=1; give another --workdir"):
         training.train(dataclasses.replace(falling, epochs=3))
+
+
+def test_a_finished_run_says_that_it_does_not_look_at_other_data(config, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    training.train(config)
+    training.train(config)
+    assert "was not looked at" not in capsys.readouterr().out
+    write_images(tmp_path / "others")
+    training.train(dataclasses.replace(config, data_dir="others"))
+    assert (
+        f"--data_dir=others was not looked at, as the run was trained on {tmp_path}/photos" in capsys.readouterr().out
+    )
