@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from agad_tf.config.errors import UsageError
 from agad_tf.config.experiment import DEFAULTS
+from agad_tf.config.seconds import CLOCK
 from agad_tf.data.images_in_files import Images, joined
 from agad_tf.data.masks import masks_at_size
 from agad_tf.data.preprocessing import ImageSize, sides_of
@@ -147,6 +148,7 @@ class TrainingInputs(NamedTuple):
     masks_of: Callable[[tf.Tensor], tf.Tensor] | None = None
 
 
+@CLOCK.within("images")
 def training_inputs(
     train: Split,
     image_size: ImageSize,
@@ -214,6 +216,7 @@ def training_batches(
     # Rows from here on are of normal images again, for anomalies to be made of.
     first_synthetic = inputs.normals + inputs.anomalies
 
+    @tf.autograph.experimental.do_not_convert
     def one_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
         epoch_seed = tf.random.fold_in(tf.constant([seed, 0], tf.int64), epoch)
         synthetic_seed = tf.random.fold_in(epoch_seed, -1)
@@ -230,6 +233,7 @@ def training_batches(
         own = (tf.reshape(tf.gather(each, places[own_places], axis=1), (-1, replica_batch)) for each in (rows, seeds))
         return tf.data.Dataset.from_tensor_slices(tuple(own))
 
+    @tf.autograph.experimental.do_not_convert
     def batch(rows: tf.Tensor, seeds: tf.Tensor) -> tuple[tf.Tensor, ...]:
         is_synthetic = rows >= first_synthetic
         images = inputs.of_rows(tf.where(is_synthetic, rows - first_synthetic, rows))

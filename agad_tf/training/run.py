@@ -9,6 +9,7 @@ import tensorflow as tf
 from agad_tf.config.choices import BASELINES
 from agad_tf.config.experiment import ExperimentConfig
 from agad_tf.config.flags import to_flagfile
+from agad_tf.config.seconds import CLOCK
 from agad_tf.data.pixel_range import read_pixel_range
 from agad_tf.data.sources import Source
 from agad_tf.data.splits import NORMAL, OneClassTask
@@ -60,6 +61,7 @@ def train(config: ExperimentConfig, budget: float = math.inf) -> None:
         KeyboardInterrupt: the user wants to stop; what is done is saved.
     """
     # === Set-up ===
+    CLOCK.begin_run()
     require_packages(config.export_format)
     require_one_clock(budget, config.strategy, config.devices)
     workdir = Workdir(config.folder)
@@ -151,6 +153,7 @@ def evaluate(config: ExperimentConfig) -> None:
     Raises:
         RunError: the run is not finished, or damaged.
     """
+    CLOCK.begin_run()
     if config.method in BASELINES:
         run_baseline(config)
         return
