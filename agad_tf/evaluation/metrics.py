@@ -1,7 +1,6 @@
 """Figures of merit of anomaly scores."""
 
 import numpy as np
-from scipy.stats import bootstrap
 from sklearn.metrics import average_precision_score, confusion_matrix, precision_recall_curve, roc_auc_score, roc_curve
 
 BOOTSTRAP_RESAMPLES = 1000
@@ -91,13 +90,20 @@ def _auroc_interval(normal: np.ndarray, abnormal: np.ndarray, seed: int) -> tupl
         lower_or_half_of_equal = np.cumsum(counts) - counts / 2
         return float(lower_or_half_of_equal[abnormal_ranks].mean() / len(normal_ranks))
 
-    interval = bootstrap(
-        np.split(ranks, [len(normal)]),
-        auroc,
-        n_resamples=BOOTSTRAP_RESAMPLES,
-        confidence_level=CONFIDENCE,
-        method="percentile",
-        vectorized=False,
-        rng=np.random.default_rng(seed),
-    ).confidence_interval
-    return float(interval.low), float(interval.high)
+    # The draws of SciPy's `bootstrap`, which holds all of them at once: first the normals of every resample, then the
+    # anomalies of every resample.
+    of_normals, of_anomalies = np.random.default_rng(seed), np.random.default_rng(seed)
+    for _ in range(BOOTSTRAP_RESAMPLES):
+        of_anomalies.integers(len(normal), size=len(normal))
+    normal_ranks, abnormal_ranks = np.split(ranks, [len(normal)])
+    found = [
+        auroc(_drawn_anew(normal_ranks, of_normals), _drawn_anew(abnormal_ranks, of_anomalies))
+        for _ in range(BOOTSTRAP_RESAMPLES)
+    ]
+    tail = (1 - CONFIDENCE) / 2
+    low, high = np.quantile(found, [tail, 1 - tail])
+    return float(low), float(high)
+
+
+def _drawn_anew(values: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    return values[rng.integers(len(values), size=len(values))]

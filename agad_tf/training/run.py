@@ -88,6 +88,8 @@ def train(config: ExperimentConfig, budget: float = math.inf) -> None:
 
     with folder_to_write(config.folder, chief) as folder, used_by_this_process_alone(Workdir(folder)) as own:
         write_set_up(own, config, source)
+        # The task has copied what it takes; the others, of a benchmark set most, need not stay in memory.
+        source = source.without_arrays()
         if not task.has_test_anomalies:
             print(normals_alone(task))
         masks, said_of_masks = masks_to_learn_from(source, task, config.segmentation)

@@ -1,5 +1,9 @@
+import tracemalloc
+
 import numpy as np
 import pytest
+from scipy.stats import bootstrap
+from sklearn.metrics import roc_auc_score
 
 from agad_tf.evaluation.metrics import detection_metrics, figures_at
 
@@ -98,3 +102,29 @@ def test_without_anomalies_a_threshold_has_false_positives_alone():
     found = figures_at(np.zeros(4, int), np.arange(4.0), 3.0)
     assert (found["precision"], found["recall"], found["f1"]) == (None, None, None)
     assert (found["false_positives"], found["false_positive_rate"]) == (1, 0.25)
+
+
+@pytest.mark.parametrize(("normals", "anomalies"), [(9, 70), (300, 41)])
+def test_the_interval_is_that_of_scipy(normals, anomalies):
+    rng = np.random.default_rng(1)
+    # Some scores are equal.
+    parts = rng.normal(size=normals).round(1), rng.normal(1, size=anomalies).round(1)
+    labels = np.repeat([0, 1], [normals, anomalies])
+
+    def auroc(normal, abnormal):
+        return roc_auc_score(labels, np.concatenate([normal, abnormal]))
+
+    options = {"n_resamples": 1000, "method": "percentile", "vectorized": False}
+    expected = bootstrap(parts, auroc, **options, rng=np.random.default_rng(5)).confidence_interval
+    found = detection_metrics(labels, np.concatenate(parts), seed=5)
+    assert (found["auroc_low"], found["auroc_high"]) == pytest.approx(tuple(expected), abs=1e-12)
+
+
+def test_the_interval_of_many_images_takes_little_memory():
+    labels = np.repeat([0, 1], [1000, 20_000])
+    tracemalloc.start()
+    detection_metrics(labels, np.random.default_rng(0).normal(size=21_000) + labels)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    # All draws at once are 160 MB.
+    assert peak < 20e6
