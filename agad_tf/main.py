@@ -19,6 +19,7 @@ from agad_tf.config.errors import RunError, UsageError
 from agad_tf.config.flagfiles import FLAGFILES, with_flagfiles
 from agad_tf.config.flags import config_from_flags, define_flags
 from agad_tf.config.options import parse_budget
+from agad_tf.config.seconds import CLOCK
 
 define_flags(flags.FLAGS)
 HOW_TO_BEGIN = """agad_tf finds anomalies in images. To begin:
@@ -45,7 +46,7 @@ def main(arguments: Sequence[str]) -> None:
             return
         config, budget = config_from_flags(flags.FLAGS), parse_budget(flags.FLAGS.budget)
         # TensorFlow takes seconds to import; by now the flags are known to be right.
-        with silenced_start():
+        with CLOCK.within("import"), silenced_start():
             from agad_tf.audit import command as audit  # noqa: PLC0415
             from agad_tf.demo import command as demonstration  # noqa: PLC0415
             from agad_tf.prediction import predict  # noqa: PLC0415

@@ -73,6 +73,14 @@ class Source:
         """1 for grey, 3 for RGB."""
         return self.x_train.shape[-1]
 
+    def without_arrays(self) -> "Source":
+        """The same set without the images that are in memory; those in files take none."""
+        arrays = {name: getattr(self, name) for name in ("x_train", "x_test", "x_val")}
+        empty: dict[str, Any] = {
+            name: np.empty_like(each[:0]) for name, each in arrays.items() if isinstance(each, np.ndarray)
+        }
+        return dataclasses.replace(self, **empty)
+
     def class_name(self, number: int) -> str:
         """The name of a class, or its number where it has none."""
         return self.class_names[number] if self.class_names else str(number)

@@ -167,6 +167,7 @@ def training_batches(
     # Rows from here on are of normal images again, for anomalies to be made of.
     first_synthetic = inputs.normals + inputs.anomalies
 
+    @tf.autograph.experimental.do_not_convert
     def one_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
         epoch_seed = tf.random.fold_in(tf.constant([seed, 0], tf.int64), epoch)
         synthetic_seed = tf.random.fold_in(epoch_seed, -1)
@@ -183,6 +184,7 @@ def training_batches(
         own = (tf.reshape(tf.gather(each, places[own_places], axis=1), (-1, replica_batch)) for each in (rows, seeds))
         return tf.data.Dataset.from_tensor_slices(tuple(own))
 
+    @tf.autograph.experimental.do_not_convert
     def batch(rows: tf.Tensor, seeds: tf.Tensor) -> tuple[tf.Tensor, ...]:
         is_synthetic = rows >= first_synthetic
         images = inputs.of_rows(tf.where(is_synthetic, rows - first_synthetic, rows))

@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
+from agad_tf.config.seconds import CLOCK
 from agad_tf.data.images_in_files import Images, joined
 from agad_tf.data.masks import masks_at_size
 from agad_tf.data.preprocessing import ImageSize, sides_of
@@ -37,6 +38,7 @@ class TrainingInputs(NamedTuple):
     whole: Optional["TrainingInputs"] = None
 
 
+@CLOCK.within("images")
 def training_inputs(
     train: Split,
     image_size: ImageSize,

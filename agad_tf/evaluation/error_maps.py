@@ -64,6 +64,6 @@ def error_map_scale(model: AGAD, validation: Split) -> float:
 
 
 def _error_maps(model: AGAD, images: Images) -> Iterator[np.ndarray]:
-    look = tf.function(partial(scores_and_error_maps, model), reduce_retracing=True)
+    look = tf.function(partial(scores_and_error_maps, model), reduce_retracing=True, autograph=False)
     for inputs in scoring_batches(images, model.scoring_size):
         yield from look(inputs)[1].numpy()

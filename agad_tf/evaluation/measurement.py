@@ -7,6 +7,7 @@ import tensorflow as tf
 from sklearn.metrics import roc_auc_score
 
 from agad_tf.config.choices import PROTOCOLS
+from agad_tf.config.seconds import CLOCK
 from agad_tf.data.local_anomalies import add_local_anomalies
 from agad_tf.data.preprocessing import to_network_input, to_pixels
 from agad_tf.data.scoring_batches import images_at_a_time
@@ -49,6 +50,7 @@ class Measurement(NamedTuple):
     error_map_scale: float | None = None
 
 
+@CLOCK.within("figures")
 def measure_model(
     model: AGAD,
     source: Source,
@@ -82,8 +84,10 @@ def measure_model(
         The measurement.
     """
     scorer = Scorer(model, batch_size, progress=True)
-    test_scores = scorer.per_image(task.test.images)
-    validation_scores = scorer.per_image(task.validation.images)
+    with CLOCK.within("test scores"):
+        test_scores = scorer.per_image(task.test.images)
+    with CLOCK.within("validation scores"):
+        validation_scores = scorer.per_image(task.validation.images)
     measured = _measure_scores(source, task, validation_scores, test_scores, threshold, anomaly_classes, seed)
     measured = measured._replace(error_map_scale=error_map_scale(model, task.validation))
     per_image = {
@@ -98,14 +102,17 @@ def measure_model(
         per_image |= _against_local_anomalies(scorer, task.test, test_scores, seed)
         return measured._replace(protocols=found)
     if "family_shuffled" in protocols:
-        shuffled = scorer.family_shuffled(task.test, seed)
+        with CLOCK.within("test scores"):
+            shuffled = scorer.family_shuffled(task.test, seed)
         found["family_shuffled"] = {**detection_metrics(task.test.labels, shuffled, seed), "epoch": epochs}
     if family is not None:
+        with CLOCK.within("test scores"):
+            of_last_epoch = scorer.family(task.test)
         found["family"] = {
             **detection_metrics(family.labels, family.scores, seed),
             "epoch": family.epoch,
             # The difference is what the choice of an epoch on the test set has added.
-            "last_epoch_auroc": float(roc_auc_score(*scorer.family(task.test))),
+            "last_epoch_auroc": float(roc_auc_score(*of_last_epoch)),
         }
     return measured._replace(protocols=found)
 

@@ -42,9 +42,11 @@ class Scorer:
         self.before_batch = before_batch
         # One graph for batches of any size, the last and shorter one included.
         signature = [tf.TensorSpec((None, *model.scoring_shape), tf.float32)]
-        self._per_image = tf.function(model.anomaly_score, input_signature=signature)
+        self._per_image = tf.function(model.anomaly_score, input_signature=signature, autograph=False)
         self._by_batch_statistics = tf.function(
-            lambda images: model.reconstruct_and_score(images, batch_statistics=True)[1], input_signature=signature
+            lambda images: model.reconstruct_and_score(images, batch_statistics=True)[1],
+            input_signature=signature,
+            autograph=False,
         )
 
     def per_image(self, images: Images) -> np.ndarray:

@@ -161,5 +161,5 @@ def _supervised(source: Source, task: OneClassTask, image_size: ImageSize, width
     steps = math.ceil(len(labels) / CLASSIFIER_BATCH_SIZE)
     epochs = max(CLASSIFIER_EPOCHS, math.ceil(CLASSIFIER_LEAST_STEPS / steps))
     classifier.fit(inputs, labels, CLASSIFIER_BATCH_SIZE, epochs, class_weight=weights, verbose="auto")
-    score = tf.function(lambda batch: classifier(batch, training=False)[:, 0], reduce_retracing=True)
+    score = tf.function(lambda batch: classifier(batch, training=False)[:, 0], reduce_retracing=True, autograph=False)
     return lambda images: np.concatenate([score(batch).numpy() for batch in scoring_batches(images, image_size)])

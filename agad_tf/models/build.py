@@ -5,6 +5,7 @@ import keras
 from agad_tf.config.choices import PEAK
 from agad_tf.config.errors import UsageError
 from agad_tf.config.experiment import ExperimentConfig
+from agad_tf.config.seconds import CLOCK
 from agad_tf.models import ganomaly, skip_ganomaly
 from agad_tf.models.agad import AGAD
 from agad_tf.models.ganomaly import GANomaly
@@ -17,6 +18,7 @@ METHODS = {"agad": AGAD, "ganomaly": GANomaly, "skip_ganomaly": SkipGANomaly}
 PUBLISHED_WEIGHTS = {"ganomaly": ganomaly.PUBLISHED_WEIGHTS, "skip_ganomaly": skip_ganomaly.PUBLISHED_WEIGHTS}
 
 
+@CLOCK.within("model")
 def build_model(config: ExperimentConfig, image_shape: tuple[int, int, int], steps_per_epoch: int = 1) -> AGAD:
     """Builds and compiles the model of an experiment, with its initial weights.
 

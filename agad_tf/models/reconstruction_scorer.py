@@ -60,7 +60,7 @@ class ReconstructionScorer(AdversarialModel):
             ]
         # One graph for batches of any size.
         self._score_of_batch, self._features_of_batch = (
-            tf.function(function, reduce_retracing=True)
+            tf.function(function, reduce_retracing=True, autograph=False)
             for function in (
                 self.scores_of_batch,
                 lambda batch: residual_features(batch, self(batch)),

@@ -111,7 +111,7 @@ class SegmentingAGAD(AGAD):
         kinds = 1 if segmenter is None else 2
         self.part_names = part_names(self.scales[: len(self.sizes)], kinds)
         self.peak_score = PeakScore(self.add_weight, self.scoring_shape, self.sizes, kinds, aligned)
-        self._maps_of_batch = tf.function(self._maps, reduce_retracing=True)
+        self._maps_of_batch = tf.function(self._maps, reduce_retracing=True, autograph=False)
 
     # === Config ===
 

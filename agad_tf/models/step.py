@@ -86,7 +86,9 @@ class StepComputer:
         place = {id(variable): number for number, variable in enumerate(variables)}
         self._places = {name: [place[id(weight)] for weight in own.weights] for name, own in trained.items()}
         self.compiles = jit_compile
-        self._gradients = tf.function(self._compute, jit_compile=True) if jit_compile else self._compute
+        self._gradients = (
+            tf.function(self._compute, jit_compile=True, autograph=False) if jit_compile else self._compute
+        )
 
     def __call__(self, images: tf.Tensor, *others: tf.Tensor) -> Step:
         """Computes the step of a replica.

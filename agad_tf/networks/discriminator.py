@@ -1,10 +1,9 @@
 """The discriminator: says real or fake, and gives the latent embedding D_z."""
 
 import keras
-from keras import layers
 
 from agad_tf.networks.convolutions import Convolution
-from agad_tf.networks.layers import as_float32, convolution, normalize, scaled_filters
+from agad_tf.networks.layers import LeakyReLU, as_float32, convolution, normalize, scaled_filters
 
 FILTERS = (64, 128)
 LEAK = 0.2
@@ -29,6 +28,6 @@ def discriminator(image_shape: tuple[int, int, int], width: float, normalization
     x = images
     for filters in FILTERS:
         x = convolution(x, scaled_filters(filters, width), 4, 2, normalization)
-        x = layers.LeakyReLU(LEAK)(normalize(x, normalization))
+        x = LeakyReLU(LEAK)(normalize(x, normalization))
     logits = Convolution(1, 4, padding="same", name="classifier")(x)
     return keras.Model(images, [as_float32(logits), as_float32(x)], name="discriminator")

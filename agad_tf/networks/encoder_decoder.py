@@ -3,7 +3,7 @@
 import keras
 from keras import layers
 
-from agad_tf.networks.layers import convolution, normalize, scaled_filters, transposed_convolution
+from agad_tf.networks.layers import LeakyReLU, convolution, normalize, scaled_filters, transposed_convolution
 
 BASE_FILTERS = 64
 # At 32 pixels the filters are 64-128-256; deeper networks for larger images stop doubling here.
@@ -34,9 +34,9 @@ def encoder_decoder(image_shape: tuple[int, int, int], width: float, normalizati
 def encode(images: keras.KerasTensor, width: float, normalization: str) -> keras.KerasTensor:
     """Adds an encoder: images (batch, height, width, channels) to their codes (batch, 1, 1, code length)."""
     filters, size = _filters_and_smallest_side(images.shape[1], width)
-    x = layers.LeakyReLU(LEAK)(convolution(images, filters[0], 4, 2, normalization))
+    x = LeakyReLU(LEAK)(convolution(images, filters[0], 4, 2, normalization))
     for count in filters[1:]:
-        x = layers.LeakyReLU(LEAK)(normalize(convolution(x, count, 4, 2, normalization), normalization))
+        x = LeakyReLU(LEAK)(normalize(convolution(x, count, 4, 2, normalization), normalization))
     return convolution(x, scaled_filters(CODE_LENGTH, width), size, size, normalization)
 
 

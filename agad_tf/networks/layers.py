@@ -1,8 +1,10 @@
 """The building blocks that all networks share."""
 
 import math
+from collections.abc import Callable
 
 import keras
+import tensorflow as tf
 from keras import layers
 
 from agad_tf.networks.convolutions import Convolution, TransposedConvolution
@@ -13,6 +15,24 @@ from agad_tf.networks.normalization import BatchNormalization
 BATCH_MOMENTUM = 0.9
 BATCH_EPSILON = 1e-5
 GROUPS = 8
+
+
+@keras.saving.register_keras_serializable("agad_tf")
+class LeakyReLU(layers.LeakyReLU):
+    """Keras' layer; its gradient is told the sign by what it gives, so that a step need not keep what it takes."""
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Multiplies what is negative by the slope."""
+        return _leaky_relu(self.negative_slope)(inputs)
+
+
+def _leaky_relu(slope: float) -> Callable[[tf.Tensor], tf.Tensor]:
+    @tf.custom_gradient
+    def activate(inputs: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
+        outputs = tf.nn.leaky_relu(inputs, slope)
+        return outputs, lambda upstream: tf.raw_ops.LeakyReluGrad(gradients=upstream, features=outputs, alpha=slope)
+
+    return activate
 
 
 def scaled_filters(filters: int, width: float) -> int:

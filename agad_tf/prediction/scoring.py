@@ -51,6 +51,7 @@ def scored_batches(
     look = tf.function(
         partial(scores_and_error_maps, model) if with_error_maps else lambda inputs: (model.scores_of_batch(inputs),),
         reduce_retracing=True,
+        autograph=False,
     )
 
     def decode(files: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -43,14 +43,13 @@ def read_curves(directory: Path) -> dict[str, dict[int, float]]:
         By name of the scalar and by epoch, from 1.
     """
     curves: dict[str, dict[int, float]] = {}
-    for path in sorted(directory.glob("*.epoch-*")):
-        try:
-            for record in tf.data.TFRecordDataset(str(path)):
-                event = tf.compat.v1.Event.FromString(record.numpy())
-                for value in event.summary.value:
-                    # Learning rates of each optimizer have a slash in their names, and are no outcome.
-                    if value.metadata.plugin_data.plugin_name == "scalars" and "/" not in value.tag:
-                        curves.setdefault(value.tag, {})[event.step] = float(tf.make_ndarray(value.tensor))
-        except tf.errors.DataLossError:
-            continue
+    files = sorted(map(str, directory.glob("*.epoch-*")))
+    # Of a file that is cut short what comes before the cut is read, and then the next file.
+    records = tf.data.TFRecordDataset(files).ignore_errors().as_numpy_iterator() if files else ()
+    for record in records:
+        event = tf.compat.v1.Event.FromString(record)
+        for value in event.summary.value:
+            # Learning rates of each optimizer have a slash in their names, and are no outcome.
+            if value.metadata.plugin_data.plugin_name == "scalars" and "/" not in value.tag:
+                curves.setdefault(value.tag, {})[event.step] = float(tf.make_ndarray(value.tensor))
     return curves

@@ -10,6 +10,7 @@ import pandas as pd
 
 from agad_tf.config.choices import OWN_SETS
 from agad_tf.config.experiment import DEFAULTS
+from agad_tf.config.seconds import CLOCK
 from agad_tf.data.sources import Source
 from agad_tf.data.splits import ABNORMAL, NORMAL, OneClassTask, Split
 from agad_tf.evaluation.localization import has_deviation_maps
@@ -45,6 +46,7 @@ class Example(NamedTuple):
     pictures: list[str]
 
 
+@CLOCK.within("report")
 def write_report(
     workdir: Workdir,
     source: Source,

@@ -9,9 +9,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 from scipy.stats import rankdata
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.plugins.histogram.metadata import create_summary_metadata
 from tensorboard.plugins.hparams import api as hp
 from tensorboard.plugins.pr_curve import summary as pr_curve
+from tensorboard.util.tensor_util import make_tensor_proto
 
+from agad_tf.config.seconds import CLOCK
 from agad_tf.data.crops import at_size
 from agad_tf.data.preprocessing import to_network_input, to_pixels
 from agad_tf.data.scoring_batches import images_at_a_time
@@ -27,6 +31,7 @@ COMPARED = {
     "fpr_at_95_tpr": "false positives at 95 % true",
 }
 THRESHOLDS = 200
+BUCKETS = 30
 GRID_IMAGES = 8
 GRID_SCALE = 3
 # Longest side in pixels of an image in a grid before that; larger images are shrunk.
@@ -52,6 +57,7 @@ class Summaries(keras.callbacks.Callback):
         self.task = task
         self.validation_scores = validation_scores
 
+    @CLOCK.within("TensorBoard")
     def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
         """Writes what the epoch has brought; a run's steps in TensorBoard are its epochs, from 1."""
         without_anomalies = not self.task.train.labels.any()
@@ -62,9 +68,13 @@ class Summaries(keras.callbacks.Callback):
                     tf.summary.scalar(name, np.array(value))  # an array, as above
             for name in ("generator_optimizer", "discriminator_optimizer"):
                 tf.summary.scalar(f"learning_rate/{name}", getattr(self.model, name).learning_rate)
-            for network in (self.model.generator, self.model.discriminator):
-                for variable in network.variables:
-                    tf.summary.histogram(f"{network.name}/{variable.path}", variable.value)
+            write_histograms(
+                {
+                    f"{network.name}/{variable.path}": variable.value
+                    for network in (self.model.generator, self.model.discriminator)
+                    for variable in network.variables
+                }
+            )
             validation, scores = self.task.validation, self.validation_scores()
             if not len(scores):
                 # Not every epoch is scored.
@@ -74,6 +84,7 @@ class Summaries(keras.callbacks.Callback):
                 write_precision_recall("validation", validation.labels, scores)
 
 
+@CLOCK.within("TensorBoard")
 def write_test_summaries(
     directory: Path,
     run: str,
@@ -107,10 +118,26 @@ def write_scores_and_images(model: AGAD, split: Split, scores: np.ndarray, name:
     for label, label_name in LABEL_NAMES.items():
         chosen = split.labels == label
         if chosen.any():
-            tf.summary.histogram(f"scores/{name}/{label_name}", scores[chosen])
+            write_histograms({f"scores/{name}/{label_name}": scores[chosen]})
             shown = images_at_a_time(model.scoring_size, GRID_IMAGES)
             grid = image_grid(model, np.asarray(split.images[chosen][:shown]))
             tf.summary.image(f"{name}/{label_name}", grid, description=GRID_ROWS)
+
+
+def write_histograms(values: Mapping[str, Any]) -> None:
+    """Writes histograms to the current summary writer.
+
+    They equal those of `tf.summary.histogram`, which computes each by some forty operations, on thirty float64 copies.
+
+    Args:
+        values: by name, float arrays or tensors of any shape, finite.
+    """
+    summary = Summary()
+    for name, numbers in values.items():
+        counts, edges = np.histogram(np.asarray(numbers, np.float64), BUCKETS)
+        buckets = make_tensor_proto(np.stack([edges[:-1], edges[1:], counts], axis=1))
+        summary.value.add(tag=name, metadata=create_summary_metadata(None, None), tensor=buckets)
+    tf.summary.experimental.write_raw_pb(summary.SerializeToString(), tf.summary.experimental.get_step())
 
 
 def write_figures(
@@ -155,7 +182,7 @@ def write_precision_recall(name: str, labels: np.ndarray, scores: np.ndarray) ->
 def write_graph(model: AGAD) -> None:
     """Writes the graph of what happens to one image when it is scored."""
     image = tf.TensorSpec((1, *model.scoring_shape), tf.float32)
-    tf.summary.graph(tf.function(model.reconstruct_and_score).get_concrete_function(image).graph)
+    tf.summary.graph(tf.function(model.reconstruct_and_score, autograph=False).get_concrete_function(image).graph)
 
 
 def image_grid(model: AGAD, images: np.ndarray) -> tf.Tensor:

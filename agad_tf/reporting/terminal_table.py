@@ -69,6 +69,16 @@ def print_table(results: dict[str, Any]) -> None:
         print(uncertainty)
     for warning in warnings:
         print(f"Warning: {warning}")
+    if "seconds_by_part" in results:
+        print(_time_spent(results["seconds_by_part"]))
+
+
+def _time_spent(seconds: dict[str, float]) -> str:
+    """Where the time went, in a line; what took less than a hundredth of it is left out."""
+    total = sum(seconds.values())
+    longest = sorted(seconds.items(), key=lambda part: -part[1])
+    parts = [f"{part} {spent:.1f}" for part, spent in longest if spent >= total / 100]
+    return f"It took {total:.1f} s: {', '.join(parts)}."
 
 
 def _rows_of_normals_alone(protocols: dict[str, dict[str, float]]) -> Iterator[tuple[str, list[str]]]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
+from agad_tf.config.seconds import CLOCK
 from agad_tf.data.pixel_range import FULL_RANGE, PixelRange
 from agad_tf.data.preprocessing import to_network_input, to_pixels
 from agad_tf.evaluation.localization import scores_and_maps
@@ -35,7 +36,7 @@ class Detector(tf.Module):
         # The model itself would bring its optimizers into the file.
         inputs = tf.TensorSpec((None, *model.scoring_shape), tf.float32)
         # One graph for all signatures.
-        self._look = tf.function(partial(scores_and_maps, model), input_signature=[inputs])
+        self._look = tf.function(partial(scores_and_maps, model), input_signature=[inputs], autograph=False)
         self.threshold, self.center, self.slope = (
             tf.Variable(getattr(decision, name), trainable=False, dtype=tf.float32, name=name)
             for name in ("threshold", "center", "slope")
@@ -46,7 +47,7 @@ class Detector(tf.Module):
         height, width, self.channels = model.scoring_shape
         self.image_size = height, width
 
-    @tf.function
+    @tf.function(autograph=False)
     def serve(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
         """Scores images as the user has them.
 
@@ -67,7 +68,7 @@ class Detector(tf.Module):
             _warn_of_small_values(images)
         return self._judge(to_network_input(images, self.image_size))
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "encoded")])
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "encoded")], autograph=False)
     def serve_bytes(self, encoded: tf.Tensor) -> dict[str, tf.Tensor]:
         """Scores encoded images, which may differ in size.
 
@@ -81,7 +82,7 @@ class Detector(tf.Module):
         """
         return self._judge_files(encoded)
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "inputs")])
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "inputs")], autograph=False)
     def classify(self, inputs: tf.Tensor) -> dict[str, tf.Tensor]:
         """Scores examples as TensorFlow Serving's Classify sends them.
 
@@ -133,6 +134,7 @@ def _warn_of_small_values(images: tf.Tensor) -> None:
     )
 
 
+@CLOCK.within("export")
 def export_saved_model(model: AGAD, decision: Decision, path: Path, pixel_range: PixelRange = FULL_RANGE) -> None:
     """Writes the SavedModel, beside an earlier one and then in its place, with requests that warm it up.
 

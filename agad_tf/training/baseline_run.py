@@ -3,6 +3,7 @@
 import time
 
 from agad_tf.config.experiment import ExperimentConfig
+from agad_tf.config.seconds import CLOCK
 from agad_tf.evaluation.measurement import measure_baseline
 from agad_tf.files.workdir import Workdir
 from agad_tf.models.baselines import baseline_scores, require_labels
@@ -25,7 +26,8 @@ def run_baseline(config: ExperimentConfig) -> None:
         if not task.has_test_anomalies:
             print(normals_alone(task))
         began = time.monotonic()
-        scores = baseline_scores(config.method, source, task, source.image_size, config.width, config.seed)
+        with CLOCK.within("baseline"):
+            scores = baseline_scores(config.method, source, task, source.image_size, config.width, config.seed)
         seconds = time.monotonic() - began
         measured = measure_baseline(
             source,

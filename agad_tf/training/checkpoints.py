@@ -13,6 +13,7 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from agad_tf.config.errors import RunError
+from agad_tf.config.seconds import CLOCK
 from agad_tf.models.agad import AGAD
 
 KEPT = 2
@@ -82,6 +83,7 @@ class Checkpoints(keras.callbacks.Callback):
         self._saved: Position | None = None
         self._counted_until = self._saved_at = time.monotonic()
 
+    @CLOCK.within("checkpoints")
     def restore(self, directory: Path) -> Position:
         """Restores the newest checkpoint of a directory that is whole.
 
@@ -133,6 +135,7 @@ class Checkpoints(keras.callbacks.Callback):
         if len(found := saved_positions(self.directory)) > 1:
             self._remove(found[-1])
 
+    @CLOCK.within("checkpoints")
     def save(self) -> None:
         """Saves where the run is now, between two steps."""
         now = time.monotonic()

@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
+from agad_tf.config.seconds import CLOCK
 from agad_tf.data.preprocessing import to_network_input
 from agad_tf.data.splits import NORMAL, OneClassTask
 from agad_tf.evaluation.collapse import collapse_figures, collapse_signs
@@ -34,8 +35,9 @@ class CollapseWatch(keras.callbacks.Callback):
         normals = np.asarray(task.validation.of_label(NORMAL).images[:IMAGES])
         self.images = to_network_input(normals, model.scoring_size)
         self.epochs = epochs
-        self._look = tf.function(lambda images: _look(model, images))
+        self._look = tf.function(lambda images: _look(model, images), autograph=False)
 
+    @CLOCK.within("validation scores")
     def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
         """Measures; `logs` gets the figures."""
         figures = collapse_figures(*(values.numpy() for values in self._look(self.images)))

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
+from agad_tf.config.seconds import CLOCK
 from agad_tf.data.splits import ABNORMAL, NORMAL, OneClassTask
 from agad_tf.evaluation.family_scores import FamilyScores, read_family_scores, write_family_scores
 from agad_tf.evaluation.scorer import Scorer
@@ -51,6 +52,7 @@ class EpochScores(keras.callbacks.Callback):
             best = read_family_scores(path)
             self.best_auroc = roc_auc_score(best.labels, best.scores)
 
+    @CLOCK.within("validation scores")
     def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
         """Scores both sets; `logs` gets the validation figures.
 
@@ -73,7 +75,8 @@ class EpochScores(keras.callbacks.Callback):
             logs["validation_synthetic_auroc"] = roc_auc_score(labels, np.concatenate([normal_scores, scores]))
         if not self.with_family:
             return
-        labels, scores = self.scorer.family(self.task.test)
+        with CLOCK.within("test scores"):
+            labels, scores = self.scorer.family(self.task.test)
         auroc = roc_auc_score(labels, scores)
         if auroc > self.best_auroc:
             self.best_auroc = auroc

@@ -3,6 +3,7 @@
 import dataclasses
 
 from agad_tf.config.experiment import ExperimentConfig
+from agad_tf.config.seconds import CLOCK
 from agad_tf.evaluation.thresholds import Decision
 from agad_tf.files.workdir import Workdir
 from agad_tf.models.agad import AGAD
@@ -10,6 +11,7 @@ from agad_tf.models.build import build_model
 from agad_tf.serving.onnx_litert import export_portable
 
 
+@CLOCK.within("export")
 def write_portable(config: ExperimentConfig, model: AGAD, decision: Decision) -> None:
     """Writes the detector as ONNX or LiteRT, in float32 whatever it was trained in.
 

@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from agad_tf.config.choices import PROTOCOLS
 from agad_tf.config.errors import RunError
+from agad_tf.config.seconds import CLOCK
 from agad_tf.data.splits import NORMAL, OneClassTask
 from agad_tf.data.synthetic_anomalies import synthetic_images
 from agad_tf.data.training_batches import BatchPlan, training_batches
@@ -160,6 +161,7 @@ class Fitting:
         )
         adapting = UsualMaps(self.inputs, self.task.reference, epochs) if has_parts else NormalResiduals(self.inputs)
         return [
+            keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: CLOCK.enter("steps")),
             LearningRate(learning_rate, learning_rate_schedule, epochs, self.budget),
             adapting,
             epoch_scores,
@@ -179,15 +181,17 @@ class Fitting:
         def batches(context: tf.distribute.InputContext) -> tf.data.Dataset:
             return training_batches(self.inputs, self.plan, end, self.seed, epoch, step, context)
 
-        self.model.fit(
-            self.model.distribute_strategy.distribute_datasets_from_function(batches),
-            steps_per_epoch=self.plan.steps_per_epoch - step,
-            initial_epoch=epoch,
-            epochs=end,
-            shuffle=False,
-            verbose=0,
-            callbacks=callbacks,
-        )
+        # It builds the pipeline and traces the step; all later ones are quick.
+        with CLOCK.within("first step"):
+            self.model.fit(
+                self.model.distribute_strategy.distribute_datasets_from_function(batches),
+                steps_per_epoch=self.plan.steps_per_epoch - step,
+                initial_epoch=epoch,
+                epochs=end,
+                shuffle=False,
+                verbose=0,
+                callbacks=callbacks,
+            )
 
     def _leave_out_the_rest(self) -> None:
         """Goes to after the last step of the last epoch, whose scoring and saving end the run."""

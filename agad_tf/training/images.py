@@ -4,6 +4,7 @@ from pathlib import Path
 
 from agad_tf.config.choices import PEAK
 from agad_tf.config.experiment import ExperimentConfig
+from agad_tf.config.seconds import CLOCK
 from agad_tf.data.images_in_files import Pictures
 from agad_tf.data.sources import Source
 from agad_tf.data.splits import ABNORMAL, OneClassTask, with_reference
@@ -11,6 +12,7 @@ from agad_tf.data.task import load_task
 from agad_tf.files.workdir import Workdir
 
 
+@CLOCK.within("images")
 def load_images(config: ExperimentConfig) -> tuple[Source, OneClassTask]:
     """Reads the data set of an experiment and divides it.
 

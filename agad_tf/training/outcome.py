@@ -6,6 +6,7 @@ from pathlib import Path
 
 from agad_tf.config.choices import OWN_SETS
 from agad_tf.config.experiment import ExperimentConfig
+from agad_tf.config.seconds import CLOCK
 from agad_tf.data.images_in_files import Pictures
 from agad_tf.data.sources import Source
 from agad_tf.data.splits import OneClassTask
@@ -60,6 +61,7 @@ def write_outcome(
         model,
     )
     write_report(workdir, source, task, results, config.options(), model)
+    results["seconds_by_part"] = {part: round(spent, 2) for part, spent in CLOCK.seconds_by_part().items()}
     write_results(workdir.results, results)
     print_table(results)
 

@@ -9,6 +9,7 @@ import tensorflow as tf
 from agad_tf.config.choices import BASELINES
 from agad_tf.config.experiment import ExperimentConfig
 from agad_tf.config.flags import read_config, to_flagfile
+from agad_tf.config.seconds import CLOCK
 from agad_tf.data.pixel_range import read_pixel_range
 from agad_tf.data.sources import Source
 from agad_tf.data.splits import NORMAL, OneClassTask
@@ -60,6 +61,7 @@ def train(config: ExperimentConfig, budget: float = math.inf) -> None:
         KeyboardInterrupt: the user wants to stop; what is done is saved.
     """
     # === Set-up ===
+    CLOCK.begin_run()
     require_packages(config.export_format)
     require_one_clock(budget, config.strategy, config.devices)
     workdir = Workdir(config.folder)
@@ -86,6 +88,8 @@ def train(config: ExperimentConfig, budget: float = math.inf) -> None:
 
     with folder_to_write(config.folder, chief) as folder, used_by_this_process_alone(Workdir(folder)) as own:
         write_set_up(own, config, source)
+        # The task has copied what it takes; the others, of a benchmark set most, need not stay in memory.
+        source = source.without_arrays()
         if not task.has_test_anomalies:
             print(normals_alone(task))
         masks, said_of_masks = masks_to_learn_from(source, task, config.segmentation)
@@ -151,6 +155,7 @@ def evaluate(config: ExperimentConfig) -> None:
     Raises:
         RunError: the run is not finished, or damaged.
     """
+    CLOCK.begin_run()
     if config.method in BASELINES:
         run_baseline(config)
         return

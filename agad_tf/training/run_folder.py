@@ -12,6 +12,7 @@ from filelock import FileLock, Timeout
 from agad_tf.config.errors import RunError, UsageError
 from agad_tf.config.experiment import ExperimentConfig
 from agad_tf.config.flags import to_flagfile
+from agad_tf.config.seconds import CLOCK
 from agad_tf.data.images_in_files import Pictures
 from agad_tf.data.inspection import write_left_out
 from agad_tf.data.pixel_range import FULL_RANGE, write_pixel_range
@@ -74,6 +75,7 @@ def holds_other_images(workdir: Workdir, source: Source) -> bool:
     return workdir.data_set.exists() and workdir.data_set.read_text(encoding="utf-8") != _contents(source)
 
 
+@CLOCK.within("images")
 def write_set_up(workdir: Workdir, config: ExperimentConfig, source: Source) -> None:
     """Writes what a run needs to go on later: its flags, the image files that were left out, and how the rest is read.
 

@@ -219,3 +219,12 @@ def test_a_tar_of_the_data_set_is_found_by_its_name(tmp_path):
     source = load_source("mnist", str(tmp_path))
     assert source.y_train.tolist() == [0, 1]
     assert source.origin == str(tmp_path)
+
+
+def test_a_set_without_its_arrays_holds_no_image_and_all_else():
+    source = sources.Source("npz", **arrays(channels=(3,)), origin="here", class_names=("a", "b"))
+    without = source.without_arrays()
+    assert (len(without.x_train), len(without.x_test), without.x_val) == (0, 0, None)
+    assert without.x_train.base is None
+    assert without.channels == 3
+    np.testing.assert_array_equal(without.y_test, source.y_test)

@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -98,3 +100,13 @@ def test_without_anomalies_a_threshold_has_false_positives_alone():
     found = figures_at(np.zeros(4, int), np.arange(4.0), 3.0)
     assert (found["precision"], found["recall"], found["f1"]) == (None, None, None)
     assert (found["false_positives"], found["false_positive_rate"]) == (1, 0.25)
+
+
+def test_the_interval_of_many_images_takes_little_memory():
+    labels = np.repeat([0, 1], [1000, 20_000])
+    tracemalloc.start()
+    detection_metrics(labels, np.random.default_rng(0).normal(size=21_000) + labels)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    # All draws at once are 160 MB.
+    assert peak < 20e6

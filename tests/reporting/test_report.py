@@ -327,6 +327,16 @@ def test_curves_are_those_of_the_epochs_in_their_order(tmp_path):
     assert list(curves["generator_loss"]) == [1, 2, 10]
 
 
+def test_of_an_event_file_that_is_cut_short_the_rest_is_read_and_all_later_ones(tmp_path):
+    for epoch in (1, 2):
+        with event_file(tmp_path, "epoch", epoch):
+            tf.summary.scalar("first", epoch / 4)
+            tf.summary.scalar("second", epoch / 4)
+    cut = min(tmp_path.iterdir())
+    cut.write_bytes(cut.read_bytes()[:-3])
+    assert read_curves(tmp_path) == {"first": {1: 0.25, 2: 0.5}, "second": {2: 0.5}}
+
+
 @pytest.fixture
 def normals_alone(config, source, task, measure, build_model, monkeypatch):
     """A function that writes and reads the report of a run whose images are all normal."""

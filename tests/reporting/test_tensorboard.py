@@ -11,7 +11,7 @@ from agad_tf.evaluation.scorer import Scorer
 from agad_tf.models.losses import ANOMALY_TERMS, NORMAL_TERMS
 from agad_tf.reporting import tensorboard
 from agad_tf.reporting.event_files import event_file
-from agad_tf.reporting.tensorboard import Summaries, image_grid, write_figures, write_graph
+from agad_tf.reporting.tensorboard import Summaries, image_grid, write_figures, write_graph, write_histograms
 from agad_tf.training.epoch_scores import EpochScores
 
 
@@ -32,6 +32,18 @@ def test_tensorboard_has_losses_counter_rates_scores_images_and_histograms(fitte
     assert [event.step for event in events.Tensors("generator_loss")] == [1, 2]
     found = [tf.make_ndarray(event.tensor_proto).item() for event in events.Tensors("generator_loss")]
     assert found == pytest.approx(history["generator_loss"])
+
+
+@pytest.mark.parametrize("values", [np.random.default_rng(0).normal(size=(50, 7)), np.float32([0.1, 0.1000001, 3e4])])
+def test_histograms_are_those_of_tensorflow(values, tmp_path):
+    with event_file(tmp_path, "epoch", 1):
+        tf.summary.histogram("theirs", values)
+        write_histograms({"ours": values})
+    events = events_of(tmp_path)
+    theirs, ours = (tf.make_ndarray(events.Tensors(name)[0].tensor_proto) for name in ("theirs", "ours"))
+    np.testing.assert_allclose(ours, theirs, rtol=1e-12)
+    metadata = [events.SummaryMetadata(name).plugin_data for name in ("theirs", "ours")]
+    assert metadata[0] == metadata[1]
 
 
 def test_without_labelled_anomalies_their_losses_are_not_shown(build_model, task, batch, tmp_path):

@@ -1,6 +1,7 @@
 """Replicas on logical CPU devices: what they compute together is what one computes alone."""
 
 import json
+import sys
 
 import keras
 import numpy as np
@@ -100,7 +101,8 @@ def smooth(monkeypatch):
         return keras.ops.sqrt(keras.ops.square(x) + 1e-4)
 
     monkeypatch.setattr(keras.layers, "ReLU", activation)
-    monkeypatch.setattr(keras.layers, "LeakyReLU", activation)
+    for network in ("encoder_decoder", "discriminator"):
+        monkeypatch.setattr(sys.modules[f"agad_tf.networks.{network}"], "LeakyReLU", activation)
     monkeypatch.setattr(keras.ops, "abs", absolute)
     yield
     assert used == {"activation", "distance"}, "networks or losses take theirs from elsewhere"

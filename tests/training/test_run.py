@@ -1,6 +1,7 @@
 import dataclasses
 import json
 import shutil
+import time
 
 import keras
 import numpy as np
@@ -55,8 +56,11 @@ def kill_in_epoch(monkeypatch, epoch):
 
 
 def files_of(config):
+    """scores.csv, and results.json but for where the time of the call went."""
     workdir = Workdir(config.folder)
-    return workdir.scores.read_text(), json.loads(workdir.results.read_text())
+    results = json.loads(workdir.results.read_text())
+    del results["seconds_by_part"]
+    return workdir.scores.read_text(), results
 
 
 def test_a_resumed_run_equals_an_unbroken_one(config, tmp_path, monkeypatch, capsys):
@@ -113,6 +117,20 @@ def test_what_is_measured_is_what_was_trained(config):
     scores = Scorer(model, config.batch_size).per_image(task.validation.of_label(NORMAL).images)
     watched = read_curves(Workdir(config.folder).tensorboard)["validation_score"]
     assert scores.mean() == pytest.approx(watched[config.epochs], rel=1e-5)
+
+
+def test_the_seconds_of_the_parts_are_those_of_the_whole(config, capsys):
+    training.train(dataclasses.replace(config, epochs=1))
+    capsys.readouterr()
+    began = time.monotonic()
+    training.train(dataclasses.replace(config, workdir=f"{config.workdir}-again"))
+    whole = time.monotonic() - began
+    seconds = json.loads(Workdir(config.folder.with_name("run-again")).results.read_text())["seconds_by_part"]
+    assert sum(seconds.values()) == pytest.approx(whole, rel=0.03)
+    assert {"images", "model", "first step", "steps", "validation scores", "test scores"} <= set(seconds)
+    assert {"figures", "TensorBoard", "checkpoints", "export", "report"} <= set(seconds)
+    assert seconds["other"] < 0.1 * whole
+    assert f"It took {sum(seconds.values()):.1f} s: " in capsys.readouterr().out
 
 
 def test_labels_leak_by_the_family_protocol_alone_and_the_table_says_so(config, capsys):
