@@ -108,7 +108,7 @@ def _above(name: str, folders: list[Path], levels: int) -> list[Path]:
     """The folders that hold one of this name, on the first level that has any."""
     if not folders or not levels:
         return []
-    found = [folder for folder in folders if (folder / name).is_dir()]
+    found = [folder for folder in folders if name in {inner.name for inner in _folders(folder)}]
     return found or _above(name, [below for folder in folders for below in _folders(folder)], levels - 1)
 
 

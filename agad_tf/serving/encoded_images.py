@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from agad_tf.data.preprocessing import to_network_input
+from agad_tf.serving.orientation import orientation, turned_upright
 
 # Weights of red, green and blue in a grey image, in 1/65536, as Pillow has them.
 LUMA = (19595, 38470, 7471)
@@ -46,6 +47,7 @@ def to_8_bits(values: tf.Tensor, bits: int) -> tf.Tensor:
 
 def _decode(encoded: tf.Tensor, image_size: tuple[int, int], channels: int, bits: int) -> tf.Tensor:
     pixels = tf.ensure_shape(_decode_pixels(encoded, bits), (None, None, None))
+    pixels = turned_upright(pixels, orientation(encoded))
     has_colour = tf.shape(pixels)[-1] >= 3
     pixels = tf.cond(has_colour, lambda: pixels[..., :3], lambda: tf.repeat(pixels[..., :1], 3, axis=-1))
     if channels == 1:

@@ -74,7 +74,7 @@ class Detector(tf.Module):
 
         Args:
             encoded: string (batch,), the content of JPEG, PNG, BMP, WebP or GIF files, of which the first frame counts.
-                They are not turned as EXIF data says.
+                They are turned upright by their EXIF data.
 
         Returns:
             As `serve`. A file that cannot be read has NaN for all numbers and False for "is_anomaly", and the others

@@ -151,6 +151,14 @@ def test_a_layout_too_high_of_several_sets_is_told_by_the_normal_class(tmp_path)
         load_source("folder", str(tmp_path), 16, "intact")
 
 
+@pytest.mark.parametrize("name", ["", ".", "..", "worn"])
+def test_a_class_that_is_nowhere_is_not_found_deeper(tmp_path, name):
+    write(tmp_path, *numbered("good", 8), *numbered("bad", 8))
+    source = load_source("folder", str(tmp_path), 16, name)
+    with pytest.raises(UsageError, match="has no class"):
+        source.class_number(name)
+
+
 def test_one_folder_of_folders_may_be_the_normal_class(tmp_path):
     write(tmp_path / "photos", *numbered("monday", 8), *numbered("tuesday", 8))
     assert load_source("folder", str(tmp_path), 16, "photos").class_names == ("photos",)

@@ -1,6 +1,7 @@
 """Image files that are sent to a SavedModel: faults of whole kinds that users have met."""
 
 import io
+from functools import partial
 
 import numpy as np
 import pytest
@@ -42,6 +43,23 @@ def top_down(data):
     return data[:22] + (2**32 - height).to_bytes(4, "little") + data[26:]
 
 
+def exif_of(orientation, order="little"):
+    """EXIF data with one entry beside the orientation, in either order of bytes."""
+    number = partial(int.to_bytes, byteorder=order)
+    entries = [(0x0100, 4, 1, number(21, 4)), (0x0112, 3, 1, number(orientation, 2) + bytes(2))]
+    header = (b"II" if order == "little" else b"MM") + number(42, 2) + number(8, 4) + number(len(entries), 2)
+    entries = (number(tag, 2) + number(kind, 2) + number(count, 4) + value for tag, kind, count, value in entries)
+    return b"Exif\0\0" + header + b"".join(entries) + bytes(4)
+
+
+TURNED = {
+    f"{orientation}_{order}.{kind}": file_of(COLOUR, kind, exif=exif_of(orientation, order), **options)
+    for orientation in (*range(10), 65535)
+    for order in ("little", "big")
+    for kind, options in {"JPEG": {"subsampling": 0}, "PNG": {}, "WebP": {"lossless": True}}.items()
+}
+TURNED["no_orientation.JPEG"] = file_of(COLOUR, "JPEG", exif=b"Exif\0\0II*\0" + bytes([255] * 4))
+TURNED["nothing.JPEG"] = file_of(COLOUR, "JPEG", exif=b"Exif\0\0")
 FILES = {
     "palette.bmp": file_of(COLOUR.quantize(200), "BMP"),
     "few_colours.bmp": bmp_of_4_bits(COLOUR),
@@ -55,6 +73,7 @@ FILES = {
     "all_colours.jpg": file_of(COLOUR, "JPEG", subsampling=0),
     "grey.jpg": file_of(GREY, "JPEG"),
     "palette.gif": file_of(COLOUR.quantize(200), "GIF"),
+    **TURNED,
 }
 BROKEN = {
     "empty": b"",
