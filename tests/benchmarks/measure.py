@@ -16,7 +16,6 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 
-SIDE = 32
 MATRIX_SIDE = 2048
 WARM_UP = 2
 
@@ -25,6 +24,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--framework", choices=["tensorflow", "torch"], default="tensorflow")
     parser.add_argument("--generator", default="encoder_decoder")
+    parser.add_argument("--image_size", type=int, default=32)
     parser.add_argument("--batch_size", type=int, default=256)
     parser.add_argument("--precision", choices=["float32", "bfloat16"], default="float32")
     parser.add_argument("--replicas", type=int, default=1)
@@ -41,7 +41,7 @@ def main():
             result[f"{name}_ms"] = 1e3 * float(np.median(times[name]))
     result["matmul_gflops"] = 2 * MATRIX_SIDE**3 / 1e9 / float(np.median(times["matmul"]))
     result["peak_mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    result["gflop_per_image"] = _gflop_per_image(options.generator)
+    result["gflop_per_image"] = _gflop_per_image(options)
     print(json.dumps(result))
 
 
@@ -57,8 +57,12 @@ def _in_turns(functions, rounds):
 
 
 def _images(options):
-    shape = (options.batch_size, SIDE, SIDE, 1)
+    shape = (options.batch_size, *_shape(options))
     return np.random.default_rng(0).uniform(-1, 1, shape).astype(np.float32)
+
+
+def _shape(options):
+    return options.image_size, options.image_size, 1
 
 
 def _tensorflow(options):
@@ -79,8 +83,8 @@ def _tensorflow(options):
     policy = "float32" if options.precision == "float32" else "mixed_bfloat16"
     with strategy.scope():
         model = AGAD(
-            build_generator(options.generator, (SIDE, SIDE, 1), seed=0, dtype_policy=policy),
-            build_discriminator((SIDE, SIDE, 1), seed=0, dtype_policy=policy),
+            build_generator(options.generator, _shape(options), seed=0, dtype_policy=policy),
+            build_discriminator(_shape(options), seed=0, dtype_policy=policy),
         )
         model.compile(jit_compile=bool(options.xla))
     images = tf.constant(_images(options))
@@ -123,12 +127,12 @@ def _torch(options):
     }
 
 
-def _gflop_per_image(generator):
+def _gflop_per_image(options):
     from agad_tf.networks import build_discriminator, build_generator
     from tests.flops import least_flops
 
-    shape = (SIDE, SIDE, 1)
-    return least_flops(build_generator(generator, shape), build_discriminator(shape)) / 1e9
+    generator, discriminator = build_generator(options.generator, _shape(options)), build_discriminator(_shape(options))
+    return least_flops(generator, discriminator) / 1e9
 
 
 if __name__ == "__main__":

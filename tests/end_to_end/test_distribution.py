@@ -12,7 +12,8 @@ import pytest
 
 from tests.end_to_end.test_readme import ROOT, agad
 
-COMMAND = ["--flagfile=flags/digits.cfg", "--width=0.125", "--gamma=0.05", "--min_anomalies=4", "--epochs=4"]
+DIGITS = ["--flagfile=flags/digits.cfg", "--width=0.125", "--gamma=0.05", "--min_anomalies=4", "--epochs=4"]
+COMMAND = [*DIGITS, "--synchronized_batch_norm"]
 # What a worker may take to notice that another one is gone.
 PATIENCE = 60
 
@@ -62,8 +63,15 @@ def alone(tmp_path_factory):
 def test_logical_devices_train_to_the_scores_of_one(alone, tmp_path):
     done = agad(*COMMAND, "--devices=CPU:0,CPU:1", f"--workdir={tmp_path / 'run'}")
     assert done.returncode == 0, done.stderr
-    assert "2 replicas" in done.stdout
+    assert "2 replicas, synchronized batch normalization" in done.stdout
     np.testing.assert_allclose(scores(tmp_path / "run"), scores(alone), rtol=0.02)
+
+
+def test_devices_that_normalise_by_their_own_images_come_near(alone, tmp_path):
+    done = agad(*DIGITS, "--devices=CPU:0,CPU:1", f"--workdir={tmp_path / 'run'}")
+    assert done.returncode == 0, done.stderr
+    assert "2 replicas, oneDNN kernels" in done.stdout
+    np.testing.assert_allclose(scores(tmp_path / "run"), scores(alone), rtol=0.1)
 
 
 def test_two_workers_train_to_the_scores_of_one_and_survive_a_kill(alone, tmp_path):

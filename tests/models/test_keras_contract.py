@@ -101,10 +101,12 @@ def test_a_command_with_another_backend_ends_with_one_sentence():
 @pytest.mark.parametrize("asked", ["auto", True, False])
 def test_a_file_keeps_whether_to_compile_as_it_was_asked_for(build_model, tmp_path, asked):
     model = build_model(compiled=False)
-    model.compile(jit_compile=asked)
+    synchronized = asked is False
+    model.compile(jit_compile=asked, synchronized_batch_norm=synchronized)
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     assert loaded.get_compile_config()["jit_compile"] == asked
+    assert loaded.get_compile_config()["synchronized_batch_norm"] is synchronized
     assert loaded.compiles_gradients is (asked is True)
 
 
