@@ -18,6 +18,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from tqdm import tqdm
 
 from agad_tf.config.errors import RunError
+from agad_tf.data.preprocessing import ImageSize, sides_of
 from agad_tf.data.pixel_range import FULL_RANGE, Extremes, PixelRange, extremes_of, require_finite
 
 PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"})
@@ -150,7 +151,11 @@ def read_pictures(path: Path) -> tuple[Arrays, list[str]] | None:
 
 
 def decode_picture(
-    name: str, data: bytes, channels: int | None = None, pixel_range: PixelRange = FULL_RANGE
+    name: str,
+    data: bytes,
+    channels: int | None = None,
+    pixel_range: PixelRange = FULL_RANGE,
+    to_be: ImageSize | None = None,
 ) -> np.ndarray:
     """Decodes an image file, turned upright as its EXIF data says.
 
@@ -161,6 +166,8 @@ def decode_picture(
         data: what the file holds.
         channels: 1 for grey, 3 for RGB; None leaves grey ones grey and turns all others into RGB.
         pixel_range: which values are black and white where there are more than 8 bits.
+        to_be: the size that the image will be resized to. A JPEG is decoded at a half, a quarter or an eighth of its
+            size where that is enough, see `enough_pixels`.
 
     Returns:
         uint8 (height, width, channels).
@@ -169,10 +176,24 @@ def decode_picture(
         RunError: it cannot be read as an image.
     """
     with _opened(name, data) as picture:
+        if to_be is not None and picture.format == "JPEG":
+            picture.draft(None, (enough_pixels(to_be), enough_pixels(to_be)))
         grey = is_grey(picture) if channels is None else channels == 1
         upright = ImageOps.exif_transpose(_of_8_bits(picture, data, pixel_range))
         pixels = np.asarray(upright.convert("L" if grey else "RGB"))
     return pixels[..., np.newaxis] if grey else pixels
+
+
+def enough_pixels(image_size: ImageSize) -> int:
+    """Least side in pixels that a JPEG is decoded at to be resized: one and a half times the longer side it will have.
+
+    So one whose shorter side is less than three times that is decoded whole. With fewer pixels, images of a set would
+    differ in sharpness by their sizes.
+
+    Args:
+        image_size: that it is resized to.
+    """
+    return math.ceil(1.5 * max(sides_of(image_size)))
 
 
 def decode_values(name: str, data: bytes) -> np.ndarray:
@@ -263,11 +284,16 @@ def depth_of(name: str, data: bytes) -> Extremes | None:
         RunError: it cannot be read as an image.
     """
     with _opened(name, data) as picture:
-        upright = ImageOps.exif_transpose(picture)
-        if upright.mode.startswith(_DEEP_MODES):
-            return extremes_of(require_finite(np.asarray(upright)))
-        highest = int(np.asarray(upright.convert("RGB")).max())
-        return Extremes(0, 256 * highest + 255, whole=True) if _has_colours_of_16_bits(data) else None
+        if picture.mode.startswith(_DEEP_MODES):
+            return extremes_of(require_finite(np.asarray(picture)))
+        if not _has_colours_of_16_bits(data):
+            if picture.format == "JPEG":
+                # All that can be wrong with the file is met at an eighth of the size as well.
+                picture.draft(None, (1, 1))
+            ImageOps.exif_transpose(picture).load()
+            return None
+        highest = int(np.asarray(picture.convert("RGB")).max())
+        return Extremes(0, 256 * highest + 255, whole=True)
 
 
 def _of_8_bits(picture: Image.Image, data: bytes, pixel_range: PixelRange) -> Image.Image:
