@@ -18,8 +18,8 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from tqdm import tqdm
 
 from agad_tf.config.errors import RunError
-from agad_tf.data.preprocessing import ImageSize, sides_of
 from agad_tf.data.pixel_range import FULL_RANGE, Extremes, PixelRange, extremes_of, require_finite
+from agad_tf.data.preprocessing import ImageSize, sides_of
 
 PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"})
 MAX_FILE_BYTES = 2**30

@@ -76,7 +76,9 @@ class Source:
     def without_arrays(self) -> "Source":
         """The same set without the images that are in memory; those in files take none."""
         arrays = {name: getattr(self, name) for name in ("x_train", "x_test", "x_val")}
-        empty = {name: np.empty_like(each[:0]) for name, each in arrays.items() if isinstance(each, np.ndarray)}
+        empty: dict[str, Any] = {
+            name: np.empty_like(each[:0]) for name, each in arrays.items() if isinstance(each, np.ndarray)
+        }
         return dataclasses.replace(self, **empty)
 
     def class_name(self, number: int) -> str:
