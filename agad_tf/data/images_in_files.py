@@ -131,7 +131,7 @@ def decode_files(
 
     for place, path in enumerate(paths):
         try:
-            pixels = read_picture(path, channels, pixel_range)
+            pixels = read_picture(path, channels, pixel_range, to_be=image_size)
         except RunError as error:
             complaints[place] = str(error)
             continue
@@ -144,13 +144,16 @@ def decode_files(
     return Decoded(inputs, complaints)
 
 
-def read_picture(path: str, channels: int, pixel_range: PixelRange = FULL_RANGE) -> np.ndarray:
-    """Reads an image at its own size.
+def read_picture(
+    path: str, channels: int, pixel_range: PixelRange = FULL_RANGE, to_be: ImageSize | None = None
+) -> np.ndarray:
+    """Reads an image at its own size, or at a reduced one that is large enough.
 
     Args:
         path: of the file.
         channels: 1 turns it grey, 3 into RGB.
         pixel_range: which values are black and white where there are more than 8 bits.
+        to_be: the size that it will be resized to, see `agad_tf.data.readers.decode_picture`.
 
     Returns:
         uint8 (height, width, channels).
@@ -158,7 +161,7 @@ def read_picture(path: str, channels: int, pixel_range: PixelRange = FULL_RANGE)
     Raises:
         RunError: it cannot be read as an image.
     """
-    return decode_picture(path, read_file(path), channels, pixel_range)
+    return decode_picture(path, read_file(path), channels, pixel_range, to_be)
 
 
 def read_file(path: str) -> bytes:

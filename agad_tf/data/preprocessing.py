@@ -3,6 +3,7 @@
 Pixels lie in [0, 255]. The networks take and give values in [-1, 1], the networks' range.
 """
 
+import math
 from typing import TypeVar
 
 import numpy as np
@@ -20,6 +21,18 @@ ArrayOrTensor = TypeVar("ArrayOrTensor", np.ndarray, tf.Tensor)
 def sides_of(image_size: ImageSize) -> tuple[int, int]:
     """Height and width in pixels."""
     return (image_size, image_size) if isinstance(image_size, int) else image_size
+
+
+def enough_pixels(image_size: ImageSize) -> int:
+    """Least side in pixels that a JPEG is decoded at to be resized: one and a half times the longer side it will have.
+
+    So one whose shorter side is less than three times that is decoded whole. With fewer pixels, images of a set would
+    differ in sharpness by their sizes.
+
+    Args:
+        image_size: that it is resized to.
+    """
+    return math.ceil(1.5 * max(sides_of(image_size)))
 
 
 def to_network_input(images: tf.Tensor, image_size: ImageSize) -> tf.Tensor:

@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from agad_tf.config.errors import RunError
 from agad_tf.data.pixel_range import FULL_RANGE, Extremes, PixelRange, extremes_of, require_finite
+from agad_tf.data.preprocessing import ImageSize, enough_pixels
 from agad_tf.data.tiff_colours import colours_of_tiff, has_colours_of_16_bits
 
 PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"})
@@ -152,7 +153,11 @@ def read_pictures(path: Path) -> tuple[Arrays, list[str]] | None:
 
 
 def decode_picture(
-    name: str, data: bytes, channels: int | None = None, pixel_range: PixelRange = FULL_RANGE
+    name: str,
+    data: bytes,
+    channels: int | None = None,
+    pixel_range: PixelRange = FULL_RANGE,
+    to_be: ImageSize | None = None,
 ) -> np.ndarray:
     """Decodes an image file, turned upright as its EXIF data says.
 
@@ -163,6 +168,8 @@ def decode_picture(
         data: what the file holds.
         channels: 1 for grey, 3 for RGB; None leaves grey ones grey and turns all others into RGB.
         pixel_range: which values are black and white where there are more than 8 bits.
+        to_be: the size that the image will be resized to. A JPEG is decoded at a half, a quarter or an eighth of its
+            size where that is enough, see `agad_tf.data.preprocessing.enough_pixels`.
 
     Returns:
         uint8 (height, width, channels).
@@ -171,6 +178,8 @@ def decode_picture(
         RunError: it cannot be read as an image.
     """
     with _opened(name, data) as picture:
+        if to_be is not None and picture.format == "JPEG":
+            picture.draft(None, (enough_pixels(to_be), enough_pixels(to_be)))
         grey = is_grey(picture) if channels is None else channels == 1
         upright = ImageOps.exif_transpose(_of_8_bits(picture, data, pixel_range))
         pixels = np.asarray(upright.convert("L" if grey else "RGB"))
@@ -266,16 +275,20 @@ def depth_of(name: str, data: bytes) -> Extremes | None:
         RunError: it cannot be read as an image.
     """
     with _opened(name, data) as picture:
-        upright = ImageOps.exif_transpose(picture)
-        if upright.mode.startswith(_DEEP_MODES):
-            return extremes_of(require_finite(np.asarray(upright)))
+        if picture.mode.startswith(_DEEP_MODES):
+            return extremes_of(require_finite(np.asarray(picture)))
         is_deep_tiff = has_colours_of_16_bits(picture)
         if is_deep_tiff:
             with contextlib.suppress(OSError):
                 return extremes_of(colours_of_tiff(data, picture))
-        highest = int(np.asarray(upright.convert("RGB")).max())
-        is_deep = is_deep_tiff or _is_png_of_16_bit_colours(data)
-        return Extremes(0, 256 * highest + 255, whole=True) if is_deep else None
+        elif not _is_png_of_16_bit_colours(data):
+            if picture.format == "JPEG":
+                # All that can be wrong with the file is met at an eighth of the size as well.
+                picture.draft(None, (1, 1))
+            ImageOps.exif_transpose(picture).load()
+            return None
+        highest = int(np.asarray(picture.convert("RGB")).max())
+        return Extremes(0, 256 * highest + 255, whole=True)
 
 
 def _of_8_bits(picture: Image.Image, data: bytes, pixel_range: PixelRange) -> Image.Image:

@@ -50,7 +50,7 @@ def run(options: argparse.Namespace, beam_arguments: Sequence[str]) -> dict[str,
         RunError: the pipeline failed.
     """
     _require_match(options.input)
-    channels, pixel_range = _image_form(options.model)
+    image_size, channels, pixel_range = _image_form(options.model)
     try:
         pipeline = beam.Pipeline(options=PipelineOptions(beam_arguments))
     except ValueError as error:
@@ -63,7 +63,9 @@ def run(options: argparse.Namespace, beam_arguments: Sequence[str]) -> dict[str,
     else:
         records = pipeline | "read" >> beam.io.ReadFromTFRecord(options.input)
         encoded = records | "parse" >> beam.Map(parse_example, options.image_feature, options.id_feature)
-    images = encoded | "decode" >> beam.ParDo(Decode(channels, pixel_range)).with_outputs(UNREADABLE, main="images")
+    images = encoded | "decode" >> beam.ParDo(Decode(image_size, channels, pixel_range)).with_outputs(
+        UNREADABLE, main="images"
+    )
     rows = (
         images.images
         | "score" >> RunInference(KeyedModelHandler(DetectorHandler(options.model)))
@@ -100,19 +102,20 @@ class Decode(beam.DoFn):
     """Pairs of id and file content to pairs of id and pixels; the ids of what cannot be read go to an output apart.
 
     Args:
+        image_size: height and width that the detector resizes images to.
         channels: of the detector, 1 or 3.
         pixel_range: by which the detector's training images were read.
     """
 
-    def __init__(self, channels: int, pixel_range: PixelRange):
-        self.channels, self.pixel_range = channels, pixel_range
+    def __init__(self, image_size: tuple[int, int], channels: int, pixel_range: PixelRange):
+        self.image_size, self.channels, self.pixel_range = image_size, channels, pixel_range
         self.unreadable = Metrics.counter(__name__, UNREADABLE)
 
     def process(self, element: tuple[str, bytes]) -> Iterator[Any]:
         """Decodes one image."""
         name, data = element
         try:
-            yield name, decode_picture(name, data, self.channels, self.pixel_range)
+            yield name, decode_picture(name, data, self.channels, self.pixel_range, to_be=self.image_size)
         except RunError:
             self.unreadable.inc()
             yield beam.pvalue.TaggedOutput(UNREADABLE, name)
@@ -207,13 +210,13 @@ def _require_match(pattern: str) -> None:
         raise UsageError(f"No file fits --input={pattern}; in a shell, put the pattern in quotes.")
 
 
-def _image_form(model: str) -> tuple[int, PixelRange]:
-    """Channels, and the range of values beyond 8 bits; earlier versions left none."""
+def _image_form(model: str) -> tuple[tuple[int, int], int, PixelRange]:
+    """Height and width that images are resized to, channels, and the range of values; earlier versions left none."""
     try:
         detector = tf.saved_model.load(model)
-        signature = detector.signatures["serve"].structured_input_signature
+        _, height, width, channels = detector.signatures["serve"].structured_outputs["reconstruction"].shape
         bits, low, high = detector.pixel_range.numpy().tolist() if hasattr(detector, "pixel_range") else FULL_RANGE
-        return signature[1]["images"].shape[-1], PixelRange(int(bits), low, high)
+        return (height, width), channels, PixelRange(int(bits), low, high)
     except (OSError, KeyError, tf.errors.OpError) as error:
         raise UsageError(f"--model={model} is no detector; name the saved_model folder of a finished run.") from error
 

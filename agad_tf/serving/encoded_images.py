@@ -1,8 +1,10 @@
 """Image files as the SavedModel reads them: by TensorFlow alone, with the colours that Pillow sees."""
 
+from functools import partial
+
 import tensorflow as tf
 
-from agad_tf.data.preprocessing import to_network_input
+from agad_tf.data.preprocessing import enough_pixels, to_network_input
 from agad_tf.serving.orientation import orientation, turned_upright
 
 # Weights of red, green and blue in a grey image, in 1/65536, as Pillow has them.
@@ -46,7 +48,7 @@ def to_8_bits(values: tf.Tensor, bits: int) -> tf.Tensor:
 
 
 def _decode(encoded: tf.Tensor, image_size: tuple[int, int], channels: int, bits: int) -> tf.Tensor:
-    pixels = tf.ensure_shape(_decode_pixels(encoded, bits), (None, None, None))
+    pixels = tf.ensure_shape(_decode_pixels(encoded, image_size, bits), (None, None, None))
     pixels = turned_upright(pixels, orientation(encoded))
     has_colour = tf.shape(pixels)[-1] >= 3
     pixels = tf.cond(has_colour, lambda: pixels[..., :3], lambda: tf.repeat(pixels[..., :1], 3, axis=-1))
@@ -56,20 +58,31 @@ def _decode(encoded: tf.Tensor, image_size: tuple[int, int], channels: int, bits
     return to_network_input(pixels[tf.newaxis], image_size)[0]
 
 
-def _decode_pixels(encoded: tf.Tensor, bits: int) -> tf.Tensor:
+def _decode_pixels(encoded: tf.Tensor, image_size: tuple[int, int], bits: int) -> tf.Tensor:
     # By its header, a JPEG, a BMP of a palette, or a PNG of 16 bits.
     is_jpeg = tf.strings.substr(encoded, 0, 3) == b"\xff\xd8\xff"
     has_palette = (tf.strings.substr(encoded, 0, 2) == b"BM") & (_number(encoded, 28, 2) <= 8)
     is_deep = (tf.strings.substr(encoded, 1, 3) == b"PNG") & (tf.strings.substr(encoded, 24, 1) == b"\x10")
     return tf.case(
         [
-            # By the transform that Pillow uses; TensorFlow's default is a faster one that differs.
-            (is_jpeg, lambda: tf.io.decode_jpeg(encoded, dct_method="INTEGER_ACCURATE")),
+            (is_jpeg, lambda: _decode_jpeg(encoded, enough_pixels(image_size))),
             (has_palette, lambda: _decode_palette_bmp(encoded)),
             (is_deep, lambda: to_8_bits(tf.io.decode_png(encoded, dtype=tf.uint16), bits)),
         ],
         default=lambda: tf.io.decode_image(encoded, expand_animations=False),
     )
+
+
+def _decode_jpeg(encoded: tf.Tensor, enough: int) -> tf.Tensor:
+    """Grey or RGB, at the reduced size that Pillow would choose too."""
+    shortest = tf.reduce_min(tf.io.extract_jpeg_shape(encoded)[:2])
+
+    def at(ratio: int) -> tf.Tensor:
+        # By the transform that Pillow uses; TensorFlow's default is a faster one that differs.
+        return tf.io.decode_jpeg(encoded, ratio=ratio, dct_method="INTEGER_ACCURATE")
+
+    reduced = [(shortest >= ratio * enough, partial(at, ratio)) for ratio in (8, 4, 2)]
+    return tf.case(reduced, default=partial(at, 1))
 
 
 def _decode_palette_bmp(encoded: tf.Tensor) -> tf.Tensor:

@@ -5,7 +5,7 @@
     python -m tests.benchmarks --only=peer      # ours against PyTorch's, in turns
     python -m tests.benchmarks --only=command   # memory, and waiting for input, of a training run
 
-Rows are appended to benchmarks.csv as they come. `gflops` is the least floating-point work of the step by the time
+Rows are appended to results/speed.csv as they come. `gflops` is the least floating-point work of the step by the time
 it took; `share` is that by the rate of a matrix product measured in turns with the step, in the same precision.
 """
 
@@ -32,6 +32,7 @@ from agad_tf.config.choices import GENERATORS
 ROOT = Path(__file__).parents[2]
 BATCH_SIZES = (1, 16, 64, 256, 1024)
 PRECISIONS = ("float32", "bfloat16")
+ROWS = Path(__file__).parent / "results" / "speed.csv"
 PEER_TURNS = 3
 QUICK = {"batch_size": 64, "rounds": 3}
 WITHOUT_TORCH = (
@@ -48,7 +49,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="the default network alone, with and without bfloat16")
     parser.add_argument("--only", choices=["grid", "peer", "command"])
-    parser.add_argument("--csv", type=Path, default=Path("benchmarks.csv"))
+    parser.add_argument("--csv", type=Path, default=ROWS)
     parser.add_argument("--generators", default=",".join(GENERATORS), help="of the grid")
     options = parser.parse_args()
     if options.quick:

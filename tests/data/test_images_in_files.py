@@ -7,7 +7,7 @@ from PIL import Image
 from agad_tf.config.errors import RunError
 from agad_tf.data.images_in_files import Pictures, channels_of, decode_files, joined, pictures_below
 from agad_tf.data.preprocessing import to_network_input
-from agad_tf.data.readers import decode_picture
+from agad_tf.data.readers import decode_picture, depth_of
 from agad_tf.data.scoring_batches import scoring_batches
 from agad_tf.data.splits import Split
 from agad_tf.data.training_batches import plan_batches, training_batches
@@ -155,3 +155,44 @@ def test_hidden_files_are_no_pictures_and_links_are_followed(tmp_path):
     (tmp_path / "set" / "b").symlink_to(tmp_path / "elsewhere")
     found = [path.relative_to(tmp_path / "set").as_posix() for path in pictures_below(tmp_path / "set")]
     assert found == ["a/1.png", "b/2.JPG"]
+
+
+# Height and width of a JPEG, and of what is decoded of it to be resized to 16×16.
+REDUCED = {(32, 32): (32, 32), (47, 90): (47, 90), (48, 95): (24, 48), (97, 200): (25, 50), (200, 210): (25, 27)}
+
+
+def photo(height, width):
+    """Smooth, as photos are."""
+    return Image.fromarray(RNG.integers(0, 256, (4, 4, 3), np.uint8)).resize((width, height), Image.Resampling.BICUBIC)
+
+
+@pytest.mark.parametrize("size", REDUCED)
+def test_a_jpeg_is_decoded_at_a_reduced_size_where_it_is_three_times_as_large_as_it_is_to_be(size, tmp_path):
+    data = encoded(photo(*size), "JPEG", quality=95)
+    reduced = decode_picture("a photo", data, 3, to_be=16)
+    assert reduced.shape[:2] == REDUCED[size]
+    full = decode_picture("a photo", data, 3)
+    if REDUCED[size] == size:
+        np.testing.assert_array_equal(reduced, full)
+    close = [to_network_input(pixels[np.newaxis], 16) for pixels in (reduced, full)]
+    # In shades of 255; sides of an image as small as this are rounded noticeably.
+    assert 127.5 * np.abs(close[0] - close[1]).mean() < 5
+    (tmp_path / "a.jpg").write_bytes(data)
+    np.testing.assert_array_equal(Pictures([str(tmp_path / "a.jpg")], 3, 16).network_inputs(np.array([0])), close[0])
+
+
+def test_other_formats_are_decoded_whole_and_a_reduced_jpeg_is_turned_as_well():
+    image = photo(100, 150)
+    assert decode_picture("a photo", encoded(image, "PNG"), 3, to_be=16).shape == (100, 150, 3)
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    assert decode_picture("a photo", encoded(image, "JPEG", exif=turned), 3, to_be=(16, 32)).shape == (75, 50, 3)
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_a_jpeg_that_is_cut_short_is_noticed_wherever_it_is_cut(progressive):
+    data = encoded(photo(300, 400), "JPEG", progressive=progressive)
+    for share in (0.3, 0.6, 0.9, 0.99):
+        with pytest.raises(RunError, match="cannot be read as an image"):
+            depth_of("a photo", data[: int(share * len(data))])
+    assert depth_of("a photo", data) is None

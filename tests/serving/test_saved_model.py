@@ -138,9 +138,10 @@ def test_encoded_pictures_are_scored_as_from_files(trained, saved_model, tmp_pat
     np.testing.assert_allclose(served["score"], trained.anomaly_score(inputs), rtol=1e-5)
 
 
-def test_a_jpeg_is_scored_nearly_as_from_its_file(trained, saved_model, tmp_path):
+@pytest.mark.parametrize("size", [(40, 30), (47, 90), (48, 90), (110, 97), (300, 200)])
+def test_a_jpeg_is_scored_nearly_as_from_its_file(trained, saved_model, tmp_path, size):
     """Decoders of JPEG may differ by a shade in a pixel."""
-    Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 30, 3), np.uint8)).save(tmp_path / "a.jpg")
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)).save(tmp_path / "a.jpg")
     expected = trained.anomaly_score(decode_files(np.array([str(tmp_path / "a.jpg")]), 1, 16).inputs)
     serve = tf.saved_model.load(saved_model).signatures["serve_bytes"]
     served = serve(encoded=tf.constant([(tmp_path / "a.jpg").read_bytes()]))
