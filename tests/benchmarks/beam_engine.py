@@ -1,11 +1,11 @@
 """Scores the same images by Beam on several engines, and compares what each has written with DirectRunner's rows.
 
-    python -m tests.benchmarks.beam_engine --input='photos/*.png' --model=runs/photos/saved_model
+python -m tests.benchmarks.beam_engine --input='photos/*.png' --model=runs/photos/saved_model
 
-    direct       Beam's DirectRunner, in the process of the command
-    processes    DirectRunner with two worker processes
-    job_server   Beam's Python job server and a pool of two worker processes, the protocol of Flink's and Spark's servers
-    dask         Dask with two worker processes; needs pip install "apache-beam[dask]"
+direct       Beam's DirectRunner, in the process of the command
+processes    DirectRunner with two worker processes
+job_server   Beam's Python job server and a pool of two worker processes: the protocol of Flink and Spark
+dask         Dask with two worker processes; needs pip install "apache-beam[dask]"
 """
 
 import argparse
@@ -115,7 +115,7 @@ def job_server() -> Iterator[list[str]]:
 @contextlib.contextmanager
 def dask() -> Iterator[list[str]]:
     try:
-        from dask.distributed import LocalCluster  # noqa: PLC0415
+        from dask.distributed import LocalCluster
     except ModuleNotFoundError:
         sys.exit('Dask is not installed; install it with: pip install "apache-beam[dask]"')
     with LocalCluster(n_workers=WORKERS, threads_per_worker=1, dashboard_address=None) as cluster:
