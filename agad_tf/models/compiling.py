@@ -96,8 +96,7 @@ class CompiledModel(BuiltByItsConstructor):
             raise ValueError("jit_compile=True compiles what run_eagerly=True runs line by line; give one of them.")
         if synchronized_batch_norm and jit_compile is True:
             raise ValueError(
-                "jit_compile=True cannot compile what synchronized_batch_norm=True shares between replicas; give one "
-                "of them."
+                "jit_compile=True cannot compile what synchronized_batch_norm=True shares between replicas; give one."
             )
         if optimizer is not None:
             if generator_optimizer is not None or discriminator_optimizer is not None:

@@ -4,7 +4,7 @@ python -m tests.benchmarks.beam_engine --input='photos/*.png' --model=runs/photo
 
 direct       Beam's DirectRunner, in the process of the command
 processes    DirectRunner with two worker processes
-job_server   Beam's Python job server and two worker processes, the protocol of Flink's and Spark's servers
+job_server   Beam's Python job server and a pool of two worker processes: the protocol of Flink and Spark
 dask         Dask with two worker processes; needs pip install "apache-beam[dask]"
 """
 
