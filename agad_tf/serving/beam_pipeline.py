@@ -205,7 +205,7 @@ def _require_match(pattern: str) -> None:
 
 
 def _image_form(model: str) -> tuple[tuple[int, int], int, PixelRange]:
-    """Height and width that images are resized to, channels, and the range of values beyond 8 bits; earlier versions left none."""
+    """Size that images are resized to, channels, and the range of values beyond 8 bits; earlier versions left none."""
     try:
         detector = tf.saved_model.load(model)
         _, height, width, channels = detector.signatures["serve"].structured_outputs["reconstruction"].shape
