@@ -6,7 +6,8 @@
     python -m tests.benchmarks --only=command   # memory, and waiting for input, of a training run
 
 Rows are appended to results/speed.csv as they come. `gflops` is the least floating-point work of the step by the time
-it took; `share` is that by the rate of a matrix product measured in turns with the step, in the same precision.
+it took; `share` is that by the rate of a matrix product measured in turns with the step, in the same precision; `load`
+is the machine's before the measurement, in which the one before has a part.
 """
 
 import argparse
@@ -14,7 +15,6 @@ import csv
 import importlib.util
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -28,18 +28,21 @@ from rich.table import Table
 from tqdm import tqdm
 
 from agad_tf.config.choices import GENERATORS
+from tests.benchmarks.record import processor
 
 ROOT = Path(__file__).parents[2]
 BATCH_SIZES = (1, 16, 64, 256, 1024)
 PRECISIONS = ("float32", "bfloat16")
 ROWS = Path(__file__).parent / "results" / "speed.csv"
 PEER_TURNS = 3
+# Load above which something else is at work.
+BUSY = 0.5
 QUICK = {"batch_size": 64, "rounds": 3}
 WITHOUT_TORCH = (
     "PyTorch is not installed; to compare with it: pip install torch --index-url https://download.pytorch.org/whl/cpu"
 )
 COLUMNS = (
-    *("date", "commit", "machine", "framework", "generator", "batch_size", "precision", "replicas", "xla"),
+    *("date", "commit", "machine", "load", "framework", "generator", "batch_size", "precision", "replicas", "xla"),
     *("step_ms", "images_per_second", "gflops", "matmul_gflops", "share"),
     *("scored_per_second", "served_per_second", "seconds_to_first_step", "peak_mib"),
 )
@@ -52,6 +55,13 @@ def main():
     parser.add_argument("--csv", type=Path, default=ROWS)
     parser.add_argument("--generators", default=",".join(GENERATORS), help="of the grid")
     options = parser.parse_args()
+    load = os.getloadavg()[0]
+    if load > BUSY:
+        print(
+            f"This machine is busy (load {load:.1f}): rates are lower than they are on an idle one, and most of all "
+            "PyTorch's, whose threads wait for each other.",
+            flush=True,
+        )
     if options.quick:
         quick(options.csv)
         return
@@ -140,6 +150,7 @@ def measure(path, **configuration):
         **configuration,
     }
     arguments = [f"--{name}={value}" for name, value in settings.items()]
+    load = os.getloadavg()[0]
     found = run_child("tests.benchmarks.measure", *arguments, f"--started={time.time()}")
     images, step = settings["batch_size"], found["step_ms"] / 1e3
     gflops = images * found["gflop_per_image"] / step
@@ -148,7 +159,8 @@ def measure(path, **configuration):
         "commit": subprocess.run(
             ["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True, check=False
         ).stdout.strip(),
-        "machine": f"{os.cpu_count()} cores, {platform.processor() or platform.machine()}",
+        "machine": f"{os.cpu_count()} cores, {processor()}",
+        "load": round(load, 1),
         **{name: value for name, value in settings.items() if name != "rounds"},
         "step_ms": found["step_ms"],
         "images_per_second": images / step,

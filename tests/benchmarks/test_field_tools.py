@@ -1,5 +1,6 @@
 """Every tool that is run by hand, at its smallest: it runs to its end and prints what it is there for."""
 
+import csv
 import importlib
 import importlib.util
 import json
@@ -70,6 +71,19 @@ def test_a_quick_look_compares_with_pytorch_or_says_how_to_install_it(tmp_path, 
     assert "float32: 32000 images a second trained" in said
     assert ("2.00 times PyTorch's 16000" in said) == with_torch
     assert ("pip install torch" in said) != with_torch
+
+
+@pytest.mark.parametrize(("load", "says"), [(0.1, False), (3.0, True)])
+def test_a_busy_machine_is_told_and_stands_in_the_rows(tmp_path, monkeypatch, capsys, load, says):
+    monkeypatch.setattr(benchmarks, "run_child", lambda *_: {**FOUND, "seconds_to_first_step": 1.0, "peak_mib": 1.0})
+    monkeypatch.setattr(benchmarks, "has_torch", lambda: False)
+    monkeypatch.setattr(benchmarks.os, "getloadavg", lambda: (load, 0.0, 0.0))
+    monkeypatch.setattr(benchmarks, "ROWS", tmp_path / "speed.csv")
+    monkeypatch.setattr(sys, "argv", ["benchmarks", "--quick"])
+    benchmarks.main()
+    assert ("This machine is busy" in capsys.readouterr().out) == says
+    rows = list(csv.DictReader((tmp_path / "speed.csv").open()))
+    assert [float(row["load"]) for row in rows] == [load] * 2
 
 
 def test_the_peer_without_pytorch_is_one_sentence(tmp_path, monkeypatch):
