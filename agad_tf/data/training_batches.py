@@ -184,7 +184,6 @@ def training_batches(
         own = (tf.reshape(tf.gather(each, places[own_places], axis=1), (-1, replica_batch)) for each in (rows, seeds))
         return tf.data.Dataset.from_tensor_slices(tuple(own))
 
-    @tf.autograph.experimental.do_not_convert
     def batch(rows: tf.Tensor, seeds: tf.Tensor) -> tuple[tf.Tensor, ...]:
         is_synthetic = rows >= first_synthetic
         images = inputs.of_rows(tf.where(is_synthetic, rows - first_synthetic, rows))

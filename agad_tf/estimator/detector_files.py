@@ -3,6 +3,7 @@
 import io
 import json
 import pickle
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -34,14 +35,27 @@ def write_detector(folder: Path, model: AGAD, facts: dict[str, Any]) -> None:
 
 
 def read_detector(folder: Path) -> tuple[AGAD, dict[str, Any]]:
-    """Reads what `write_detector` wrote; lists of the facts' inner dictionaries come back as tuples."""
-    facts = json.loads((folder / "detector.json").read_text(encoding="utf-8"))
+    """Reads what `write_detector` wrote; lists of the facts' inner dictionaries come back as tuples.
+
+    Raises:
+        OSError: a file is not there, or cannot be read.
+        ValueError: a file is damaged.
+    """
+    facts_file, model_file = folder / "detector.json", folder / "model.keras"
+    try:
+        facts = json.loads(facts_file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{facts_file} is damaged ({error}); save the detector again.") from error
     for name, inner in facts.items():
         if isinstance(inner, dict):
             # JSON has lists alone.
             facts[name] = {key: tuple(value) if isinstance(value, list) else value for key, value in inner.items()}
+    # Keras says of a file that is damaged that it is not there.
+    if not zipfile.is_zipfile(model_file):
+        model_file.open("rb").close()
+        raise ValueError(f"{model_file} is damaged; save the detector again.")
     with random_state_kept():
-        return keras.saving.load_model(folder / "model.keras", safe_mode=True), facts
+        return keras.saving.load_model(model_file, safe_mode=True), facts
 
 
 def unpickled(pickled: bytes) -> AGAD:

@@ -234,9 +234,9 @@ def test_the_decision_is_made_on_images_held_out_from_training(images, labels, m
     def watch(module, name):
         function = getattr(module, name)
 
-        def watching(*arguments):
+        def watching(*arguments, **options):
             seen[name] = arguments
-            return function(*arguments)
+            return function(*arguments, **options)
 
         monkeypatch.setattr(module, name, watching)
 

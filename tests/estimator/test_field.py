@@ -23,3 +23,15 @@ def test_estimator_files_of_an_earlier_save_stay_whole_when_another_fails(tmp_pa
     with pytest.raises(OSError, match="disk full"):
         detector_files.write_detector(tmp_path, Model(fails=True), {"a": 2})
     assert {name: (tmp_path / name).read_bytes() for name in before} == before
+
+
+@pytest.mark.parametrize("name", ["detector.json", "model.keras"])
+def test_estimator_files_that_are_damaged_or_missing_are_called_so(tmp_path, name):
+    (tmp_path / "detector.json").write_text("{}")
+    (tmp_path / "model.keras").write_bytes(b"half")
+    (tmp_path / name).write_bytes(b'{"a')
+    with pytest.raises(ValueError, match=rf"{name} is damaged.*; save the detector again"):
+        detector_files.read_detector(tmp_path)
+    (tmp_path / name).unlink()
+    with pytest.raises(FileNotFoundError, match=name):
+        detector_files.read_detector(tmp_path)
