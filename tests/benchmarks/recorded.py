@@ -141,6 +141,8 @@ RECORDED = {
     "floating-point work": Recorded(("generator",), ("metric",)),
     "XLA on the CPU": Recorded(("variant",), ("metric",)),
     "scaling model": Recorded(("generator",), ("metric",)),
+    "replicas on digits": Recorded(("epochs", "variant"), ("metric",)),
+    "engines of Beam": Recorded(("variant",), ("metric",)),
     "predicting from files": Recorded(("variant",), ("metric",)),
     "one large image": Recorded(("variant",), ("metric",)),
     "hours": Recorded(("variant",), ("metric",)),
