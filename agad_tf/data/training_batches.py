@@ -273,7 +273,7 @@ def training_batches(
 def _inputs_by_row(images: Images, image_size: ImageSize, cache_bytes: float) -> Callable[[tf.Tensor], tf.Tensor]:
     """A function from rows to the networks' input, made ready once for all epochs where memory allows."""
     if not len(images):
-        return lambda rows: tf.zeros((len(rows), *sides_of(image_size), images.shape[-1]))
+        return lambda rows: tf.zeros((tf.shape(rows)[0], *sides_of(image_size), images.shape[-1]))
     if _bytes(len(images), image_size, images.shape[-1]) > cache_bytes:
         return inputs_by_row(images, image_size)
     bar = tqdm(scoring_batches(images, image_size), "reading", unit="batch", delay=1, leave=False, disable=None)
