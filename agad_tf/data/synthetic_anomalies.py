@@ -96,7 +96,7 @@ def cut_paste(images: tf.Tensor, partners: tf.Tensor, draws: tf.Tensor) -> tf.Te
 
 def shuffle(images: tf.Tensor, partners: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
     """The four quarters in another order."""
-    orders = tf.constant(list(itertools.permutations(range(4)))[1:])  # the first changes nothing
+    orders = np.array(list(itertools.permutations(range(4)))[1:], np.int32)  # the first changes nothing
     half, channels = images.shape[1] // 2, images.shape[-1]
     in_quarters = tf.transpose(tf.reshape(images, (-1, 2, half, 2, half, channels)), (0, 1, 3, 2, 4, 5))
     quarters = tf.reshape(in_quarters, (-1, 4, half, half, channels))
