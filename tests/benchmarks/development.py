@@ -19,13 +19,12 @@ from tqdm import tqdm
 
 from agad_tf.config.choices import RESIDUAL_NORMS
 from agad_tf.config.experiment import ExperimentConfig
-from agad_tf.config.flagfiles import with_flagfiles
-from agad_tf.config.flags import config_from_flags, define_flags
 from agad_tf.data.sources import Source, load_source
 from agad_tf.data.splits import one_class_task
 from agad_tf.evaluation.scorer import Scorer
 from agad_tf.models.build import build_model
 from tests.benchmarks.bare_training import train_bare
+from tests.benchmarks.run_flags import read_flags
 
 NORMALS, ANOMALIES_OF_A_CLASS = 600, 200
 # The images are the same whatever --seed is.
@@ -68,11 +67,10 @@ def development_auroc(config: ExperimentConfig, normal_class: int) -> dict[str, 
 
 
 def main(arguments: Sequence[str]) -> None:
-    flag_values = flags.FlagValues()
-    define_flags(flag_values)
-    flags.DEFINE_list("classes", None, "Normal classes, one detector each.", flag_values=flag_values, required=True)
-    flag_values(with_flagfiles([sys.argv[0], *arguments]))
-    config = config_from_flags(flag_values)
+    def define_classes(values: flags.FlagValues) -> None:
+        flags.DEFINE_list("classes", None, "Normal classes, one detector each.", flag_values=values, required=True)
+
+    config, flag_values = read_flags(__doc__, arguments, define_classes)
     found = {int(name): development_auroc(config, int(name)) for name in tqdm(flag_values.classes, "training")}
     for norm in RESIDUAL_NORMS:
         of_norm = {number: auroc[norm] for number, auroc in found.items()}

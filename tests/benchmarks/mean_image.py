@@ -11,14 +11,11 @@ from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
-from absl import flags
 from sklearn.metrics import roc_auc_score
 from tqdm import tqdm
 
 from agad_tf.config.choices import CLASS_COUNTS
 from agad_tf.config.experiment import ExperimentConfig
-from agad_tf.config.flagfiles import with_flagfiles
-from agad_tf.config.flags import config_from_flags, define_flags
 from agad_tf.data.preprocessing import to_network_input
 from agad_tf.data.training_inputs import training_inputs
 from agad_tf.models.scores import (
@@ -31,6 +28,7 @@ from agad_tf.models.scores import (
 )
 from agad_tf.training.images import load_images
 from agad_tf.training.normal_residuals import NormalResiduals
+from tests.benchmarks.run_flags import read_flags
 
 
 def auroc_by_norm(config: ExperimentConfig) -> dict[str, float]:
@@ -51,10 +49,7 @@ def auroc_by_norm(config: ExperimentConfig) -> dict[str, float]:
 
 
 def main(arguments: Sequence[str]) -> None:
-    flag_values = flags.FlagValues()
-    define_flags(flag_values)
-    flag_values(with_flagfiles([sys.argv[0], *arguments]))
-    config = config_from_flags(flag_values)
+    config, _ = read_flags(__doc__, arguments)
     classes = range(CLASS_COUNTS[config.dataset])
     found = [auroc_by_norm(dataclasses.replace(config, normal_class=number)) for number in tqdm(classes, "classes")]
     for norm in found[0]:

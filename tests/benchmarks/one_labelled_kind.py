@@ -13,17 +13,15 @@ from collections.abc import Sequence
 
 import keras
 import numpy as np
-from absl import flags
 from sklearn.metrics import roc_auc_score
 
 from agad_tf.config.choices import CLASS_COUNTS
 from agad_tf.config.experiment import ExperimentConfig
-from agad_tf.config.flagfiles import with_flagfiles
-from agad_tf.config.flags import config_from_flags, define_flags
 from agad_tf.evaluation.scorer import Scorer
 from agad_tf.models.build import build_model
 from agad_tf.training.images import load_images
 from tests.benchmarks.bare_training import train_bare
+from tests.benchmarks.run_flags import read_flags
 
 
 def auroc_of_kinds(config: ExperimentConfig) -> tuple[float, float, float]:
@@ -40,10 +38,7 @@ def auroc_of_kinds(config: ExperimentConfig) -> tuple[float, float, float]:
 
 
 def main(arguments: Sequence[str]) -> None:
-    flag_values = flags.FlagValues()
-    define_flags(flag_values)
-    flag_values(with_flagfiles([sys.argv[0], *arguments]))
-    config = config_from_flags(flag_values)
+    config, _ = read_flags(__doc__, arguments)
     found = []
     for kind in range(CLASS_COUNTS[config.dataset]):
         if kind != config.normal_class:

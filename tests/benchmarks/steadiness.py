@@ -11,16 +11,14 @@ from typing import Any
 
 import keras
 import numpy as np
-from absl import flags
 from sklearn.metrics import roc_auc_score
 
 from agad_tf.config.experiment import ExperimentConfig
-from agad_tf.config.flagfiles import with_flagfiles
-from agad_tf.config.flags import config_from_flags, define_flags
 from agad_tf.evaluation.scorer import Scorer
 from agad_tf.models.build import build_model
 from agad_tf.training.images import load_images
 from tests.benchmarks.bare_training import train_bare
+from tests.benchmarks.run_flags import read_flags
 
 LAST_EPOCHS = 5
 
@@ -50,10 +48,7 @@ def auroc_of_last_epochs(config: ExperimentConfig) -> list[float]:
 
 
 def main(arguments: Sequence[str]) -> None:
-    flag_values = flags.FlagValues()
-    define_flags(flag_values)
-    flag_values(with_flagfiles([sys.argv[0], *arguments]))
-    config = config_from_flags(flag_values)
+    config, _ = read_flags(__doc__, arguments)
     auroc = auroc_of_last_epochs(config)
     texts = " ".join(f"{value:.2f}" for value in auroc)
     print(

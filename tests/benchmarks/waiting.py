@@ -12,27 +12,22 @@ from collections.abc import Sequence
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import tensorflow as tf
-from absl import flags
 
 from agad_tf.config.choices import SYNTHETIC_ANOMALIES
-from agad_tf.config.flagfiles import with_flagfiles
-from agad_tf.config.flags import config_from_flags, define_flags
 from agad_tf.data.sources import load_source
 from agad_tf.data.splits import one_class_task
 from agad_tf.data.training_batches import plan_batches, training_batches
 from agad_tf.data.training_inputs import training_inputs
 from agad_tf.models.build import build_model
+from tests.benchmarks.run_flags import read_flags
 
 WARM_UP, STEPS = 3, 20
 
 
 def main(arguments: Sequence[str]) -> None:
-    flag_values = flags.FlagValues()
-    define_flags(flag_values)
     # All that a batch can be made of.
     kinds = ",".join(SYNTHETIC_ANOMALIES)
-    flag_values(with_flagfiles([sys.argv[0], "--gamma=0.05", f"--synthetic_anomalies={kinds}", *arguments]))
-    config = config_from_flags(flag_values)
+    config, _ = read_flags(__doc__, ["--gamma=0.05", f"--synthetic_anomalies={kinds}", *arguments])
     source = load_source(config.dataset, config.data_dir, config.image_size)
     task = one_class_task(source, 0, config.gamma, (), config.validation_fraction, config.seed)
     plan = plan_batches(task.train, config.batch_size, config.min_anomalies, kinds=config.synthetic_anomalies)
