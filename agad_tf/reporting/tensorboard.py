@@ -133,8 +133,13 @@ def write_histograms(values: Mapping[str, Any]) -> None:
         values: by name, float arrays or tensors of any shape, finite.
     """
     summary = Summary()
-    for name, numbers in values.items():
-        counts, edges = np.histogram(np.asarray(numbers, np.float64), BUCKETS)
+    for name, value in values.items():
+        numbers = np.asarray(value, np.float64)
+        try:
+            counts, edges = np.histogram(numbers, BUCKETS)
+        except ValueError:
+            # The numbers are too large, or too close to each other, to be told apart.
+            counts, edges = np.array([numbers.size]), np.array([numbers.min(), numbers.max()])
         buckets = make_tensor_proto(np.stack([edges[:-1], edges[1:], counts], axis=1))
         summary.value.add(tag=name, metadata=create_summary_metadata(None, None), tensor=buckets)
     tf.summary.experimental.write_raw_pb(summary.SerializeToString(), tf.summary.experimental.get_step())

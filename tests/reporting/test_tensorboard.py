@@ -101,6 +101,15 @@ def test_image_grid_shows_input_reconstruction_re_reconstruction_and_error(fitte
     np.testing.assert_allclose(grid[48:, :16], np.abs(inputs[0] - reconstruction[0, ..., 0]) / 2, atol=1e-5)
 
 
+@pytest.mark.parametrize("numbers", [[1e30, 1e30], [1e17, np.nextafter(1e17, 2e17)], [2.0, 2.0], [0.0, 5.0]])
+def test_histograms_hold_numbers_of_any_size(numbers, tmp_path):
+    with event_file(tmp_path, "epoch", 1):
+        tensorboard.write_histograms({"weights": np.array(numbers)})
+    events = EventAccumulator(str(tmp_path), size_guidance={"tensors": 0}).Reload()
+    (event,) = events.Tensors("weights")
+    assert tf.make_ndarray(event.tensor_proto)[:, 2].sum() == 2
+
+
 def test_image_grid_shrinks_large_images(fitted, task, monkeypatch):
     model, _ = fitted
     images = task.validation.images[:2]

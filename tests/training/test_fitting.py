@@ -8,7 +8,7 @@ import pytest
 
 from agad_tf.config.errors import RunError
 from agad_tf.data import task as task_module
-from agad_tf.data import training_batches as pipeline
+from agad_tf.data import training_inputs as pipeline
 from agad_tf.files.workdir import Workdir
 from agad_tf.reporting.event_files import read_curves
 from agad_tf.training import fitting
