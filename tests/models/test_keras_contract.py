@@ -540,11 +540,11 @@ def test_nested_batch_normalisation_counts_for_auxiliary_normalisation_and_xla(m
     model = AGAD(*NETWORKS["nested normalisation"](), pseudo_anomaly_normalization="auxiliary")
     assert [variable.name for variable in model.auxiliary_variables if variable.trainable] == ["gamma", "beta"]
     monkeypatch.setattr(AGAD, "trains_on_gpu", True)
-    for replicas, compiled in ((1, True), (2, False)):
+    for replicas, shared, compiled in ((1, False, True), (2, False, True), (2, True, False)):
         strategy = tf.distribute.get_strategy() if replicas == 1 else mirrored(["CPU:0", "CPU:1"])
         with strategy.scope():
             model = AGAD(*NETWORKS["nested normalisation"]())
-            model.compile()
+            model.compile(synchronized_batch_norm=shared)
         assert model.compiles_gradients is compiled
 
 
