@@ -10,6 +10,7 @@ import pytest
 import tensorflow as tf
 
 from agad_tf.models.agad import AGAD
+from agad_tf.models.network_copies import batch_normalizations
 from agad_tf.training.distribution import mirrored
 
 SHAPE = (16, 16, 1)
@@ -543,8 +544,11 @@ def test_nested_batch_normalisation_counts_for_auxiliary_normalisation_and_xla(m
     for replicas, shared, compiled in ((1, False, True), (2, False, True), (2, True, False)):
         strategy = tf.distribute.get_strategy() if replicas == 1 else mirrored(["CPU:0", "CPU:1"])
         with strategy.scope():
-            model = AGAD(*NETWORKS["nested normalisation"]())
-            model.compile(synchronized_batch_norm=shared)
+            networks = NETWORKS["nested normalisation"]()
+            for layer in (nested for network in networks for nested in batch_normalizations(network)):
+                layer.synchronized = shared
+            model = AGAD(*networks)
+            model.compile()
         assert model.compiles_gradients is compiled
 
 
