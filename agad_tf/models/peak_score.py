@@ -3,6 +3,7 @@
 A flaw that covers 0.3 % of an image vanishes in a norm over all of it. Maps are therefore standardised by what normal
 images show there, and their highest value counts. One part of the score looks at the whole image at low resolution.
 Each part is standardised again by its values on normal images that no gradient came from, so that they can be compared.
+A scale counts as much as its maps find of local anomalies that are made in these images.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 from scipy import ndimage
+from sklearn.metrics import roc_auc_score
 
 from agad_tf.models.whole_image import WholeImage
 
@@ -23,6 +25,8 @@ SMOOTHING = 1.5
 KINDS, WHOLE = ("residual", "segmentation"), "whole"
 # A position counts where a pixel's own statistics make other images more likely by so much, in nats a pixel.
 LEAST_GAIN = 0.02
+# Of how well a scale tells images with local anomalies from those without; gives its worth.
+WORTH_POWER = 2
 _LEAST_DEVIATION = 1e-4
 # So many images' worth of what all pixels show is added to what a pixel shows.
 _PRIOR_IMAGES = 10
@@ -89,13 +93,14 @@ class PeakScore:
             add_weight((parts,), initializer=unknown, trainable=False, name=f"part_{name}")
             for name in ("mean", "deviation")
         )
+        self.scale_worth = add_weight((len(sizes),), initializer=unknown, trainable=False, name="scale_worth")
         self.whole = WholeImage(add_weight, shape[2])
 
     @property
     def variables(self) -> list[keras.Variable]:
         """What `fit` learns."""
         maps = [variable for pair in self.map_statistics for variable in pair]
-        return [*maps, self.part_mean, self.part_deviation, *self.whole.statistics.values()]
+        return [*maps, self.part_mean, self.part_deviation, self.scale_worth, *self.whole.statistics.values()]
 
     def standardized_parts(self, images: Any, maps: Sequence[Any]) -> Any:
         """The parts in deviations from their means over normal images, float (images, parts).
@@ -111,7 +116,7 @@ class PeakScore:
 
     def score(self, images: Any, maps: Sequence[Any]) -> Any:
         """How far an image is from what is usual, by all parts together, float (images,); higher is more abnormal."""
-        return combined(self.standardized_parts(images, maps))
+        return combined(self.standardized_parts(images, maps), self.scale_worth)
 
     def score_and_map(self, images: Any, maps: Sequence[Any]) -> tuple[Any, Any]:
         """The score and the map whose peak is its local part.
@@ -121,42 +126,57 @@ class PeakScore:
             maps: at each scale, float (images, height, width, kinds), as a network gives them.
 
         Returns:
-            `score`, and the highest of all maps, each in the units of its part, float (images, height, width).
+            `score`, and the highest of all maps, each in the units of its part and by the worth of its scale, float
+            (images, height, width), 0 or more.
         """
         standardized = self._standardized_maps(maps)
-        means, deviations = (ops.split(each[:-1], len(maps)) for each in (self.part_mean, self.part_deviation))
+        units = (ops.split(each[:-1], len(maps)) for each in (self.part_mean, self.part_deviation))
+        weights = ops.split(ops.power(self.scale_worth, 1 / 3), len(maps))
         highest = [
-            ops.max((each - mean) / deviation, axis=-1, keepdims=True)
-            for each, mean, deviation in zip(standardized, means, deviations, strict=True)
+            _positive(ops.max((each - mean) / deviation, axis=-1, keepdims=True)) * weight
+            for each, mean, deviation, weight in zip(standardized, *units, weights, strict=True)
         ]
         error_map = ops.max(ops.concatenate([tf.image.resize(each, self.size) for each in highest], axis=-1), axis=-1)
-        return combined(self._standardized_parts(images, standardized)), error_map
+        return combined(self._standardized_parts(images, standardized), self.scale_worth), error_map
 
-    def fit(self, looks: Sequence[np.ndarray], maps: Sequence[Sequence[np.ndarray]]) -> None:
-        """Learns what is usual.
+    def fit(
+        self,
+        looks: Sequence[np.ndarray],
+        maps: Sequence[Sequence[np.ndarray]],
+        altered: Sequence[Sequence[np.ndarray]] | None = None,
+    ) -> None:
+        """Learns what is usual, and what each scale is worth.
 
         Args:
             looks: at normal images, 4 or more; see `agad_tf.models.whole_image.looks_at`.
             maps: of normal images that no gradient came from, 4 or more; at each scale, batches of float (images,
                 height, width, kinds), as a network gives them. Each half of the images says what is usual in a pixel
                 for the other.
+            altered: the maps of the first of these images, in the same order, with local anomalies; None counts all
+                scales alike.
         """
         whole = self.whole.fit(looks)
         means: list[float] = []
         deviations: list[float] = []
-        for each, (mean, deviation) in zip(maps, self.map_statistics, strict=True):
-            smooth = np.concatenate([smoothed(batch) for batch in each])
+        found: list[float] = []
+        for scale, (mean, deviation) in enumerate(self.map_statistics):
+            smooth = np.concatenate([smoothed(batch) for batch in maps[scale]])
             halves = smooth[::2], smooth[1::2]
             by_place = [self._place_counts(*(half[..., kind] for half in halves)) for kind in range(smooth.shape[-1])]
-            peaks = np.concatenate(
-                [_peaks(half, *_usual(other, by_place)) for half, other in (halves, halves[::-1])], axis=0
-            )
+            usual_of_others = [_usual(other, by_place) for other in halves[::-1]]
+            peaks = _peaks(smooth, usual_of_others)
             means.extend(np.mean(peaks, axis=0))
             deviations.extend(_deviation(peaks))
+            if altered is not None:
+                peaks_of_altered = _peaks(
+                    np.concatenate([smoothed(batch) for batch in altered[scale]]), usual_of_others
+                )
+                found.append(max(map(_found, peaks.T, peaks_of_altered.T)))
             for variable, value in zip((mean, deviation), _usual(smooth, by_place), strict=True):
                 variable.assign(value)
         self.part_mean.assign(np.array([*means, whole.mean()], np.float32))
         self.part_deviation.assign(np.array([*deviations, max(whole.std(), _LEAST_DEVIATION)], np.float32))
+        self.scale_worth.assign(np.ones(len(maps)) if altered is None else _worth(np.array(found), len(smooth)))
 
     def _standardized_parts(self, images: Any, standardized_maps: Sequence[Any]) -> Any:
         peaks = [ops.max(each, axis=(1, 2)) for each in standardized_maps]
@@ -185,16 +205,41 @@ class PeakScore:
         return bool(own > overall + LEAST_GAIN)
 
 
-def combined(parts: Any) -> Any:
-    """One score of standardised parts, float (images, parts) to (images,); the last part is the whole image's.
+def combined(parts: Any, scale_worth: Any) -> Any:
+    """One score of standardised parts, float (images,); higher is more abnormal.
 
-    All maps together count as much as the whole image, and of the maps the one that deviates most counts most. What is
-    more usual than usual says nothing: else an image that is smooth as a whole could have any flaw.
+    Args:
+        parts: float (images, parts), in the order of `part_names`.
+        scale_worth: how much the maps of each scale count, float (scales,).
+
+    Returns:
+        All maps together count as much as the whole image, and the one that deviates most counts most.
     """
-    # Softplus: LiteRT's own is infinite from 88 on, and ONNX has no log1p.
-    positive = ops.maximum(parts, 0.0) + ops.log(1 + ops.exp(-ops.abs(parts)))
-    cubes = ops.power(positive, 3)
-    return ops.power(ops.mean(cubes[:, :-1], axis=1) + cubes[:, -1], 1 / 3)
+    cubes = ops.power(_positive(parts), 3)
+    scales = scale_worth.shape[0]
+    by_scale = ops.mean(ops.reshape(cubes[:, :-1], (-1, scales, (parts.shape[1] - 1) // scales)), axis=2)
+    maps = ops.sum(by_scale * scale_worth, axis=1) / ops.sum(scale_worth)
+    return ops.power(maps + cubes[:, -1], 1 / 3)
+
+
+def _positive(parts: Any) -> Any:
+    """Softplus. What is more usual than usual says nothing: else an image that is smooth could have any flaw."""
+    # LiteRT's own is infinite from 88 on, and ONNX has no log1p.
+    return ops.maximum(parts, 0.0) + ops.log(1 + ops.exp(-ops.abs(parts)))
+
+
+def _found(peaks: np.ndarray, peaks_of_altered: np.ndarray) -> float:
+    """How well a map tells images with local anomalies from those without, from 0, as a coin does, to 1."""
+    labels = np.repeat([0, 1], [len(peaks), len(peaks_of_altered)])
+    return max(0.0, 2 * float(roc_auc_score(labels, np.concatenate([peaks, peaks_of_altered]))) - 1)
+
+
+def _worth(found: np.ndarray, images: int) -> np.ndarray:
+    """The worth of scales by how well they tell, float32 (scales,), 1 at most; few images say little of it."""
+    found = (images * found + _PRIOR_IMAGES * found.mean()) / (images + _PRIOR_IMAGES)
+    if not found.any():
+        return np.ones(len(found), np.float32)
+    return ((found / found.max()) ** WORTH_POWER).astype(np.float32)
 
 
 def _usual(maps: np.ndarray, by_place: Sequence[bool]) -> tuple[np.ndarray, np.ndarray]:
@@ -218,8 +263,12 @@ def _likelihood(maps: np.ndarray, mean: np.ndarray, deviation: np.ndarray) -> fl
     return float(-(np.log(deviation) + ((maps[..., np.newaxis] - mean) / deviation) ** 2 / 2).mean())
 
 
-def _peaks(maps: np.ndarray, mean: np.ndarray, deviation: np.ndarray) -> np.ndarray:
-    return ((maps - mean) / deviation).max(axis=(1, 2))
+def _peaks(maps: np.ndarray, usual: Sequence[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+    """Standardised peaks, float (images, kinds); every second image has the same mean and deviation."""
+    peaks = np.empty((len(maps), maps.shape[-1]), np.float32)
+    for half, (mean, deviation) in enumerate(usual):
+        peaks[half::2] = ((maps[half::2] - mean) / deviation).max(axis=(1, 2))
+    return peaks
 
 
 def _deviation(peaks: np.ndarray) -> np.ndarray:

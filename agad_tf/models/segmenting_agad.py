@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from agad_tf.config.choices import SIZE_MULTIPLE
+from agad_tf.data.altered_windows import alter_windows
 from agad_tf.data.crops import at_size, crops_at_scales, sizes_at_scales
 from agad_tf.data.light import vary_light
 from agad_tf.data.local_anomalies import add_local_anomalies
@@ -22,7 +23,7 @@ from agad_tf.models.network_copies import in_float32, resized_to
 from agad_tf.models.peak_score import PeakScore, part_names
 from agad_tf.models.reconstruction_scorer import batches_of
 from agad_tf.models.replicas import apply_gradients
-from agad_tf.models.step import Step, TrainedNetwork, read_batch
+from agad_tf.models.step import Step, TrainedNetwork, read_batch_and_masks, unknown_where
 from agad_tf.models.tiles import TILE
 from agad_tf.models.whole_image import looks_at
 
@@ -67,6 +68,8 @@ class SegmentingAGAD(AGAD):
 
     # Normal images that no gradient came from, of which fewer say nothing.
     LEAST_UNSEEN = 4
+    # Images with local anomalies that say what a scale is worth, about.
+    MOST_ALTERED = 128
     # Side in pixels above which images are scored in tiles.
     LARGEST_TILE = TILE
     batch_terms = (*losses.BATCH_TERMS, "structural_loss", "segmentation_loss")
@@ -154,7 +157,7 @@ class SegmentingAGAD(AGAD):
 
     def read_batch(self, data: Any) -> tuple[tf.Tensor, ...]:
         """What G and the segmenter see, labels, the images as they are, and masks; see `_losses_of`."""
-        images, labels, masks = _read_masks(data)
+        images, labels, masks = read_batch_and_masks(data)
         seeds = self._seeds(tf.shape(images)[0])
         # Without a mask nobody knows which part of an anomaly is abnormal; the largest is.
         known = ~tf.reduce_any(tf.math.is_nan(masks), axis=(1, 2, 3))
@@ -178,7 +181,7 @@ class SegmentingAGAD(AGAD):
 
     def batch_losses(self, images: tf.Tensor, labels: tf.Tensor, training: bool) -> dict[str, tf.Tensor]:
         """Every loss of images as they are; see `AGAD.batch_losses`."""
-        masks = tf.zeros_like(images[..., :1]) + _unknown_where(labels)
+        masks = tf.zeros_like(images[..., :1]) + unknown_where(labels)
         return self._losses_of(images, labels, images, masks, training)
 
     def _losses_of(
@@ -251,7 +254,7 @@ class SegmentingAGAD(AGAD):
         return self._whole_look.reconstructions(images)
 
     def adapt(self, images: Any, batch_size: int = 16, unseen: Any = None) -> None:
-        """Learns what is usual among normal images; see `agad_tf.models.peak_score`.
+        """Learns what is usual among normal images, and what each scale is worth; see `agad_tf.models.peak_score`.
 
         Args:
             images: normal ones, float (images, *scoring_shape) in [-1, 1], an array; or a `tf.data.Dataset` or another
@@ -260,13 +263,17 @@ class SegmentingAGAD(AGAD):
             unseen: normal ones that no gradient came from, at least 4, likewise; None takes `images`. Their maps are
                 kept in memory until all have been looked at.
         """
-        looks, maps = [], []
-        if unseen is not None:
-            looks = [looks_at(batch) for batch in batches_of(images, batch_size, self.scoring_shape)]
-        for batch in batches_of(images if unseen is None else unseen, batch_size, self.scoring_shape):
+        looks = [] if unseen is None else [looks_at(batch) for batch in self._batches(images, batch_size)]
+        maps: list[list[np.ndarray]] = []
+        altered: list[list[np.ndarray]] = []
+        rng = np.random.default_rng(self.seed)
+        for batch in self._batches(images if unseen is None else unseen, batch_size):
             looks.append(looks_at(batch))
-            maps.append([each.numpy() for each in self._maps_of_batch(batch)])
-        self.peak_score.fit([np.concatenate(each) for each in zip(*looks, strict=True)], list(zip(*maps, strict=True)))
+            maps.append(self._arrays_of_maps(batch))
+            if sum(len(each[0]) for each in altered) < self.MOST_ALTERED:
+                altered.append(self._arrays_of_maps(alter_windows(np.asarray(batch), self._crop, self.sizes, rng)))
+        by_scale = (list(zip(*each, strict=True)) for each in (maps, altered))
+        self.peak_score.fit([np.concatenate(each) for each in zip(*looks, strict=True)], *by_scale)
 
     def reconstruct_and_score(self, images: tf.Tensor, batch_statistics: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
         """Reconstructions and scores of whole images; see `AGAD.reconstruct_and_score`."""
@@ -295,7 +302,7 @@ class SegmentingAGAD(AGAD):
 
     def score_parts(self, images: np.ndarray, batch_size: int = 16) -> np.ndarray:
         """The parts of the score, float (images, parts), by the names of `part_names`."""
-        batches = batches_of(np.asarray(images, np.float32), batch_size, self.scoring_shape)
+        batches = self._batches(np.asarray(images, np.float32), batch_size)
         return np.concatenate(
             [self.peak_score.standardized_parts(batch, self._maps_of_batch(batch)).numpy() for batch in batches]
         )
@@ -307,6 +314,12 @@ class SegmentingAGAD(AGAD):
     def _maps(self, images: tf.Tensor) -> list[tf.Tensor]:
         """Of whole images at each scale, residuals and logits of verdicts, float (images, height, width, kinds)."""
         return self._at_scales(images, Look.maps)
+
+    def _arrays_of_maps(self, images: Any) -> list[np.ndarray]:
+        return [each.numpy() for each in self._maps_of_batch(images)]
+
+    def _batches(self, images: Any, batch_size: int) -> Any:
+        return batches_of(images, batch_size, self.scoring_shape)
 
     def _look(self, images: tf.Tensor, batch_statistics: bool = False) -> tuple[tf.Tensor, list[tf.Tensor]]:
         """Reconstructions of whole images, and their maps; see `_maps`."""
@@ -330,18 +343,3 @@ class SegmentingAGAD(AGAD):
 def _require_share(name: str, value: float) -> None:
     if not 0 <= value <= 1:
         raise ValueError(f"{name} is {value}; it must lie in [0, 1].")
-
-
-def _unknown_where(labels: tf.Tensor) -> tf.Tensor:
-    """NaN for anomalies and 0 for normal images, float (batch, 1, 1, 1)."""
-    return tf.where(labels == 1, float("nan"), 0.0)[:, tf.newaxis, tf.newaxis, tf.newaxis]
-
-
-def _read_masks(data: Any) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Images, labels and masks of what `fit` passes to a step; of anomalies without masks they are NaN."""
-    pair, masks = (data[:2], data[2]) if isinstance(data, tuple) and len(data) == 3 else (data, None)
-    images, labels = read_batch(pair)
-    images = tf.convert_to_tensor(images)
-    if masks is None:
-        return images, labels, tf.zeros_like(images[..., :1]) + _unknown_where(labels)
-    return images, labels, tf.ensure_shape(tf.cast(masks, tf.float32), (None, *images.shape[1:3], 1))

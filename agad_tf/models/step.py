@@ -209,3 +209,18 @@ def read_batch(data: Any) -> tuple[tf.Tensor, tf.Tensor]:
     )
     with tf.control_dependencies([are_labels] if are_labels is not None else []):
         return images, tf.identity(labels)
+
+
+def unknown_where(labels: tf.Tensor) -> tf.Tensor:
+    """NaN for anomalies and 0 for normal images, float (batch, 1, 1, 1)."""
+    return tf.where(labels == 1, float("nan"), 0.0)[:, tf.newaxis, tf.newaxis, tf.newaxis]
+
+
+def read_batch_and_masks(data: Any) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Images, labels and masks of what `fit` passes to a step; of anomalies without masks they are NaN."""
+    pair, masks = (data[:2], data[2]) if isinstance(data, tuple) and len(data) == 3 else (data, None)
+    images, labels = read_batch(pair)
+    images = tf.convert_to_tensor(images)
+    if masks is None:
+        return images, labels, tf.zeros_like(images[..., :1]) + unknown_where(labels)
+    return images, labels, tf.ensure_shape(tf.cast(masks, tf.float32), (None, *images.shape[1:3], 1))

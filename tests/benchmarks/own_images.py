@@ -174,14 +174,17 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     measured = np.concatenate([images["good"], images["bad"]])
     labels = np.repeat([0, 1], [len(images["good"]), len(images["bad"])])
     parts = model.score_parts(measured)
+    worth = model.peak_score.scale_worth
     local = np.concatenate([parts[:, :-1], np.full((len(parts), 1), -1e9, np.float32)], axis=1)
     batches = [measured[start : start + BATCH] for start in range(0, len(measured), BATCH)]
     residuals = [each - model.reconstruct_and_score(tf.constant(each))[0].numpy() for each in batches]
     norms = np.concatenate([np.linalg.norm(each.reshape(len(each), -1), axis=1) for each in residuals])
-    figures = detection_metrics(labels, np.asarray(combined(parts)), options.seed)
+    figures = detection_metrics(labels, np.asarray(combined(parts, worth)), options.seed)
     found = {name: figures[name] for name in ("auroc", "auroc_low", "auroc_high")}
     found["knn"], found["pca"] = pixel_baselines(images, options.seed)
-    found["auroc_local"], found["auroc_norm"] = (roc_auc_score(labels, each) for each in (combined(local), norms))
+    found["auroc_local"], found["auroc_norm"] = (
+        roc_auc_score(labels, each) for each in (combined(local, worth), norms)
+    )
     found["pixel_auroc"] = float("nan")
     if "masks" in images:
         maps = np.concatenate([model.error_map(tf.constant(each)).numpy() for each in batches])
