@@ -7,7 +7,7 @@ A scale counts as much as its maps find of local anomalies that are made in thes
 """
 
 from collections.abc import Callable, Sequence
-from functools import lru_cache
+from functools import lru_cache, reduce
 from typing import Any
 
 import keras
@@ -136,7 +136,7 @@ class PeakScore:
             _positive(ops.max((each - mean) / deviation, axis=-1, keepdims=True)) * weight
             for each, mean, deviation, weight in zip(standardized, *units, weights, strict=True)
         ]
-        error_map = ops.max(ops.concatenate([tf.image.resize(each, self.size) for each in highest], axis=-1), axis=-1)
+        error_map = reduce(ops.maximum, (tf.image.resize(each, self.size) for each in highest))[..., 0]
         return combined(self._standardized_parts(images, standardized), self.scale_worth), error_map
 
     def fit(
