@@ -19,10 +19,11 @@ SIZE = 16
 # Files and folders whose tests take long. .ci/run runs them after all others.
 SLOW = (
     *("benchmarks/test_field_tools.py", "benchmarks/test_own_images.py", "benchmarks/test_strip.py"),
-    *("end_to_end/test_benchmark.py", "end_to_end/test_disk.py", "end_to_end/test_distribution.py"),
-    *("end_to_end/test_good_images_alone.py", "end_to_end/test_interruption.py", "end_to_end/test_own_images.py"),
-    *("end_to_end/test_recipe_for_own_images.py", "models/test_keras_contract.py", "models/test_segmenting_agad.py"),
-    *("models/test_tiles.py", "serving/test_onnx_litert.py", "soak/test_field_tools.py", "test_versions.py"),
+    *("end_to_end/test_benchmark.py", "end_to_end/test_commands_of_readmes.py", "end_to_end/test_disk.py"),
+    *("end_to_end/test_distribution.py", "end_to_end/test_good_images_alone.py", "end_to_end/test_interruption.py"),
+    *("end_to_end/test_own_images.py", "end_to_end/test_recipe_for_own_images.py", "models/test_keras_contract.py"),
+    *("models/test_segmenting_agad.py", "models/test_tiles.py", "serving/test_onnx_litert.py"),
+    *("soak/test_field_tools.py", "test_docstring_examples.py", "test_versions.py"),
     *("training/test_checkpoints_of_three_networks.py", "training/test_distribution.py", "training/test_field_run.py"),
 )
 

@@ -71,8 +71,13 @@ class AGADDetector(OutlierMixin, BaseEstimator):
         n_features_in_: values an image or a row has.
 
     Example:
-        >>> detector = AGADDetector(epochs=5, random_state=0).fit(images)
-        >>> detector.predict(images)  # 1 normal, -1 abnormal
+        >>> import numpy as np
+        >>> from agad_tf import AGADDetector
+        >>> images = np.random.default_rng(0).integers(0, 256, (40, 32, 32), np.uint8)
+        >>> quick = {"epochs": 1, "steps_per_epoch": 2, "crop_size": 16, "scales": (1,), "width": 1 / 8}  # to try it
+        >>> detector = AGADDetector(random_state=0, **quick).fit(images)
+        >>> detector.predict(images).shape  # 1 normal, -1 abnormal
+        (40,)
 
     `GridSearchCV` maximises `score`, the AUROC of either labelling. The scorer "roc_auc" asks `decision_function` for
     the greater label: that is right where normal is +1 and abnormal -1, and the wrong way round for 0 and 1.

@@ -101,9 +101,15 @@ def in_tiles(function: Callable[[tf.Tensor], tf.Tensor], images: tf.Tensor, tile
         ValueError: the images are of another size.
 
     Example:
-        >>> tiles = tiling((4000, 3008), reach_of(generator))
-        >>> generator_of_tiles = resized(generator, tiles.tile)
-        >>> reconstructions = in_tiles(generator_of_tiles, images, tiles)
+        >>> import numpy as np
+        >>> from agad_tf import build_generator
+        >>> from agad_tf.models.network_copies import resized
+        >>> from agad_tf.networks.reach import reach_of
+        >>> generator = build_generator("unet", image_shape=(64, 64, 1), width=1 / 8)
+        >>> images = np.zeros((1, 512, 384, 1), np.float32)
+        >>> tiles = tiling((512, 384), reach_of(generator), largest=256)
+        >>> in_tiles(resized(generator, tiles.tile), images, tiles).shape
+        TensorShape([1, 512, 384, 1])
     """
     if tuple(images.shape[1:3]) != tuple(tiles.image):
         raise ValueError(

@@ -44,6 +44,7 @@ def build_generator(
         ValueError: an argument out of its range; the message says which and what is allowed.
 
     Example:
+        >>> from agad_tf import build_generator
         >>> build_generator("unet", image_shape=(64, 64, 3), width=0.5).output_shape
         (None, 64, 64, 3)
     """
