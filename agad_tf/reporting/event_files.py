@@ -40,7 +40,7 @@ def read_curves(directory: Path) -> dict[str, dict[int, float]]:
         directory: of the event files; it may be missing, and they may be cut short.
 
     Returns:
-        By name of the scalar and by epoch, from 1.
+        By name of the scalar, without its group, and by epoch, from 1.
     """
     curves: dict[str, dict[int, float]] = {}
     for path in sorted(directory.glob("*.epoch-*")):
@@ -48,9 +48,10 @@ def read_curves(directory: Path) -> dict[str, dict[int, float]]:
             for record in tf.data.TFRecordDataset(str(path)):
                 event = tf.compat.v1.Event.FromString(record.numpy())
                 for value in event.summary.value:
-                    # Learning rates of each optimizer have a slash in their names, and are no outcome.
-                    if value.metadata.plugin_data.plugin_name == "scalars" and "/" not in value.tag:
-                        curves.setdefault(value.tag, {})[event.step] = float(tf.make_ndarray(value.tensor))
+                    # Learning rates are settings. Earlier versions wrote names without a group.
+                    if value.metadata.plugin_data.plugin_name == "scalars" and "learning_rate" not in value.tag:
+                        name = value.tag.rpartition("/")[2]
+                        curves.setdefault(name, {})[event.step] = float(tf.make_ndarray(value.tensor))
         except tf.errors.DataLossError:
             continue
     return curves

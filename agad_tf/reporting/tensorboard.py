@@ -23,6 +23,8 @@ COMPARED = {
     "average_precision": "average precision",
     "fpr_at_95_tpr": "false positives at 95 % true",
 }
+# Groups of scalars, as TensorBoard opens and closes them; all others are losses.
+COUNTS = ("discriminator_resets", "skipped_steps")
 THRESHOLDS = 200
 GRID_IMAGES = 8
 GRID_SCALE = 3
@@ -52,14 +54,14 @@ class Summaries(keras.callbacks.Callback):
         without_anomalies = not self.task.train.labels.any()
         with event_file(self.directory, "epoch", epoch + 1):
             for name, value in logs.items():
-                # The mean of no anomaly's loss is 0 and would look like a perfect one.
-                if not (without_anomalies and name in ANOMALY_TERMS):
-                    tf.summary.scalar(name, np.array(value))  # an array, as above
-            for name in ("generator_optimizer", "discriminator_optimizer"):
-                tf.summary.scalar(f"learning_rate/{name}", getattr(self.model, name).learning_rate)
-            for network in (self.model.generator, self.model.discriminator):
-                for variable in network.variables:
-                    tf.summary.histogram(f"{network.name}/{variable.path}", variable.value)
+                # The mean of no anomaly's loss is 0 and would look like a perfect one. Keras' "loss" is the generator's.
+                if name != "loss" and not (without_anomalies and name in ANOMALY_TERMS):
+                    tf.summary.scalar(f"{group_of(name)}/{name}", np.array(value))  # an array, as above
+            for network in ("generator", "discriminator"):
+                rate = getattr(self.model, f"{network}_optimizer").learning_rate
+                tf.summary.scalar(f"training/{network}_learning_rate", rate)
+                for variable in getattr(self.model, network).variables:
+                    tf.summary.histogram(f"weights/{network}/{variable.path}", variable.value)
             validation, scores = self.task.validation, self.validation_scores()
             if not len(scores):
                 # Not every epoch is scored.
@@ -67,6 +69,13 @@ class Summaries(keras.callbacks.Callback):
             write_scores_and_images(self.model, validation, scores, "validation")
             if validation.labels.any():
                 write_precision_recall("validation", validation.labels, scores)
+
+
+def group_of(name: str) -> str:
+    """The group in which TensorBoard shows a scalar of the logs."""
+    if name in COUNTS:
+        return "training"
+    return "validation" if name.startswith("validation_") else "losses"
 
 
 def write_test_summaries(

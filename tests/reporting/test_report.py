@@ -317,8 +317,10 @@ def test_event_files_that_are_lost_or_cut_short_cost_their_curves_alone(run, tmp
 def test_curves_are_those_of_the_epochs_in_their_order(tmp_path):
     for epoch in (1, 2, 10):
         with event_file(tmp_path, "epoch", epoch):
-            tf.summary.scalar("generator_loss", epoch / 4)
+            # The last epoch as earlier versions wrote it.
+            tf.summary.scalar("generator_loss" if epoch == 10 else "losses/generator_loss", epoch / 4)
             tf.summary.scalar("learning_rate/generator_optimizer", 1.0)
+            tf.summary.scalar("training/generator_learning_rate", 1.0)
             tf.summary.histogram("scores", [1.0, 2.0])
     with event_file(tmp_path, "test", 10):
         tf.summary.scalar("test_loss", 7.0)

@@ -75,7 +75,7 @@ def test_a_resumed_run_equals_an_unbroken_one(config, tmp_path, monkeypatch, cap
         np.testing.assert_array_equal(*(variable.numpy() for variable in variables))
     # The epoch that was trained twice is shown once.
     events = EventAccumulator(str(Workdir(config.folder).tensorboard), size_guidance={"tensors": 0}).Reload()
-    assert [event.step for event in events.Tensors("generator_loss")] == [1, 2, 3]
+    assert [event.step for event in events.Tensors("losses/generator_loss")] == [1, 2, 3]
 
 
 @pytest.fixture
