@@ -1,4 +1,4 @@
-"""The command: `python -m agad_tf.main --flagfile=flags/fmnist.cfg`. It picks the mode and has no logic of its own."""
+"""Finds anomalies in images: `python -m agad_tf.main --flagfile=flags/folder.cfg --data_dir=photos`."""
 
 import contextlib
 import io

@@ -54,7 +54,7 @@ class Summaries(keras.callbacks.Callback):
         without_anomalies = not self.task.train.labels.any()
         with event_file(self.directory, "epoch", epoch + 1):
             for name, value in logs.items():
-                # The mean of no anomaly's loss is 0 and would look like a perfect one. Keras' "loss" is the generator's.
+                # The mean of no anomaly's loss is 0 and would look like a perfect one. "loss" is the generator's.
                 if name != "loss" and not (without_anomalies and name in ANOMALY_TERMS):
                     tf.summary.scalar(f"{group_of(name)}/{name}", np.array(value))  # an array, as above
             for network in ("generator", "discriminator"):

@@ -87,7 +87,7 @@ def test_importing_the_package_imports_neither_keras_nor_tensorflow():
 def test_another_backend_is_one_sentence(program):
     _, err, code = in_fresh_process(program, KERAS_BACKEND="jax")
     assert code == 1
-    assert "needs Keras with its TensorFlow backend, and the backend is set to jax; set" in err.splitlines()[-1]
+    assert "needs Keras with its TensorFlow backend, but the backend is jax; set" in err.splitlines()[-1]
 
 
 def test_a_command_with_another_backend_ends_with_one_sentence():

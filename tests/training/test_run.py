@@ -187,7 +187,7 @@ def test_training_a_finished_run_again_changes_nothing(config, capsys):
 def test_another_experiment_in_the_same_folder_is_refused(config):
     config.folder.mkdir()
     (config.folder / "config.cfg").write_text(to_flagfile(config))
-    with pytest.raises(UsageError, match="--seed=0, which the flags contradict"):
+    with pytest.raises(UsageError, match="--seed=0, which differs from the flags"):
         training.train(dataclasses.replace(config, seed=1))
 
 
