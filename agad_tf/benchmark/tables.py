@@ -25,7 +25,7 @@ NOTE = (
     "scores by the statistics of mixed batches. family lets the label leak through batches that are ordered by it, and "
     "takes the epoch that is best on the test set, as the published figures were made, over all classes; last epoch is "
     "the same without that choice. synthetic anomalies is the AUROC against anomalies made from normal test images, of "
-    "runs whose test set has no others; it is no result."
+    "runs whose test set has no others; it is not a result."
 )
 
 

@@ -67,7 +67,7 @@ def test_ten_good_images_make_a_detector(run):
 def test_the_command_says_how_it_has_read_and_divided_them(run):
     _, done = run
     assert re.search(r"photos has no class folders: all 10 images count as normal", done.stderr)
-    assert "7 are to train on, 1 to choose the threshold by, and 2 held out for the report" in done.stdout
+    assert "7 for training, 1 to choose the threshold, and 2 held out for the report" in done.stdout
     assert "The batch is 7 images, not --batch_size=32" in done.stdout
     assert "No anomalies in the test set: AUROC cannot be measured." in done.stdout
     assert "synthetic_auroc" in done.stdout

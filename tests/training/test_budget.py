@@ -81,7 +81,7 @@ def test_the_learning_rate_comes_to_its_end_with_the_time(build_model, batch, cl
 def test_a_run_whose_time_is_up_is_finished(config, second_a_step, capsys):
     training.train(config, 7.5)
     out, workdir = capsys.readouterr().out, Workdir(config.folder)
-    assert f"used up after 1.60 of {EPOCHS} epochs (8 steps)" in out
+    assert f"used up after 1.60 of {EPOCHS} epochs, at step 8" in out
     results = json.loads(workdir.results.read_text())
     assert results["epochs_trained"] == 1.6
     assert f"The time budget ended training in epoch 2 of {EPOCHS}." in results["warnings"]

@@ -274,5 +274,5 @@ def test_ancestors_are_built_with_the_weights_of_their_papers(config, method):
 def test_a_run_is_trained_by_one_process_at_a_time(config):
     checkpoints = Workdir(config.folder).checkpoints
     checkpoints.mkdir(parents=True)
-    with FileLock(checkpoints / "lock"), pytest.raises(RunError, match="Another process is at work"):
+    with FileLock(checkpoints / "lock"), pytest.raises(RunError, match="Another process is using"):
         training.train(config)
