@@ -1,4 +1,4 @@
-"""Users' own images in folders: what each layout says of parts, classes and masks."""
+"""Users' own images in folders: parts, classes and masks by each layout."""
 
 import shlex
 from collections import Counter
@@ -22,20 +22,20 @@ def list_folder(root: Path) -> tuple[pd.DataFrame, str]:
         root: the folder.
 
     Returns:
-        A row for each, with its file, name, label, split and masks, and what to tell the user of how they were read.
+        A row for each, with its file, name, label, split and masks, and a note for the user about how they were read.
 
     Raises:
-        UsageError: they lie in no layout that is known.
+        UsageError: their layout is not known.
     """
     root, mask_root = _images_and_masks(root)
     inside_root = [file.relative_to(root) for file in pictures_below(root)]
     inside_root = [inside for inside in inside_root if not _is_mask(root, mask_root, inside)]
     if not inside_root:
-        raise UsageError(f"There are no images in {root}{_other_files(root)}; put them as {LAYOUTS}.")
+        raise UsageError(f"There are no images in {root}{_other_files(root)}; arrange them as {LAYOUTS}.")
     _require_one_set(root)
     if all(len(inside.parts) == 1 for inside in inside_root):
         rows: list[_Row] = [(str(root / inside), inside.as_posix(), ONLY_CLASS, "", ()) for inside in inside_root]
-        note = f"{root} has no class folders: all {len(rows)} images count as normal, as class {ONLY_CLASS}."
+        note = f"{root} has no class folders: all {len(rows)} images count as normal (class {ONLY_CLASS})."
         return _table(rows), note
     splits = [_split_of(root, inside) for inside in inside_root] if _is_divided(root) else [""] * len(inside_root)
     depth = 1 if any(splits) else 0
@@ -46,14 +46,14 @@ def list_folder(root: Path) -> tuple[pd.DataFrame, str]:
         in_class = inside.parts[depth:]
         if len(in_class) < 2 and split not in loose:
             raise UsageError(
-                f"{root / inside} lies in no class, and other images of {root / '/'.join(inside.parts[:depth])} do; "
-                f"put images as {LAYOUTS}."
+                f"{root / inside} has no class folder, but other images of {root / '/'.join(inside.parts[:depth])} "
+                f"have one; arrange images as {LAYOUTS}."
             )
         label = in_class[0] if len(in_class) > 1 else loose[split]
         rows.append((str(root / inside), inside.as_posix(), label, split, ()))
         below.append(Path(*in_class) if len(in_class) > 1 else Path(label, *in_class))
     if mask_root:
-        # Images of other parts have no say in whose mask it is, if it may be that of a test image.
+        # If a mask may belong to a test image, images of other parts are not considered.
         tested, trained = (
             [path for path, split in zip(below, splits, strict=True) if split in parts]
             for parts in (("", "test"), ("train",))
@@ -70,12 +70,12 @@ def list_folder(root: Path) -> tuple[pd.DataFrame, str]:
 
 
 def _table(rows: list[_Row]) -> pd.DataFrame:
-    # As objects: what pandas makes of text by default cannot hold names that are not UTF-8.
+    # As objects, because pandas' default type for text cannot hold names that are not UTF-8.
     return pd.DataFrame(rows, columns=list(_COLUMNS), dtype=object)
 
 
 def _folder_in(root: Path, names: tuple[str, ...]) -> Path | None:
-    """The folder of one of these names, in capitals or not."""
+    """The folder with one of these names, in upper or lower case."""
     return next((folder for folder in _folders(root) if folder.name.lower() in names), None)
 
 
@@ -98,7 +98,7 @@ def _is_mask(root: Path, mask_root: Path | None, inside: Path) -> bool:
 
 
 def _is_divided(root: Path) -> bool:
-    """Whether folders are parts: `valid` beside `invalid` is a class."""
+    """Whether folders are parts of the set; `valid` beside `invalid` is a class."""
     return any(SPLITS.get(folder.name.lower()) in ("train", "test") for folder in _folders(root))
 
 
@@ -107,14 +107,14 @@ def _split_of(root: Path, inside: Path) -> str:
     if len(inside.parts) == 1 or first.lower() not in SPLITS:
         parts = ", ".join(folder.name for folder in _folders(root) if folder.name.lower() in SPLITS)
         raise UsageError(
-            f"{root / inside} lies in no part of the set, beside {parts}: {root / first} is none. Put its images into "
-            "one of them, or elsewhere."
+            f"{root / inside} belongs to no part of the set: {root / first} is not one of {parts}. Move its images "
+            "into one of these, or elsewhere."
         )
     return SPLITS[first.lower()]
 
 
 def _class_of_loose(root: Path, inside_root: list[Path], splits: list[str]) -> tuple[dict[str, str], str]:
-    """The class of images that lie right in a part, where that part has no classes; and what to tell the user."""
+    """The class of images directly in a part without class folders, and a note for the user."""
     loose = Counter(
         split for inside, split in zip(inside_root, splits, strict=True) if split and len(inside.parts) == 2
     )
@@ -124,17 +124,17 @@ def _class_of_loose(root: Path, inside_root: list[Path], splits: list[str]) -> t
         return {}, ""
     if "test" in whole:
         raise UsageError(
-            f"{whole['test']} images of the test part of {root} lie in no class, so nobody knows which of them are "
-            "normal; put them into good/ and a folder for each defect."
+            f"{whole['test']} images of the test part of {root} have no class folder, so it is unknown which of them "
+            "are normal; put them into good/ and one folder for each defect."
         )
     normal = sorted(name for name in classes if name.lower() in NORMAL_NAMES)
     label = normal[0] if len(normal) == 1 else ONLY_CLASS
-    note = " and ".join(f"{count} images right in the {split} part" for split, count in whole.items())
-    return dict.fromkeys(whole, label), f"{root} has {note}: they count as normal, as class {label}."
+    note = " and ".join(f"{count} images directly in the {split} part" for split, count in whole.items())
+    return dict.fromkeys(whole, label), f"{root} has {note}: they count as normal (class {label})."
 
 
 def _require_one_set(root: Path) -> None:
-    """Refuses a folder of sets: its folders would be taken for classes, and their defects for normal images."""
+    """Refuses a folder with several sets: they would be taken for classes, and their defects for normal images."""
     folders = [folder for folder in _folders(root) if folder.name.lower() not in MASK_FOLDERS]
     if _is_divided(root) or any(folder.name.lower() in NORMAL_NAMES for folder in folders):
         return
@@ -167,7 +167,7 @@ def _is_set(folder: Path) -> bool:
 
 
 def _other_files(root: Path) -> str:
-    """What lies there instead, by the endings of names."""
+    """The other files there, by their extensions."""
     endings = Counter(path.suffix.lower() for path in root.rglob("*") if path.is_file() and path.suffix)
     found = ", ".join(f"{count} {ending}" for ending, count in endings.most_common(3))
     return f" that can be read (there are {found} files)" if found else ""

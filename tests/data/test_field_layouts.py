@@ -74,7 +74,7 @@ def test_a_layout_with_images_right_in_train_takes_them_as_normal(tmp_path, norm
     write(tmp_path, *numbered("train", 6), *numbered(f"test/{normal}", 2), *numbered("test/bad", 3))
     source = load_source("folder", str(tmp_path), 16)
     assert (source.class_names, len(source.x_train)) == ((normal, "bad"), 6)
-    assert f"6 images right in the train part: they count as normal, as class {normal}" in source.note
+    assert f"6 images directly in the train part: they count as normal (class {normal})" in source.note
 
 
 def test_a_layout_with_images_right_in_train_and_no_test_good_is_read(tmp_path):
@@ -86,7 +86,7 @@ def test_a_layout_with_images_right_in_train_and_no_test_good_is_read(tmp_path):
 def test_a_layout_with_images_right_in_test_is_asked_which_are_normal(tmp_path):
     write(tmp_path, *numbered("train", 6), *numbered("test", 4))
     with pytest.raises(
-        UsageError, match=r"4 images of the test part of .* lie in no class.*good/ and a folder for each"
+        UsageError, match=r"4 images of the test part of .* have no class folder.*good/ and one folder for each"
     ):
         load_source("folder", str(tmp_path), 16)
 

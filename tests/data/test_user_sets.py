@@ -138,9 +138,9 @@ def test_numbered_folders_go_by_their_names(tmp_path):
     ("names", "complaint"),
     [
         ([], "no images"),
-        (["a.png", "good/b.png"], "lies in no class"),
+        (["a.png", "good/b.png"], "has no class folder"),
         (["a.png"], "too few to divide"),
-        (["train/a.png", "train/bad/c.png", "test/good/b.png"], "lies in no class"),
+        (["train/a.png", "train/bad/c.png", "test/good/b.png"], "has no class folder"),
         (["train/good/a.png", "other/b.png", "test/good/c.png"], "other is none"),
         (["train/good/a.png", "train/bad/b.png"], "both train and test"),
         (["test/good/a.png"], "both train and test"),
@@ -216,7 +216,7 @@ def test_arrays_of_good_images_alone_are_divided(tmp_path, images_name, labels_n
     assert parts_of(source) == (16, 4)
     together = np.concatenate([source.x_train, source.x_test])[..., 0]
     assert sorted(map(bytes, together)) == sorted(map(bytes, images))
-    assert ("holds no labels" in source.note) == (not labels)
+    assert ("has no labels" in source.note) == (not labels)
 
 
 def test_labels_under_another_name_are_not_taken_for_none(tmp_path):
