@@ -1,4 +1,4 @@
-"""What a fitted `AGADDetector` leaves on disk: model.keras, which Keras opens by itself, and detector.json."""
+"""The files of a saved `AGADDetector`: model.keras and detector.json."""
 
 import io
 import json
@@ -12,33 +12,33 @@ from agad_tf.estimator.random_state import random_state_kept
 from agad_tf.files.whole_files import write_whole
 from agad_tf.models.agad import AGAD
 
-# Where models were, in pickles of versions up to 0.6.
+# The place of the model in pickles of versions up to 0.6.
 MOVED = {"agad_tf.model": "agad_tf.models.agad"}
 
 
 def write_detector(folder: Path, model: AGAD, facts: dict[str, Any]) -> None:
-    """Writes both files, each beside its place and then put there.
+    """Writes both files, each under a temporary name first.
 
     Args:
-        folder: made if need be.
+        folder: created if necessary.
         model: the fitted model.
-        facts: all else; numbers, texts, lists and dictionaries of them.
+        facts: all other state; numbers, texts, lists and dictionaries of them.
     """
     folder.mkdir(parents=True, exist_ok=True)
     beside = folder / "partial-model.keras"
     model.save(beside)
     beside.replace(folder / "model.keras")
-    # What is not JSON are NumPy's numbers, as a grid search sets them.
+    # For NumPy's numbers, which a grid search sets.
     text = json.dumps(facts, indent=1, default=lambda number: number.item())
     write_whole(folder / "detector.json", lambda file: file.write(text))
 
 
 def read_detector(folder: Path) -> tuple[AGAD, dict[str, Any]]:
-    """Reads what `write_detector` wrote; lists of the facts' inner dictionaries come back as tuples."""
+    """Reads a detector that `write_detector` has written; lists in inner dictionaries become tuples."""
     facts = json.loads((folder / "detector.json").read_text(encoding="utf-8"))
     for name, inner in facts.items():
         if isinstance(inner, dict):
-            # JSON has lists alone.
+            # JSON has lists, but no tuples.
             facts[name] = {key: tuple(value) if isinstance(value, list) else value for key, value in inner.items()}
     with random_state_kept():
         return keras.saving.load_model(folder / "model.keras", safe_mode=True), facts

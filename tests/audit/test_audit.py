@@ -104,9 +104,9 @@ def test_the_verdict_tells_the_ways_apart():
 
     for score, conclusion in (
         (leaks, "the label leaks."),
-        (leaks_and_hurts, "the label leaks, though not in the detector's favour."),
+        (leaks_and_hurts, "the label leaks, although not in the detector's favour."),
         (hurts, "the difference is not in the detector's favour."),
-        (any_company_helps, "company in any order is what helps it, not the order."),
+        (any_company_helps, "other images in the batch help it in any order."),
         (hardly_helps, "the difference is hardly in the detector's favour."),
     ):
         assert measure(score, test_set).verdict.endswith(conclusion)
@@ -172,8 +172,8 @@ def test_of_a_large_test_set_a_part_with_its_share_of_anomalies_is_drawn(test_se
 @pytest.mark.parametrize(
     ("score", "complaint"),
     [
-        (lambda images: np.full(len(images), np.nan), "not one finite number"),
-        (lambda images: np.zeros(3), "not one finite number"),
+        (lambda images: np.full(len(images), np.nan), "one finite score for each"),
+        (lambda images: np.zeros(3), "one finite score for each"),
         (lambda images: np.full(len(images), 7.1), "the same score"),
     ],
 )
@@ -274,7 +274,7 @@ def test_a_foreign_saved_model_may_score_or_reconstruct_and_ask_for_a_size(image
 
 def test_the_run_of_a_baseline_is_refused(tmp_path):
     (tmp_path / "config.cfg").write_text(to_flagfile(ExperimentConfig(method="knn", workdir=str(tmp_path))))
-    with pytest.raises(UsageError, match="is a run of --method=knn, which leaves no model"):
+    with pytest.raises(UsageError, match="is a run of --method=knn, which has no model"):
         load_scoring_model(tmp_path)
 
 
@@ -326,7 +326,7 @@ def test_wrong_models_are_refused_with_one_sentence(trained, images, tmp_path):
         ("other", False, images, UsageError, "no signature 'serving_default'"),
         ("three.keras", False, images, UsageError, r"makes \(6, 3\) of images of shape \(6, 16, 16, 1\)"),
         ("unknown", False, images, UsageError, "input of shape None"),
-        ("two", False, images, UsageError, "must make one score an image"),
+        ("two", False, images, UsageError, "must make one score for each image"),
         ("single", False, images, RunError, "fails on a batch of shape"),
         ("saved_model", False, colour, UsageError, "1 channels and these have 3"),
         ("model.keras", False, colour, UsageError, "1 channels and these have 3"),

@@ -102,7 +102,7 @@ def test_a_layout_of_the_classes_valid_and_invalid_is_read(tmp_path):
 
 def test_a_layout_with_a_folder_that_is_no_part_names_it(tmp_path):
     write(tmp_path, *numbered("train/good", 6), *numbered("test/good", 2), *numbered("more/good", 2))
-    with pytest.raises(UsageError, match=r"lies in no part of the set, beside test, train: .*/more is none"):
+    with pytest.raises(UsageError, match=r"belongs to no part of the set: .*/more is not one of test, train"):
         load_source("folder", str(tmp_path), 16)
 
 

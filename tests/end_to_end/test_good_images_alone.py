@@ -94,7 +94,7 @@ def test_an_audit_says_in_one_sentence_that_it_needs_both_kinds(run, tmp_path):
     options = ["--dataset=folder", f"--data_dir={place / 'photos'}", f"--workdir={tmp_path / 'audit'}"]
     done = agad("--mode=audit", f"--model={place / 'run'}", *options)
     assert done.returncode == 2
-    assert "needs at least two normal and two abnormal test images, and there are 2 and 0" in done.stderr
+    assert "needs at least two normal and two abnormal test images, but there are 2 and 0" in done.stderr
     assert "Traceback" not in done.stderr
 
 
