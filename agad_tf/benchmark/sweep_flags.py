@@ -25,9 +25,7 @@ def sweep_from_flags(flag_values: flags.FlagValues) -> Sweep:
     axes: dict[str, list[Any]] = {"seed": _as_list(base["seed"])}
     if flag_values.seeds:
         if len(axes["seed"]) > 1:
-            raise UsageError(
-                "--seeds counts up from one --seed, but several are given; leave one of the two out."
-            )
+            raise UsageError("--seeds counts up from one --seed, but several are given; leave one of the two out.")
         axes["seed"] = [axes["seed"][0] + number for number in range(flag_values.seeds)]
     for item in flag_values.sweep:
         name, _, texts = item.partition("=")

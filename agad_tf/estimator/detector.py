@@ -183,9 +183,7 @@ class AGADDetector(OutlierMixin, BaseEstimator):
         labels = np.zeros(len(images), np.int32) if y is None else is_abnormal(y)
         check_consistent_length(images, labels)
         if labels.all():
-            raise ValueError(
-                "y has no normal images to learn from; label them 0 (abnormal: 1) or +1 (abnormal: -1)."
-            )
+            raise ValueError("y has no normal images to learn from; label them 0 (abnormal: 1) or +1 (abnormal: -1).")
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         config = config_of(self.get_params(deep=False), gamma=float(labels.mean()), seed=seed)
         train, validation, reference = divide(images, labels, config.validation_fraction, seed, config.score == PEAK)

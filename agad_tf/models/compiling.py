@@ -1,4 +1,4 @@
-"""How a model of two networks that learn against each other is compiled: an optimizer each, and what XLA compiles."""
+"""Compilation of adversarial models: an optimizer for each network, and compilation by XLA."""
 
 from typing import Any
 
@@ -11,9 +11,9 @@ from agad_tf.models.step import StepComputer, TrainedNetwork
 from agad_tf.networks.keras_internals import BuiltByItsConstructor, all_layers, own_strategy
 from agad_tf.networks.normalization import BatchNormalization
 
-# What `compile` of a Keras model takes and this one cannot use, with what to give in its place.
+# Arguments of Keras' `compile` that this model cannot use, and their alternatives.
 _NOT_TAKEN = {
-    "loss": "the losses are those of the method; weigh their terms with the constructor's loss_weights",
+    "loss": "the method defines the losses; weight their terms with the constructor's loss_weights",
     "loss_weights": "weigh the terms of the losses with the constructor's loss_weights",
     "metrics": "predictions are images; compute metrics of model.anomaly_score(images)",
     "weighted_metrics": "predictions are images; compute metrics of model.anomaly_score(images)",
@@ -21,7 +21,7 @@ _NOT_TAKEN = {
 
 
 class CompiledModel(BuiltByItsConstructor):
-    """A generator and a discriminator with an optimizer each; a subclass has the networks and their losses."""
+    """A generator and a discriminator, each with an optimizer; a subclass defines the networks and their losses."""
 
     generator: keras.Model
     discriminator: keras.Model
@@ -139,7 +139,7 @@ class CompiledModel(BuiltByItsConstructor):
         return "GPU" in strategy.extended.worker_devices[0]
 
     def _xla_pays(self) -> bool:
-        """On the CPUs measured so far TensorFlow's own kernels are faster."""
+        """On all measured CPUs, TensorFlow's own kernels are faster."""
         shares_statistics = self.distribute_strategy.num_replicas_in_sync > 1 and bool(self._batch_normalizations)
         return self.trains_on_gpu and not shares_statistics
 
@@ -150,11 +150,11 @@ class CompiledModel(BuiltByItsConstructor):
 
     @property
     def _step_variables(self) -> list[keras.Variable]:
-        """All that the losses of a step depend on, each once, though networks share some."""
+        """All variables that the losses of a step depend on, each once, even if networks share it."""
         return list({id(v): v for network in self.networks for v in network.variables}.values())
 
     def get_compile_config(self) -> dict[str, Any]:
-        """Both optimizers and how steps are run, for `keras.models.load_model` to go on training with."""
+        """The optimizers and settings of steps, so that a loaded model can be trained further."""
         if not self.compiled:
             return {}
         names = (
@@ -173,7 +173,7 @@ class CompiledModel(BuiltByItsConstructor):
 
     @property
     def trained_networks(self) -> dict[str, TrainedNetwork]:
-        """What learns, each with its loss, weights and optimizer."""
+        """The networks that are trained, each with its loss, weights and optimizer."""
         return {
             "generator": TrainedNetwork("generator_loss", self.generator_weights, self.generator_optimizer),
             "discriminator": TrainedNetwork(
@@ -185,7 +185,9 @@ class CompiledModel(BuiltByItsConstructor):
 def _optimizer(given: Any, network: keras.Model, auto_scale_loss: bool) -> keras.optimizers.Optimizer:
     optimizer = keras.optimizers.Adam(2e-4, beta_1=0.5) if given is None else keras.optimizers.get(given)
     if getattr(optimizer, "use_ema", False):
-        raise ValueError("An optimizer with use_ema averages weights that are never scored; give AGAD ema_momentum.")
+        raise ValueError(
+            "The averages of an optimizer with use_ema are never scored; give AGAD ema_momentum instead."
+        )
     in_float16 = any(layer.weights and layer.compute_dtype == "float16" for layer in all_layers(network))
     if auto_scale_loss and in_float16 and not isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
         return keras.optimizers.LossScaleOptimizer(optimizer)

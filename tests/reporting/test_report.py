@@ -192,7 +192,7 @@ def test_the_verdict_says_how_good_the_detector_is_and_by_which_threshold(baseli
     assert "4 of 6 abnormal test images" in text
     assert "1 of 6 normal test images" in text
     assert "flags scores of at least 0.6 (best F1 on validation images)" in text
-    assert "nothing but the oracle F1 is chosen on the test set" in text
+    assert "only the oracle F1 is chosen on the test set" in text
     assert "chosen on 11 validation images (6 normal, 5 abnormal)" in text
 
 
@@ -393,8 +393,8 @@ def own_set(run, source, task, tmp_path):
 
 
 def large(page):
-    """What is shown in large, by what it is of."""
-    return [attributes["alt"] for tag, attributes in page.tags if tag == "img" and "in large" in attributes["alt"]]
+    """Descriptions of the enlarged images."""
+    return [attributes["alt"] for tag, attributes in page.tags if tag == "img" and "enlarged" in attributes["alt"]]
 
 
 def test_of_sets_of_the_users_own_some_images_are_shown_in_large(run, own_set):
@@ -403,20 +403,20 @@ def test_of_sets_of_the_users_own_some_images_are_shown_in_large(run, own_set):
     text = " ".join(page.text.split())
     assert "Some large images" in text
     assert large(page)[:4] == [
-        f"{name} of class 3 test image 11, in large" for name in ("image", "restored", "error map", "ground truth")
+        f"{name} of class 3 test image 11, enlarged" for name in ("image", "restored", "error map", "ground truth")
     ]
     assert "Found anomaly, class 3 no. 11, score 1.000 flagged" in text
-    assert "There is no mask of it." in text
-    assert "It is normal: nothing is to be found." in text
+    assert "There is no mask for this image." in text
+    assert "A normal image: there is nothing to find." in text
     # The scale is said once, and holds for all error maps.
-    assert text.count("in all error maps of this page") == 1
+    assert text.count("In all error maps of this page") == 1
 
 
 def test_without_masks_nothing_is_said_of_them(own_set):
     page = own_set(test_masks={})
     assert not any("ground truth" in alt for alt in large(page))
     assert "no mask" not in page.text
-    assert "nothing is to be found" not in page.text
+    assert "nothing to find" not in page.text
 
 
 def test_good_images_alone_name_made_flaws_as_such_and_are_shown_in_large(normals_alone):
@@ -424,4 +424,4 @@ def test_good_images_alone_name_made_flaws_as_such_and_are_shown_in_large(normal
     page = normals_alone(**figures)
     text = " ".join(page.text.split())
     assert "AUROC against artificial flaws76.5 %" in text
-    assert "(local_auroc). This is not how well real anomalies are found." in text
+    assert "(local_auroc). It does not measure how well real anomalies are found." in text

@@ -55,7 +55,7 @@ def test_the_f1_of_the_detectors_threshold_is_told_from_the_oracles(capsys, monk
     assert rows["F1 at the detector's threshold"] == "12.7"
     assert rows["oracle F1"] == "70.0"
     assert "precision at" not in printed
-    assert "chosen by the labels of the test set" in printed
+    assert "chosen by the test labels" in printed
 
 
 NORMALS_ALONE = {
