@@ -185,9 +185,7 @@ class CompiledModel(BuiltByItsConstructor):
 def _optimizer(given: Any, network: keras.Model, auto_scale_loss: bool) -> keras.optimizers.Optimizer:
     optimizer = keras.optimizers.Adam(2e-4, beta_1=0.5) if given is None else keras.optimizers.get(given)
     if getattr(optimizer, "use_ema", False):
-        raise ValueError(
-            "The averages of an optimizer with use_ema are never scored; give AGAD ema_momentum instead."
-        )
+        raise ValueError("The averages of an optimizer with use_ema are never scored; give AGAD ema_momentum instead.")
     in_float16 = any(layer.weights and layer.compute_dtype == "float16" for layer in all_layers(network))
     if auto_scale_loss and in_float16 and not isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
         return keras.optimizers.LossScaleOptimizer(optimizer)

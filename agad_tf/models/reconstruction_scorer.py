@@ -48,7 +48,7 @@ class ReconstructionScorer(AdversarialModel):
             height, width, channels = self.image_shape
             if height % GRID or width % GRID:
                 raise ValueError(
-                    f"residual_norm='{residual_norm}' needs a height and width that are multiples of {GRID}, and the "
+                    f"residual_norm='{residual_norm}' needs a height and width that are multiples of {GRID}, but the "
                     f"generator's are {height, width}; choose another norm or size."
                 )
             count = GRID**2 * channels

@@ -74,7 +74,7 @@ def apply_gradients(
 
 
 def overflown_in_all_replicas_or_none(gradients: list[tf.Tensor]) -> list[tf.Tensor]:
-    """The gradients, made infinite in this replica if they are not finite in any replica.
+    """The gradients, with NaN in this replica if those of any replica are not finite.
 
     A LossScaleOptimizer decides in one replica whether to take the step, before gradients are summed.
     """

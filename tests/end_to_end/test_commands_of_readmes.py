@@ -75,10 +75,10 @@ RUN = {
         says="2 of 2 runs are finished",
     ),
     "python -m agad_tf.main --mode=audit --model=runs/photos/saved_model": Run(
-        append="--data_dir=sets", makes=("runs/audit/audit.html",), says="No dependence found"
+        makes=("runs/audit/audit.html",), says="No dependence found"
     ),
     "python -m agad_tf.main --mode=audit --model=runs/photos --training_mode": Run(
-        append="--data_dir=sets", makes=("runs/audit-b/audit.html",), says="depends on its batch"
+        makes=("runs/audit-b/audit.html",), says="depends on its batch"
     ),
     "python -m agad_tf.beam --input='photos/**'": Run(says="70 images scored, 1 unreadable; see scores/photos"),
     "mkdir -p models/agad": Run(makes=("models/agad",)),
@@ -129,7 +129,7 @@ images, new_images = (np.stack([np.asarray(Image.open(file)) for file in sorted(
 AFTER_PYTHON = {
     "import tensorflow as tf": """
 assert found["score"].shape == found["probability"].shape == found["is_anomaly"].shape == (len(images),)
-assert found["error_map"].shape[:3] == found["reconstruction"].shape[:3] == images.shape[:3]
+assert found["error_map"].shape == found["reconstruction"].shape[:3]
 print("serve ok")
 """,
     "from agad_tf import AGADDetector": """
