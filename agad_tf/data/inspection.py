@@ -141,7 +141,7 @@ def _report_copies(source: Source, found: Mapping[str, _Look]) -> None:
     if leaks:
         pair = dict(leaks[0])
         text += (
-            f". {len(leaks)} occur in both training and test, which makes the figures look better than they are: "
+            f". Of these, {len(leaks)} in both training and test, which makes the figures look better than they are: "
             f"{pair['train']} and {pair['test']}"
         )
     _say(f"{text}.")

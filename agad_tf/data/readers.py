@@ -60,7 +60,7 @@ def read_idx(path: Path) -> np.ndarray:
     expected = math.prod(shape)
     if len(data) != expected:
         found = str(len(data)) if len(data) < expected else f"more than {expected}"
-        raise RunError(f"{path} has {found} bytes instead of {expected}, as its header says; get the file again.")
+        raise RunError(f"{path} has {found} bytes, but its header says {expected}; get the file again.")
     try:
         return np.frombuffer(data, np.uint8).reshape(shape)
     except ValueError as error:

@@ -108,9 +108,7 @@ def test_a_layout_with_a_folder_that_is_no_part_names_it(tmp_path):
 
 def test_a_layout_without_a_part_says_what_each_part_has(tmp_path):
     write(tmp_path, *numbered("train/good", 6), *numbered("train/bad", 2), *numbered("val/good", 2))
-    with pytest.raises(
-        UsageError, match="has images 8 for train, 2 for val; it must have some for both train and test"
-    ):
+    with pytest.raises(UsageError, match="has images 8 for train, 2 for val; give some for both train and test"):
         load_source("folder", str(tmp_path), 16)
 
 

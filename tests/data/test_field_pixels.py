@@ -89,7 +89,7 @@ def test_depth_of_floats_is_read_by_one_range(tmp_path, capsys, low, white, expe
     made = deep_set(tmp_path, white, np.float32, "tif", low=low)
     source, _ = task_of(tmp_path)
     assert source.left_out == {}
-    assert "Floating-point values are read from" in capsys.readouterr().err
+    assert "Floating-point values are read with" in capsys.readouterr().err
     black, bright = source.pixel_range[1:]
     if expected:
         assert (black, bright) == expected

@@ -23,5 +23,5 @@ def test_a_tiff_of_16_bit_colours_is_refused_with_a_way_out(order):
         data += struct.pack(
             f"{order}HHI" + ("HH" if short else "I"), tag, kind, count, *([value, 0] if short else [value])
         )
-    with pytest.raises(RunError, match=r"a\.tif is a TIFF .* 16-bit colours; save it as PNG"):
+    with pytest.raises(RunError, match=r"a\.tif is a TIFF .* 16-bit colour; save it as PNG"):
         decode_picture("a.tif", data + bytes(4))

@@ -55,8 +55,8 @@ def test_idx_is_read_as_written(tmp_path, zipped):
         (b"", "not an IDX file"),
         (b"PK\x03\x04rubbish", "not an IDX file"),
         (idx_bytes(IMAGES)[:10], "not an IDX file"),
-        (idx_bytes(IMAGES)[:-1], "has 23 bytes instead of 24, as its header says"),
-        (idx_bytes(IMAGES) + b"x", "has more than 24 bytes instead of 24, as its header says"),
+        (idx_bytes(IMAGES)[:-1], "has 23 bytes, but its header says 24"),
+        (idx_bytes(IMAGES) + b"x", "has more than 24 bytes, but its header says 24"),
         (struct.pack(">BBBB4I", 0, 0, 8, 4, *[2**31] * 4), "header says"),
         (struct.pack(">BBBB4I", 0, 0, 8, 4, 0, *[2**32 - 1] * 3), "an impossible shape"),
     ],
@@ -149,7 +149,7 @@ def test_a_gzip_that_unpacks_without_end_is_read_no_further_than_announced(tmp_p
     path = tmp_path / "images.gz"
     path.write_bytes(gzip.compress(idx_bytes(IMAGES) + bytes(2**28), 1))
     tracemalloc.start()
-    with pytest.raises(RunError, match="holds more than 24 bytes"):
+    with pytest.raises(RunError, match="has more than 24 bytes"):
         read_idx(path)
     assert tracemalloc.get_traced_memory()[1] < 2**24
     tracemalloc.stop()
