@@ -401,7 +401,7 @@ def test_of_sets_of_the_users_own_some_images_are_shown_in_large(run, own_set):
     assert large(Page(run())) == []
     page = own_set()
     text = " ".join(page.text.split())
-    assert "Some large images" in text
+    assert "Selected images, enlarged" in text
     assert large(page)[:4] == [
         f"{name} of class 3 test image 11, enlarged" for name in ("image", "restored", "error map", "ground truth")
     ]
