@@ -20,12 +20,12 @@ SHOWN_PROTOCOLS = (RESULT, "family_shuffled", "family")
 # Tables average over these. Of the classes of labelled anomalies, tables show only "labelled".
 AVERAGED = ("normal_class", "seed", "anomaly_classes")
 NOTE = (
-    "Mean AUROC in % ± standard deviation over classes and seeds and, where anomalies of one class are labelled, over "
-    "which that is. per_image is the result: each image is scored by itself, after the last epoch. family_shuffled "
-    "scores by the statistics of mixed batches. family lets the label leak through batches that are ordered by it, and "
-    "takes the epoch that is best on the test set, as the published figures were made, over all classes; last epoch is "
-    "the same without that choice. synthetic anomalies is the AUROC against anomalies made from normal test images, of "
-    "runs whose test set has no others; it is not a result."
+    "Mean AUROC in % ± standard deviation over classes and seeds, and over the labelled class if one class of "
+    "anomalies is labelled at a time. per_image is the result: each image is scored by itself, after the last epoch. "
+    "family_shuffled scores by the statistics of mixed batches. family is the protocol of the published figures: the "
+    "label leaks through batches that are ordered by label, and the epoch is the best on the test set; last epoch is "
+    "the same without this choice. synthetic anomalies is the AUROC against anomalies that are made from normal test "
+    "images, for runs without other anomalies in the test set; it is not a result."
 )
 
 
