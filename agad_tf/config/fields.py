@@ -172,8 +172,8 @@ class ExperimentFields:
     epochs: int = option(12, "Passes over the normal training images.", interval=COUNT)
     steps_per_epoch: int = option(
         0,
-        "Least number of training steps in an epoch; where there are fewer images, each is seen several times. 0 "
-        "passes over the images once.",
+        "Least number of training steps in an epoch; in small sets, an epoch then passes over the images several "
+        "times. 0 means one pass.",
         interval=NOT_NEGATIVE,
     )
     batch_size: int = option(256, "Images in a training batch, anomalies included.", interval=COUNT)
@@ -201,8 +201,8 @@ class ExperimentFields:
     )
     jit_compile: str = option(
         "auto",
-        "Compile passes and gradients of a training step with XLA; auto does where there is an accelerator, unless "
-        "several would then each normalise by the statistics of their own images.",
+        "Whether XLA compiles the passes and gradients of a training step. auto compiles on accelerators, except with "
+        "batch normalisation on several devices, because each would normalise by its own images only.",
         choices=("auto", "true", "false"),
     )
     mixed_precision: str = option(
@@ -216,14 +216,14 @@ class ExperimentFields:
         "euclidean",
         "The anomaly score of agad. Norms of the residual x - G(x): euclidean, as in the paper; smoothed, with "
         "residuals averaged over 3 by 3 pixels; mahalanobis, which compares residuals averaged over windows with "
-        "those of normal training images; combined, the geometric mean of the last two. Or peak: the highest "
-        "values of error maps, and how unusual the whole image is.",
+        "those of normal training images; combined, the geometric mean of the last two. Or peak: the highest values "
+        "of error maps, and a comparison of the whole image with normal ones.",
         choices=SCORES,
     )
     protocols: tuple[str, ...] = option(
         ("per_image",),
-        "How the test set is scored: per_image, what a user gets; with it family and family_shuffled, by batch "
-        "statistics, for comparison with published figures. family scores the test set in every epoch.",
+        "How the test set is scored: per_image, what a user gets; and, in addition, family and family_shuffled, by "
+        "batch statistics, for comparison with published figures. family scores the test set in every epoch.",
     )
     threshold: str = option(
         "auto",
@@ -234,14 +234,14 @@ class ExperimentFields:
 
     export_format: str = option(
         "saved_model",
-        "What --mode=export writes: saved_model; onnx, model.onnx; or litert, model.tflite. Training writes that and "
-        "a SavedModel.",
+        "What --mode=export writes: saved_model; onnx, model.onnx; or litert, model.tflite. Training writes this "
+        "format in addition to a SavedModel.",
         choices=("saved_model", "onnx", "litert"),
     )
     max_megapixels: float = option(
         179.0,
-        "Images of more pixels, in millions, are left out unread: a file of some kilobytes can hold an image that "
-        "fills all memory.",
+        "Images with more pixels, in millions, are left out: a file of a few kilobytes can hold an image that fills "
+        "all memory.",
         interval=POSITIVE,
     )
     cache_gib: float = option(
@@ -252,7 +252,7 @@ class ExperimentFields:
     strategy: str = option(
         "auto",
         "Where training runs: none, on one device; mirrored, on the devices of this machine; multi_worker, on the "
-        "machines that the environment variable TF_CONFIG names; auto, on all that there are.",
+        "machines that the environment variable TF_CONFIG names; auto, on all available devices.",
         choices=("auto", "none", "mirrored", "multi_worker"),
     )
     devices: tuple[str, ...] = option(

@@ -1,6 +1,6 @@
-"""Recipes: values of options that go together, each recipe written once.
+"""Recipes: sets of values for options.
 
-`--recipe` names one; whatever is given beside it, on the command line or in a flagfile, goes before it.
+`--recipe` names one; options on the command line or in a flagfile override it.
 """
 
 from typing import Any

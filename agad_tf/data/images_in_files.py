@@ -32,7 +32,7 @@ class Pictures:
         paths: of the files.
         channels: 1 turns them grey, 3 into RGB.
         image_size: side in pixels that they are resized to.
-        pixel_range: which values are black and white where there are more than 8 bits.
+        pixel_range: the values that are black and white in images of more than 8 bits.
     """
 
     dtype = np.dtype(np.uint8)
@@ -109,7 +109,7 @@ def decode_files(
         paths: str (files,).
         channels: 1 turns them grey, 3 into RGB.
         image_size: side in pixels.
-        pixel_range: which values are black and white where there are more than 8 bits.
+        pixel_range: the values that are black and white in images of more than 8 bits.
 
     Returns:
         Their pixels, and what is wrong with those that cannot be read.
@@ -149,7 +149,7 @@ def read_picture(path: str, channels: int, pixel_range: PixelRange = FULL_RANGE)
     Args:
         path: of the file.
         channels: 1 turns it grey, 3 into RGB.
-        pixel_range: which values are black and white where there are more than 8 bits.
+        pixel_range: the values that are black and white in images of more than 8 bits.
 
     Returns:
         uint8 (height, width, channels).

@@ -160,7 +160,7 @@ def decode_picture(
         name: for the message.
         data: what the file holds.
         channels: 1 for grey, 3 for RGB; None keeps grey images grey and converts all others to RGB.
-        pixel_range: which values are black and white where there are more than 8 bits.
+        pixel_range: the values that are black and white in images of more than 8 bits.
 
     Returns:
         uint8 (height, width, channels).

@@ -31,7 +31,7 @@ class Detector:
         decision: how it judges scores.
         channels: of the images that it reads, 1 or 3.
         map_scale: value of an error map that is shown in the brightest colour, above 0.
-        pixel_range: which values are black and white where there are more than 8 bits.
+        pixel_range: the values that are black and white in images of more than 8 bits.
         batch_size: images that are scored at a time.
         validation: its validation images, with the columns image_id, label (0 normal, 1 abnormal) and anomaly_score;
             without rows if the run does not have them.

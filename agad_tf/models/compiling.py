@@ -68,17 +68,16 @@ class CompiledModel(BuiltByItsConstructor):
 
         Args:
             generator_optimizer: of θ_g, an optimizer or its name.
-            discriminator_optimizer: of θ_d, an optimizer or its name; one whose state begins at 0, as Adam's does, for
-                a discriminator that is drawn again sets it back there. A learning rate schedule goes on all the same.
-            jit_compile: whether XLA compiles the passes and gradients of a step, all that costs time; what replicas
-                say to each other stays outside, as it must. Compiled replicas therefore cannot share the statistics
-                of batch normalisation: each normalises by its own images. "auto" compiles on accelerators, unless
-                that would be so.
-            optimizer: in place of the first two, for both networks; each gets an optimizer of its own.
-            run_eagerly: whether steps run line by line, to look at them.
-            steps_per_execution: training steps that TensorFlow takes at a time.
-            auto_scale_loss: whether the losses of a network that computes in float16 are scaled.
-            **not_taken: the other arguments of `keras.Model.compile`, at their default None.
+            discriminator_optimizer: of θ_d, an optimizer or its name; its initial state must be 0, like Adam's, because
+                a reset of D sets it to 0. A learning rate schedule continues.
+            jit_compile: whether XLA compiles the passes and gradients of a step. Communication between replicas cannot
+                be compiled, so compiled replicas normalise by their own images and share no statistics of batch
+                normalisation. "auto" compiles on accelerators, except in this case.
+            optimizer: for both networks, instead of the first two; each network gets its own copy.
+            run_eagerly: whether steps run without a graph, for debugging.
+            steps_per_execution: training steps in one execution of the graph.
+            auto_scale_loss: whether to scale the losses of networks that compute in float16.
+            **not_taken: other arguments of `keras.Model.compile`, which must be None.
 
         Raises:
             ValueError: an argument that this model cannot use, or two that contradict each other.
@@ -89,7 +88,7 @@ class CompiledModel(BuiltByItsConstructor):
             if value is not None:
                 raise ValueError(f"compile({name}=…) cannot be used here: {_NOT_TAKEN[name]}.")
         if not isinstance(steps_per_execution, int) or steps_per_execution < 1:
-            raise ValueError(f"steps_per_execution is {steps_per_execution!r}; give a whole number of steps from 1.")
+            raise ValueError(f"steps_per_execution is {steps_per_execution!r}; give a whole number of at least 1.")
         if run_eagerly and jit_compile is True:
             raise ValueError("jit_compile=True compiles what run_eagerly=True runs line by line; give one of them.")
         if optimizer is not None:
@@ -106,7 +105,7 @@ class CompiledModel(BuiltByItsConstructor):
                 )
             )
             if self.generator_optimizer is self.discriminator_optimizer:
-                raise ValueError("Both networks have the same optimizer; give each one of its own, or use optimizer=.")
+                raise ValueError("Both networks have the same optimizer; give each its own, or use optimizer=.")
             self.generator_optimizer.build(self.generator_weights)
             self.discriminator_optimizer.build(self.discriminator_weights)
         let_schedule_go_on(self.discriminator_optimizer, self.generator_optimizer)
@@ -145,7 +144,7 @@ class CompiledModel(BuiltByItsConstructor):
 
     @property
     def _batch_normalizations(self) -> list[keras.layers.BatchNormalization]:
-        # In a .keras file these layers lie under the name of this property, the first that Keras finds them by.
+        # A .keras file stores these layers under the name of this property, the first under which Keras finds them.
         return [layer for network in self.networks for layer in batch_normalizations(network)]
 
     @property

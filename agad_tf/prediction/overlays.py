@@ -70,7 +70,7 @@ class Overlays:
         root: folder that all images are below.
         scale: value of a map that is shown in the brightest colour, above 0.
         unit: of the values, for the scale of colours.
-        pixel_range: which values are black and white where there are more than 8 bits.
+        pixel_range: the values that are black and white in images of more than 8 bits.
     """
 
     def __init__(

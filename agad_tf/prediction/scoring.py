@@ -42,7 +42,7 @@ def scored_batches(
         paths: of the files.
         batch_size: images that are scored at a time, fewer where they are large.
         with_error_maps: whether to compute error maps.
-        pixel_range: which values are black and white where there are more than 8 bits.
+        pixel_range: the values that are black and white in images of more than 8 bits.
 
     Yields:
         Batches, in the order of the paths.

@@ -24,7 +24,7 @@ class Detector(tf.Module):
     Args:
         model: the trained model.
         decision: how scores are judged.
-        pixel_range: which values are black and white where there are more than 8 bits.
+        pixel_range: the values that are black and white in images of more than 8 bits.
     """
 
     def __init__(self, model: AGAD, decision: Decision, pixel_range: PixelRange = FULL_RANGE):
@@ -143,7 +143,7 @@ def export_saved_model(model: AGAD, decision: Decision, path: Path, pixel_range:
         model: the trained model.
         decision: how scores are judged.
         path: folder to write.
-        pixel_range: which values are black and white where there are more than 8 bits.
+        pixel_range: the values that are black and white in images of more than 8 bits.
     """
     detector = Detector(model, decision, pixel_range)
     shape = (None, None, None, detector.channels)
