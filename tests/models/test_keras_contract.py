@@ -160,7 +160,7 @@ def test_one_optimizer_for_both_is_an_optimizer_of_its_own_for_each(build_model,
         ({"jit_compile": True, "run_eagerly": True}, "give one of them"),
         ({"optimizer": "adam", "generator_optimizer": "adam"}, "optimizer= is for both"),
         ({"optimizer": keras.optimizers.Adam(use_ema=True)}, "ema_momentum"),
-        ({"steps_per_execution": "auto"}, "whole number of steps"),
+        ({"steps_per_execution": "auto"}, "whole number of at least 1"),
     ],
 )
 def test_what_compile_cannot_use_is_refused_with_what_to_give(build_model, arguments, complaint):
