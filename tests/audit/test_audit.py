@@ -315,11 +315,11 @@ def test_wrong_models_are_refused_with_one_sentence(trained, images, tmp_path):
     Served(lambda pixels: tf.reduce_mean(pixels, (1, 2, 3)), None).save(tmp_path / "unknown")
     colour = np.repeat(images, 3, axis=-1)
     for name, training_mode, pixels, kind, complaint in (
-        ("nowhere", False, images, UsageError, "nowhere is no model"),
-        ("weights.h5", False, images, UsageError, "weights.h5 is no model"),
+        ("nowhere", False, images, UsageError, "nowhere is not a model"),
+        ("weights.h5", False, images, UsageError, "weights.h5 is not a model"),
         ("saved_model", True, images, UsageError, "no training mode"),
         ("damaged", False, images, RunError, "cannot be loaded"),
-        ("empty", False, images, UsageError, "empty is no model"),
+        ("empty", False, images, UsageError, "empty is not a model"),
         ("damaged.keras", False, images, RunError, "is damaged"),
         ("half", False, images, RunError, "cannot be loaded"),
         ("vectors.keras", False, images, UsageError, r"input of shape \(None, 5\)"),
@@ -360,7 +360,7 @@ def test_an_audit_leaves_its_findings_for_programs_and_people(trained, test_set,
 
     page = pages[0].decode()
     assert page.index("depends on its batch: it moves") < page.index("<table>") < page.index('<svg role="img"')
-    assert "called as in training, on\nvalues in 0..1.\nData: fashion_mnist, normal class 0." in page
+    assert "in training mode, on values in 0..1.\nData: fashion_mnist, normal class 0." in page
     assert "&lt;b&gt;.keras" in page
     assert "mathdefault" not in page, "a formula that is not set"
     assert "<b>" not in page

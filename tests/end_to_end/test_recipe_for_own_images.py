@@ -142,4 +142,4 @@ def test_images_narrower_than_a_part_and_a_few_labelled_anomalies_train(folder, 
         Image.fromarray(mask).save(tmp_path / "images" / "ground_truth" / "scratch" / f"l{number}_mask.png")
     done = train(tmp_path, *options)
     assert done.returncode == 0, done.stderr[-2000:]
-    assert re.search(r"[12] of 2 labelled anomalies to train on have a mask\.", done.stdout)
+    assert re.search(r"[12] of 2 labelled anomalies for training have a mask\.", done.stdout)

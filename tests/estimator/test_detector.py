@@ -456,5 +456,5 @@ def test_an_image_size_may_be_native(images):
 
 
 def test_whole_images_that_are_not_square_are_refused(images):
-    with pytest.raises(ValueError, match="must be square, and the size is 32x16"):
+    with pytest.raises(ValueError, match="must be square, but their size is 32x16"):
         AGADDetector(**{**TINY, "image_size": "32x16"}).fit(images)

@@ -127,6 +127,6 @@ def test_the_bar_shows_what_is_left_of_the_budget(clock, monkeypatch):
 def test_a_budget_of_several_machines_is_refused(monkeypatch):
     cluster = {"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 1}}
     monkeypatch.setenv("TF_CONFIG", json.dumps(cluster))
-    with pytest.raises(UsageError, match="--budget is for one machine"):
+    with pytest.raises(UsageError, match="--budget works on one machine only"):
         require_one_clock(60.0, "auto", ())
     require_one_clock(60.0, "none", ())
