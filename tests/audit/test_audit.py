@@ -328,8 +328,8 @@ def test_wrong_models_are_refused_with_one_sentence(trained, images, tmp_path):
         ("unknown", False, images, UsageError, "input of shape None"),
         ("two", False, images, UsageError, "must make one score for each image"),
         ("single", False, images, RunError, "fails on a batch of shape"),
-        ("saved_model", False, colour, UsageError, "1 channels and these have 3"),
-        ("model.keras", False, colour, UsageError, "1 channels and these have 3"),
+        ("saved_model", False, colour, UsageError, "1 channels, but these have 3"),
+        ("model.keras", False, colour, UsageError, "1 channels, but these have 3"),
     ):
         with pytest.raises(kind, match=complaint) as refused:
             load_scoring_model(tmp_path / name, training_mode)(pixels)

@@ -68,7 +68,7 @@ def test_the_command_says_how_it_has_read_and_divided_them(run):
     _, done = run
     assert re.search(r"photos has no class folders: all 10 images count as normal", done.stderr)
     assert "7 for training, 1 to choose the threshold, and 2 held out for the report" in done.stdout
-    assert "The batch is 7 images, not --batch_size=32" in done.stdout
+    assert "The batch size is 7, not --batch_size=32" in done.stdout
     assert "No anomalies in the test set: AUROC cannot be measured." in done.stdout
     assert "synthetic_auroc" in done.stdout
     assert "rests on 1 normal validation image; with so few, between 2.5 % and 97.5 %" in done.stdout

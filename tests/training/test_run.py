@@ -141,7 +141,7 @@ def test_a_batch_is_made_smaller_where_there_are_fewer_images(config, capsys):
     results = files_of(config)[1]
     _, task = load_images(config)
     assert results["batch_size"] == len(task.train.labels) < 500
-    said = f"The batch is {results['batch_size']} images, not --batch_size=500"
+    said = f"The batch size is {results['batch_size']}, not --batch_size=500"
     assert said in capsys.readouterr().out
     assert read_config(config.folder).batch_size == 500
     training.evaluate(read_config(config.folder))
