@@ -1,20 +1,20 @@
-"""The two ways a command ends where it cannot do what was asked."""
+"""Errors that end a command with one sentence."""
 
 
 class UsageError(ValueError):
-    """What the user asked for cannot be done; the message says what is wrong and what to do. Exit code 2."""
+    """A wrong option or argument; the message says what is wrong and what to do. Exit code 2."""
 
 
 class RunError(Exception):
-    """The run cannot go on with what it was given; the message says what is wrong and what to do. Exit code 1."""
+    """A run that cannot go on; the message says what is wrong and what to do. Exit code 1."""
 
 
 class LegacyKerasError(UsageError, ImportError):
-    """TensorFlow is to use Keras 2."""
+    """TensorFlow is set to use Keras 2."""
 
     def __init__(self) -> None:
         super().__init__(
-            "agad_tf needs Keras 3, and the environment variable TF_USE_LEGACY_KERAS asks for Keras 2; unset it before "
+            "agad_tf needs Keras 3, but the environment variable TF_USE_LEGACY_KERAS asks for Keras 2; unset it before "
             "Python starts."
         )
 
@@ -24,8 +24,8 @@ class BackendError(UsageError, ImportError):
 
     def __init__(self, backend: str):
         super().__init__(
-            f"agad_tf needs Keras with its TensorFlow backend, and the backend is set to {backend}; set the "
-            "environment variable KERAS_BACKEND=tensorflow before Python starts."
+            f"agad_tf needs Keras with its TensorFlow backend, but the backend is {backend}; set the environment "
+            "variable KERAS_BACKEND=tensorflow before Python starts."
         )
 
 

@@ -27,7 +27,7 @@ class OneOrMore(flags.ArgumentParser):
         return values if len(values) > 1 else values[0]
 
     def flag_type(self) -> str:
-        """What --help calls it."""
+        """The type of the value, for --help."""
         return f"{self.parser.flag_type()} or a list of them"
 
 
@@ -41,7 +41,7 @@ class ClassParser(flags.ArgumentParser):
         return int(argument) if str(argument).lstrip("-").isdecimal() else argument
 
     def flag_type(self) -> str:
-        """What --help calls it."""
+        """The type of the value, for --help."""
         return "class"
 
 
@@ -55,5 +55,5 @@ class PathParser(flags.ArgumentParser):
         return os.path.expanduser(os.path.expandvars(argument))  # noqa: PTH111
 
     def flag_type(self) -> str:
-        """What --help calls it."""
+        """The type of the value, for --help."""
         return "path"

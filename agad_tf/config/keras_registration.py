@@ -1,7 +1,6 @@
-"""The classes of this package become known to Keras when Keras is imported, whichever of the two comes first.
+"""Registers the classes of this package with Keras, whichever of the two is imported first.
 
-Then `import agad_tf` is all that `keras.models.load_model` needs to read a model, and it still costs nothing where
-Keras is not used, as for `--help`.
+So `keras.models.load_model` needs only `import agad_tf`, and `--help` does not import Keras.
 
 Keras' image format, floatx, epsilon and limits on `fit` are set to Keras' defaults for the whole process, with a
 warning where a user's `~/.keras/keras.json` or environment says otherwise.
@@ -23,8 +22,8 @@ from typing import Any
 from agad_tf.config.errors import BackendError, KerasSettingsError, LegacyKerasError
 
 _BACKEND = "tensorflow"
-# Settings of Keras that this package counts on. A user's ~/.keras/keras.json or environment may have others; with a
-# limit on epochs or steps, a run would never come to its end.
+# Settings of Keras that this package needs. A user's ~/.keras/keras.json or environment may have others; with a limit
+# on epochs or steps, a run would never finish.
 _SETTINGS: dict[str, Any] = {
     **{"image_data_format": "channels_last", "floatx": "float32", "epsilon": 1e-7},
     **{"max_epochs": None, "max_steps_per_epoch": None},
@@ -34,10 +33,10 @@ _MODULES = ("agad_tf.models.ganomaly", "agad_tf.models.skip_ganomaly")
 
 
 def register_with_keras() -> None:
-    """Registers the classes now if Keras is there, or else as soon as it has been imported.
+    """Registers the classes now if Keras is loaded, or as soon as it is imported.
 
     Raises:
-        BackendError: Keras is there, with another backend.
+        BackendError: Keras is loaded with another backend.
     """
     if "keras" in sys.modules:
         _look_at(sys.modules["keras"])
@@ -46,13 +45,13 @@ def register_with_keras() -> None:
 
 
 def register_classes() -> None:
-    """Registers the classes, which takes Keras."""
+    """Registers the classes; imports Keras."""
     for module in _MODULES:
         import_module(module)
 
 
 def _backend_asked_for() -> str:
-    """The backend by the environment or the user's file; Keras itself fails where that is not installed."""
+    """The backend in the environment or the user's file; Keras itself fails if it is not installed."""
     if backend := os.environ.get("KERAS_BACKEND"):
         return backend
     try:
@@ -79,7 +78,7 @@ def _look_at(keras: Any) -> None:
 
 
 class _KerasFinder(importlib.abc.MetaPathFinder):
-    """Finds Keras as it would be found anyway, and registers the classes after it has been imported."""
+    """An import hook that registers the classes after Keras is imported."""
 
     def __init__(self) -> None:
         self.searching = False
@@ -87,7 +86,7 @@ class _KerasFinder(importlib.abc.MetaPathFinder):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
-        """Gives Keras' own specification, with a loader that registers; None for all other modules."""
+        """Returns Keras' own specification, with a loader that registers; None for all other modules."""
         if fullname != "keras" or self.searching:
             return None
         self.searching = True

@@ -1,4 +1,4 @@
-"""Users' own images in folders: what each layout says of parts, classes and masks."""
+"""Users' own images in folders: parts, classes and masks by each layout."""
 
 import shlex
 from collections import Counter
@@ -30,10 +30,10 @@ def list_folder(root: Path, normal_class: int | str = 0) -> tuple[pd.DataFrame, 
         normal_class: the normal class by number or name; of images in no class where others are in classes.
 
     Returns:
-        A row for each, with its file, name, label, split and masks, and what to tell the user of how they were read.
+        A row for each, with its file, name, label, split and masks, and a note for the user about how they were read.
 
     Raises:
-        UsageError: they lie in no layout that is known.
+        UsageError: their layout is not known.
     """
     root, mask_roots = _images_and_masks(root)
     inside_root = [file.relative_to(root) for file in pictures_below(root)]
@@ -41,7 +41,7 @@ def list_folder(root: Path, normal_class: int | str = 0) -> tuple[pd.DataFrame, 
     beside = {} if mask_roots else masks_beside(inside_root)
     inside_root = sorted(set(inside_root) - set(beside.values()))
     if not inside_root:
-        raise UsageError(f"There are no images in {root}{_other_files(root)}; put them as {LAYOUTS}.")
+        raise UsageError(f"There are no images in {root}{_other_files(root)}; arrange them as {LAYOUTS}.")
     _require_one_set(root)
     notes = [_said_of_others(root)]
     if beside:
@@ -132,8 +132,8 @@ def _parts_and_classes(
         in_class = inside.parts[depth:]
         if len(in_class) < 2 and split not in loose:
             raise UsageError(
-                f"{root / inside} lies in no class, and other images of {root / '/'.join(inside.parts[:depth])} do; "
-                f"put images as {LAYOUTS}."
+                f"{root / inside} has no class folder, but other images of {root / '/'.join(inside.parts[:depth])} "
+                f"have one; arrange images as {LAYOUTS}."
             )
         labels.append(in_class[0] if len(in_class) > 1 else loose[split])
         below.append(Path(*in_class) if len(in_class) > 1 else Path(labels[-1], *in_class))
@@ -189,7 +189,7 @@ def _require_classes_first(root: Path, inside_root: list[Path]) -> None:
 
 
 def _folder_in(root: Path, names: tuple[str, ...]) -> Path | None:
-    """The folder of one of these names, in capitals or not."""
+    """The folder with one of these names, in upper or lower case."""
     return next((folder for folder in _folders(root) if folder.name.lower() in names), None)
 
 
@@ -212,7 +212,7 @@ def _images_and_masks(root: Path) -> tuple[Path, list[Path]]:
 
 
 def _is_divided(root: Path) -> bool:
-    """Whether folders are parts: `valid` beside `invalid` is a class."""
+    """Whether folders are parts of the set; `valid` beside `invalid` is a class."""
     return any(SPLITS.get(folder.name.lower()) in ("train", "test") for folder in _folders(root))
 
 
@@ -221,8 +221,8 @@ def _split_of(root: Path, inside: Path) -> str:
     if len(inside.parts) == 1 or first.lower() not in SPLITS:
         parts = ", ".join(folder.name for folder in _folders(root) if folder.name.lower() in SPLITS)
         raise UsageError(
-            f"{root / inside} lies in no part of the set, beside {parts}: {root / first} is none. Put its images into "
-            "one of them, masks into ground_truth/, or all of it elsewhere."
+            f"{root / inside} belongs to no part of the set: {root / first} is not one of {parts}. Move its images "
+            "into one of these, masks into ground_truth/, or all of it elsewhere."
         )
     return SPLITS[first.lower()]
 
@@ -230,7 +230,7 @@ def _split_of(root: Path, inside: Path) -> str:
 def _class_of_loose(
     root: Path, inside_root: list[Path], splits: list[str], normal_class: int | str
 ) -> tuple[dict[str, str], str]:
-    """The class of images that lie right in a part, where that part has no classes; and what to tell the user."""
+    """The class of images directly in a part without class folders, and a note for the user."""
     loose = Counter(
         split for inside, split in zip(inside_root, splits, strict=True) if split and len(inside.parts) == 2
     )
@@ -240,23 +240,23 @@ def _class_of_loose(
         return {}, ""
     if "test" in whole:
         raise UsageError(
-            f"{whole['test']} images of the test part of {root} lie in no class, so nobody knows which of them are "
-            "normal; put them into good/ and a folder for each defect."
+            f"{whole['test']} images of the test part of {root} have no class folder, so it is unknown which of them "
+            "are normal; put them into good/ and one folder for each defect."
         )
     normal = sorted(name for name in classes if name.lower() in NORMAL_NAMES)
     label = normal[0] if len(normal) == 1 else ONLY_CLASS
     if str(normal_class) in classes:
         label = str(normal_class)
-    note = " and ".join(f"{count} images right in the {split} part" for split, count in whole.items())
-    note = f"{root} has {note}: they count as normal, as class {label}."
+    note = " and ".join(f"{count} images directly in the {split} part" for split, count in whole.items())
+    note = f"{root} has {note}: they count as normal (class {label})."
     if classes and label not in classes:
         others = ", ".join(sorted(classes))
-        note += f" The others are not: {others}. If one of these is normal, name it with --normal_class."
+        note += f" These classes count as abnormal: {others}. If one of them is normal, name it with --normal_class."
     return dict.fromkeys(whole, label), note
 
 
 def _require_one_set(root: Path) -> None:
-    """Refuses a folder of sets: its folders would be taken for classes, and their defects for normal images."""
+    """Refuses a folder with several sets: they would be taken for classes, and their defects for normal images."""
     folders = [folder for folder in _folders(root) if folder.name.lower() not in MASK_FOLDERS]
     if _is_divided(root) or any(folder.name.lower() in NORMAL_NAMES for folder in folders):
         return
@@ -289,7 +289,7 @@ def _is_set(folder: Path) -> bool:
 
 
 def _other_files(root: Path) -> str:
-    """What lies there instead, by the endings of names."""
+    """The other files there, by their extensions."""
     endings = Counter(path.suffix.lower() for path in root.rglob("*") if path.is_file() and path.suffix)
     found = ", ".join(f"{count} {ending}" for ending, count in endings.most_common(3))
     return f" that can be read (there are {found} files)" if found else ""

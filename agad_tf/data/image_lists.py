@@ -1,4 +1,4 @@
-"""Users' own images that a CSV lists."""
+"""Users' own images that are listed in a CSV."""
 
 import os
 from pathlib import Path
@@ -21,22 +21,22 @@ def list_csv(path: Path) -> tuple[pd.DataFrame, str]:
         path: of the CSV.
 
     Returns:
-        A row for each, with its file, name, label, split and mask, and what to tell the user of how they were read.
+        A row for each, with its file, name, label, split and mask, and a note for the user about how they were read.
 
     Raises:
-        UsageError: columns or values do not say what they must.
-        RunError: it cannot be read, or names files that are not there.
+        UsageError: columns are missing or values are wrong.
+        RunError: it cannot be read, or files that it names are missing.
     """
     listed = read_csv(path)
     columns, note = set(listed.columns), ""
-    # Another column might hold the labels under a name of its own: then nothing is taken as normal.
+    # Another column might hold the labels under another name, so images do not count as normal then.
     if "path" in columns and columns <= {"path", "split"} and not listed.empty:
         listed["label"] = ONLY_CLASS
-        note = f"{path} has no column label: all {len(listed)} images count as normal, as class {ONLY_CLASS}."
+        note = f"{path} has no column label: all {len(listed)} images count as normal (class {ONLY_CLASS})."
     elif not {"path", "label"} <= columns or listed.empty:
         raise UsageError(
             f"{path} must have rows and the columns path and label; it has {len(listed)} rows and the columns "
-            f"{', '.join(listed.columns)}. Rename its columns so; for normal images alone, the column path is enough."
+            f"{', '.join(listed.columns)}. Rename its columns; for only normal images, the column path is enough."
         )
     # What pandas calls a column of row numbers is no name that anybody gave.
     if others := sorted(name for name in columns - set(_COLUMNS) if not name.startswith("unnamed: ")):
@@ -53,8 +53,8 @@ def list_csv(path: Path) -> tuple[pd.DataFrame, str]:
         if missing:
             first = listed[column].iloc[missing[0]]
             raise RunError(
-                f"{path} names {files[missing[0]]}, and there is no such file ({len(missing)} such); "
-                f"{_where_it_is(path, first) or 'mend the CSV.'}"
+                f"{path} names {files[missing[0]]}, which does not exist ({len(missing)} such); "
+                f"{_where_it_is(path, first) or 'correct the CSV.'}"
             )
         listed["file" if column == "path" else "mask"] = files
     _require_one_label_each(path, listed)
@@ -72,14 +72,14 @@ def _where_it_is(path: Path, name: str) -> str:
 def _require_values(path: Path, listed: pd.DataFrame) -> None:
     if len(nowhere := listed.index[listed["path"] == ""]):
         raise UsageError(
-            f"{path} has {len(nowhere)} rows without a path, the first with the label "
-            f"'{listed['label'][nowhere[0]]}'; fill them in or take them out."
+            f"{path} has {len(nowhere)} rows without a path, the first with the label '{listed['label'][nowhere[0]]}'; "
+            "fill them in or remove them."
         )
     unlabelled = listed["path"][listed["label"].str.lower().isin(_NO_LABELS)]
     if len(unlabelled):
         raise UsageError(
             f"{path} has no label for {len(unlabelled)} of {len(listed)} images, such as {unlabelled.iloc[0]}; fill "
-            "them in or take those rows out. If all images are normal, leave the column label out."
+            "them in or remove those rows. If all images are normal, leave the column label out."
         )
 
 
@@ -89,6 +89,6 @@ def _require_one_label_each(path: Path, listed: pd.DataFrame) -> None:
     several = labels[labels.map(len) > 1]
     if len(several):
         raise UsageError(
-            f"{path} lists {several.index[0]} with the labels {' and '.join(several.iloc[0])} ({len(several)} such); "
-            "an image has one."
+            f"{path} lists {several.index[0]} with the labels {' and '.join(several.iloc[0])} ({len(several)} such "
+            "images); give one label for each image."
         )

@@ -1,7 +1,7 @@
-"""Local synthetic anomalies: small flaws at known places of normal images, as scratches, stains and missing parts are.
+"""Local synthetic anomalies: small flaws at known places in normal images, like scratches, stains and missing parts.
 
-A flaw is a shape filled with something else and blended in. It is a pure function of an image, of its partner and of
-a seed, so that any number of replicas, and a run that goes on, see the same, to the bit.
+A flaw is a shape with other content, blended in. It is a pure function of an image, its partner and a seed, so any
+number of replicas, and a continued run, see the same flaws to the bit.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,12 +14,12 @@ from agad_tf.data.flaw_fillings import FILLINGS, Original
 from agad_tf.data.flaw_shapes import SHAPES
 from agad_tf.data.random_fields import CELLS, between, noise_tiles, uniform
 
-# A pixel counts as altered where any channel differs by more; images have a range of 2.
+# A pixel counts as altered if any channel differs by more; images have a range of 2.
 VISIBLE = 0.03
 LEAST_OPACITY = 0.2
 # Flaws that would differ less than by this, and this share of the image's own range, are made more opaque.
 LEAST_CONTRAST, SHARE_OF_RANGE = 0.1, 0.15
-# The widest of soft edges, as a share of the image's side.
+# Width of the softest edges, as a share of the image's side.
 SOFTEST = 1 / 12
 
 # Random numbers of one image: its shape, its filling, its opacity, whether edges are soft and how much; then of these.
@@ -94,7 +94,7 @@ def _of_original(filling: Callable[[Original, tf.Tensor], tf.Tensor]) -> Callabl
 
 
 def _by_kind(kinds: Sequence[Callable[..., tf.Tensor]], of_kind: tf.Tensor, *values: Any, **options: Any) -> tf.Tensor:
-    """Gives the rows of the values to the functions that are to have them, and puts the results in order."""
+    """Applies to each row the function of its kind, and restores the order of rows."""
     rows = tf.dynamic_partition(tf.range(tf.size(of_kind)), of_kind, len(kinds))
     made = [
         kind(*(tf.gather(value, chosen) for value in values), **options)
@@ -109,5 +109,5 @@ def _greatest(images: tf.Tensor) -> tf.Tensor:
 
 
 def _each(values: tf.Tensor) -> tf.Tensor:
-    """One value for each image, as images take it."""
+    """One value for each image, in a shape that broadcasts to images."""
     return values[:, tf.newaxis, tf.newaxis, tf.newaxis]

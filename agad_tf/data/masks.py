@@ -1,4 +1,4 @@
-"""Ground-truth masks: which files show where an image is abnormal, and what they hold.
+"""Ground-truth masks: their files, and their content.
 
 Layouts of MVTec AD (`ground_truth/<defect>/<name>_mask.png`), MVTec LOCO (a folder for each image, with a mask for each
 defect), BTAD (`ground_truth/ko/<name>.png` or `.bmp`) and VisA (`Masks/Anomaly/<name>.png`).
@@ -17,18 +17,18 @@ from agad_tf.data.images_in_files import pictures_below, read_file
 from agad_tf.data.preprocessing import ImageSize, resized, sides_of
 from agad_tf.data.readers import decode_values
 
-# What follows an image's name in that of its mask; the first that is there counts.
+# Suffixes of a mask's name after that of its image; the first that exists is used.
 _ENDINGS = ("_mask", "", "-mask", "_gt", "_label", "_seg", "_segmentation", "_groundtruth", "_ground_truth")
 # The same for a mask that lies beside its image, where it must not be taken for an image by mistake.
 _ENDINGS_BESIDE = ("_mask", "-mask", "_gt")
-# Their compression leaves dark grey where black was.
+# Their compression turns black into dark grey.
 _LOSSY_SUFFIXES = (".jpg", ".jpeg", ".webp")
 
 Place = tuple[tuple[str, ...], str]
 
 
 def masks_of(folder: Path, images: Sequence[Path], before: Sequence[Path] = ()) -> dict[Path, tuple[Path, ...]]:
-    """Finds the masks of images; a mask that fits several is that of none.
+    """Finds the masks of images; a mask that matches several images is not used.
 
     Args:
         folder: of the masks.
@@ -97,7 +97,7 @@ def _first(found: Mapping[Place, list[Path]], folders: tuple[str, ...], stem: st
 
 
 def read_masks(files: Iterable[Path]) -> np.ndarray:
-    """Where an image is abnormal by any of its masks.
+    """Where an image is abnormal, according to any of its masks.
 
     Args:
         files: the masks of one image, at least one. What is not black is abnormal; of lossy files, what is brighter
@@ -115,10 +115,10 @@ def read_masks(files: Iterable[Path]) -> np.ndarray:
         darkest = values.max() / 2 if file.suffix.lower() in _LOSSY_SUFFIXES else 0
         mask = values > darkest
         if together is not None and together.shape != mask.shape:
-            raise RunError(f"{file} is a mask of another size than those beside it; mend or remove it.")
+            raise RunError(f"{file} is a mask with another size than the image's other masks; correct or remove it.")
         together = mask if together is None else together | mask
     if together is None:
-        raise ValueError("Give one mask at least.")
+        raise ValueError("Give at least one mask.")
     return together
 
 
@@ -126,7 +126,7 @@ def masks_at_size(masks: Iterable[Sequence[Path]], image_size: ImageSize) -> np.
     """Masks of several images, resized as their images are.
 
     Args:
-        masks: of each image its files; none where nothing but the image's label is known.
+        masks: the files of each image; none if only the image's label is known.
         image_size: side, or height and width, in pixels.
 
     Returns:

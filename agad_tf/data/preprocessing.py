@@ -1,4 +1,4 @@
-"""The one way from pixels to what the networks take, and back.
+"""The only conversion of pixels to the networks' input, and back.
 
 Pixels lie in [0, 255]. The networks take and give values in [-1, 1], the networks' range.
 """
@@ -9,7 +9,7 @@ from typing import TypeVar
 import numpy as np
 import tensorflow as tf
 
-# Of pixel values in one unit of the networks' range, which is two units wide.
+# Pixel values in one unit of the networks' range, which is two units wide.
 PIXELS_PER_UNIT = 127.5
 
 ImageSize = int | tuple[int, int]
@@ -42,7 +42,7 @@ def to_network_input(images: tf.Tensor, image_size: ImageSize) -> tf.Tensor:
 
     Args:
         images: uint8 or float (batch, height, width, channels) in [0, 255], of any size.
-        image_size: of what comes out.
+        image_size: of the result.
 
     Returns:
         float32 (batch, height, width, channels) in [-1, 1].
@@ -55,7 +55,7 @@ def resized(images: tf.Tensor, image_size: ImageSize) -> tf.Tensor:
 
     Args:
         images: uint8 or float (batch, height, width, channels) in [0, 255], of any size.
-        image_size: of what comes out.
+        image_size: of the result.
 
     Returns:
         float32 (batch, height, width, channels) in [0, 255].

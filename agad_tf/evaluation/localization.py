@@ -42,7 +42,7 @@ def smoothed_error_maps(inputs: tf.Tensor, reconstruction: tf.Tensor) -> tf.Tens
 
 
 def scores_and_maps(model: AGAD, inputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """What a model says of images, from one pass.
+    """Reconstructions, scores and error maps of images, from one pass.
 
     Args:
         model: the detector.
@@ -75,7 +75,7 @@ def has_deviation_maps(model: AGAD) -> bool:
 def _gaussian(size: int, sigma: float) -> tf.Tensor:
     """The matrix that smooths a column of `size` pixels, float32 (size, size): SciPy's filter of each unit vector."""
     smooth = ndimage.gaussian_filter1d(np.eye(size), sigma, axis=0)
-    # Outside of the graph that is being made: an exported detector then holds it once, not in each of its functions.
+    # Outside the current graph: then an exported detector holds it once, not in each of its functions.
     with tf.init_scope():
         return tf.constant(smooth, tf.float32)
 
@@ -111,7 +111,7 @@ class PixelMetrics:
         bins = np.minimum(error_map * (_BINS / 256), _BINS - 1).astype(np.int64)
         self._normal += np.bincount(bins[~mask], minlength=_BINS)
         self._abnormal += np.bincount(bins[mask], minlength=_BINS)
-        # Pixels that touch at a corner belong together.
+        # Pixels that touch at a corner belong to one region.
         regions, count = ndimage.label(mask, np.ones((3, 3)))
         for region in range(1, count + 1):
             found = bins[regions == region]
@@ -122,9 +122,9 @@ class PixelMetrics:
         """Figures over all images.
 
         Returns:
-            As fractions: "pixel_auroc", and "pro", the per-region overlap of Bergmann et al. (2020): which share of
-            an abnormal region is found, mean over regions whatever their size, integrated over shares of false
-            positives up to 0.3 and divided by that. Empty where there are no abnormal pixels, or no normal ones.
+            As fractions: "pixel_auroc", and "pro", the per-region overlap of Bergmann et al. (2020): the share of an
+                abnormal region that is found, averaged over regions of any size and over false positive rates up to
+                0.3. Empty where there are no abnormal pixels, or no normal ones.
         """
         if not self._regions or not self._normal.any():
             return {}

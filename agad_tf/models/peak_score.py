@@ -1,8 +1,9 @@
-"""Scores that find what is small: the peaks of maps at several scales, beside a look at the whole, by what is usual.
+"""A score for small flaws: the peaks of maps at several scales, and a comparison of the whole image.
 
-A flaw that covers 0.3 % of an image vanishes in a norm over all of it. Maps are therefore standardised by what normal
-images show there, and their highest value counts. One part of the score looks at the whole image at low resolution.
-Each part is standardised again by its values on normal images that no gradient came from, so that they can be compared.
+A flaw that covers 0.3 % of an image has little effect on a norm over all of it. Maps are therefore standardised by
+those of normal images, and their highest value counts. One part of the score compares the whole image at low
+resolution. Each part is standardised again by its values on normal images that were not trained on, so that parts can
+be compared.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,14 +20,14 @@ from agad_tf.models.whole_image import WholeImage
 
 # σ in pixels, at its own scale, of the Gaussian that smooths a map.
 SMOOTHING = 1.5
-# The kinds of maps, and the part that looks at the whole.
+# The kinds of maps, and the part for the whole image.
 KINDS, WHOLE = ("residual", "segmentation"), "whole"
-# A position counts where a pixel's own statistics make other images more likely by so much, in nats a pixel.
+# Statistics are kept for each pixel if they make other images more likely by at least this, in nats per pixel.
 LEAST_GAIN = 0.02
 _LEAST_DEVIATION = 1e-4
-# So many images' worth of what all pixels show is added to what a pixel shows.
+# The statistics of all pixels are added to those of a pixel with the weight of this many images.
 _PRIOR_IMAGES = 10
-# How the peaks of a random map spread, in deviations of its pixels: what few images are told to expect.
+# Deviation of the peaks of a random map, in deviations of its pixels: the prior for few images.
 _PRIOR_SPREAD, _PRIOR_PARTS = 0.5, 4
 
 Size = tuple[int, int]
@@ -57,14 +58,14 @@ def _gaussian() -> np.ndarray:
 
 
 class PeakScore:
-    """The score and its map, with what is usual among normal images.
+    """The score and its map, with statistics of normal images.
 
     Args:
         add_weight: of the model that keeps the statistics.
         shape: height, width and channels of the images that are scored.
         sizes: height and width of the maps at each scale, from the finest.
-        kinds: 1, residuals alone, or 2, with verdicts.
-        aligned: "yes", what is usual differs from place to place; "no", it does not; "auto", normal images decide.
+        kinds: 1, only residuals, or 2, with verdicts.
+        aligned: "yes" for statistics of each pixel; "no" for statistics of all pixels; "auto" chooses by normal images.
     """
 
     def __init__(
@@ -93,12 +94,12 @@ class PeakScore:
 
     @property
     def variables(self) -> list[keras.Variable]:
-        """What `fit` learns."""
+        """The variables that `fit` sets."""
         maps = [variable for pair in self.map_statistics for variable in pair]
         return [*maps, self.part_mean, self.part_deviation, *self.whole.statistics.values()]
 
     def standardized_parts(self, images: Any, maps: Sequence[Any]) -> Any:
-        """The parts in deviations from their means over normal images, float (images, parts).
+        """The parts, standardised by their values on normal images, float (images, parts).
 
         Args:
             images: float (images, height, width, channels) in [-1, 1].
@@ -121,7 +122,7 @@ class PeakScore:
             maps: at each scale, float (images, height, width, kinds), as a network gives them.
 
         Returns:
-            `score`, and the highest of all maps, each in the units of its part, float (images, height, width).
+            `score`, and the maximum over all maps, each in the units of its part, float (images, height, width).
         """
         standardized = self._standardized_maps(maps)
         means, deviations = (ops.split(each[:-1], len(maps)) for each in (self.part_mean, self.part_deviation))
@@ -133,13 +134,13 @@ class PeakScore:
         return combined(self._standardized_parts(images, standardized)), error_map
 
     def fit(self, looks: Sequence[np.ndarray], maps: Sequence[Sequence[np.ndarray]]) -> None:
-        """Learns what is usual.
+        """Learns the statistics of normal images.
 
         Args:
-            looks: at normal images, 4 or more; see `agad_tf.models.whole_image.looks_at`.
-            maps: of normal images that no gradient came from, 4 or more; at each scale, batches of float (images,
-                height, width, kinds), as a network gives them. Each half of the images says what is usual in a pixel
-                for the other.
+            looks: of normal images, at least 4; see `agad_tf.models.whole_image.looks_at`.
+            maps: of normal images that were not trained on, at least 4; at each scale, batches of float (images,
+                height, width, kinds), as a network gives them. The statistics of one half of the images standardise the
+                maps of the other half.
         """
         whole = self.whole.fit(looks)
         means: list[float] = []
@@ -164,17 +165,17 @@ class PeakScore:
         return (parts - self.part_mean) / self.part_deviation
 
     def _standardized_maps(self, maps: Sequence[Any]) -> list[Any]:
-        """Maps in deviations from what is usual there, of the shapes of the maps."""
+        """Maps, standardised by the statistics of normal images, in the same shapes."""
         return [
             (smoothed(each) - mean) / deviation
             for each, (mean, deviation) in zip(maps, self.map_statistics, strict=True)
         ]
 
     def _place_counts(self, maps: np.ndarray, others: np.ndarray) -> bool:
-        """Whether what is usual differs from place to place, by maps of one kind, float (images, height, width).
+        """Whether to use statistics of each pixel, by maps of one kind, float (images, height, width).
 
-        Normal images decide: whichever makes other maps more likely, as normal distributions. Where images are aligned,
-        as a part in a fixture, that is each pixel's own; for a surface it is that of all pixels.
+        The choice is the normal distribution that makes other maps more likely: that of each pixel if images are
+            aligned, like parts in a fixture, or that of all pixels for a surface.
         """
         if self.aligned != "auto":
             return self.aligned == "yes"
@@ -198,13 +199,13 @@ def combined(parts: Any) -> Any:
 
 
 def _usual(maps: np.ndarray, by_place: Sequence[bool]) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and deviation of each kind of map, in each pixel, or of all pixels alike; float32 (height, width, kinds)."""
+    """Mean and deviation of each kind of map, for each pixel or for all pixels; float32 (height, width, kinds)."""
     maps = maps if maps.ndim == 4 else maps[..., np.newaxis]
     means, deviations = [], []
     for own, place in zip(np.moveaxis(maps, -1, 0), by_place, strict=True):
         mean, variance = np.full(own.shape[1:], own.mean()), np.full(own.shape[1:], own.var())
         if place:
-            # Few images say little of a pixel: its variance is drawn towards that of all.
+            # With few images, a pixel's variance is shrunk towards that of all pixels.
             weight = len(own) / (len(own) + _PRIOR_IMAGES)
             mean = own.mean(axis=0)
             variance = ndimage.gaussian_filter(weight * own.var(axis=0) + (1 - weight) * own.var(), 2)
@@ -223,6 +224,6 @@ def _peaks(maps: np.ndarray, mean: np.ndarray, deviation: np.ndarray) -> np.ndar
 
 
 def _deviation(peaks: np.ndarray) -> np.ndarray:
-    """How peaks, float (images, kinds), spread: float (kinds,), drawn towards what is usual where images are few."""
+    """Deviation of peaks, float (images, kinds): float (kinds,), shrunk towards a prior if images are few."""
     variance = (len(peaks) * peaks.var(axis=0) + _PRIOR_PARTS * _PRIOR_SPREAD**2) / (len(peaks) + _PRIOR_PARTS)
     return np.maximum(np.sqrt(variance), _LEAST_DEVIATION)

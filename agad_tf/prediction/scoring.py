@@ -1,4 +1,4 @@
-"""Scores of images in files, decoded while the network is at work."""
+"""Scores of images in files; the next images are decoded while the network works."""
 
 import os
 from collections.abc import Iterator
@@ -16,14 +16,14 @@ from agad_tf.models.agad import AGAD
 
 
 class ScoredBatch(NamedTuple):
-    """Some files, and what the model says of them.
+    """Some files with their scores and error maps.
 
     Attributes:
         files: paths, str (batch,).
         complaints: what is wrong with each file; empty for one that can be read.
-        scores: float32 (batch,), higher is more abnormal; of no meaning for files that cannot be read.
-        error_maps: float32 (batch, height, width), see `agad_tf.evaluation.localization.scores_and_maps`; empty if not
-            asked for.
+        scores: float32 (batch,), higher is more abnormal; meaningless for files that cannot be read.
+        error_maps: float32 (batch, height, width), see `agad_tf.evaluation.localization.scores_and_maps`; empty if they
+            were not requested.
     """
 
     files: np.ndarray
@@ -35,14 +35,14 @@ class ScoredBatch(NamedTuple):
 def scored_batches(
     model: AGAD, paths: list[str], batch_size: int, with_error_maps: bool, pixel_range: PixelRange = FULL_RANGE
 ) -> Iterator[ScoredBatch]:
-    """Scores images in files; the next ones are decoded while the network scores.
+    """Scores images in files; the next images are decoded while the network scores.
 
     Args:
         model: the detector.
         paths: of the files.
         batch_size: images that are scored at a time, fewer where they are large.
-        with_error_maps: whether error maps are asked for.
-        pixel_range: which values are black and white where there are more than 8 bits.
+        with_error_maps: whether to compute error maps.
+        pixel_range: the values that are black and white in images of more than 8 bits.
 
     Yields:
         Batches, in the order of the paths.

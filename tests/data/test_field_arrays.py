@@ -72,7 +72,7 @@ def test_npz_of_whole_labels_in_floats_is_read(tmp_path):
 
 SENTENCES = {
     "string labels": (BYTES, np.array(["good", "bad"] * 6), "must hold class numbers from 0"),
-    "channels first": (np.moveaxis(BYTES, -1, 1), None, "channels first; put them last"),
+    "channels first": (np.moveaxis(BYTES, -1, 1), None, "with channels first; put them last"),
     "alpha": (np.concatenate([BYTES, BYTES[..., :1]], -1), None, r"must be numbers \(images, height, width\)"),
     "several labels": (BYTES, np.ones((12, 3), int), "one class for each image"),
     "not finite": (np.full((4, 8, 8), np.nan), None, "not finite"),

@@ -95,7 +95,7 @@ def test_labels_of_rows_without_a_path_are_refused(images):
 
 def test_labels_of_one_image_that_differ_are_refused(images):
     path = listed(images, "path,label\n" + rows("a/{},good") + "a/003.png,bad\n")
-    with pytest.raises(UsageError, match=r"a/003\.png with the labels good and bad \(1 such\)"):
+    with pytest.raises(UsageError, match=r"a/003\.png with the labels good and bad \(1 such images\)"):
         load_source("folder", str(path), 16)
 
 
@@ -141,7 +141,7 @@ def test_labels_in_a_column_of_another_name_are_asked_for_by_name(images):
 
 def test_labels_beside_paths_with_commas_are_told_to_be_quoted(images):
     path = listed(images, "path,label\n" + rows("a,{},good"))
-    with pytest.raises(RunError, match=r"rows of more values than its first line has columns; put .* in quotes"):
+    with pytest.raises(RunError, match=r"rows with more values than its first line has columns; put .* in quotes"):
         load_source("folder", str(path), 16)
 
 

@@ -74,7 +74,7 @@ def test_a_layout_with_images_right_in_train_takes_them_as_normal(tmp_path, norm
     write(tmp_path, *numbered("train", 6), *numbered(f"test/{normal}", 2), *numbered("test/bad", 3))
     source = load_source("folder", str(tmp_path), 16)
     assert (source.class_names, len(source.x_train)) == ((normal, "bad"), 6)
-    assert f"6 images right in the train part: they count as normal, as class {normal}" in source.note
+    assert f"6 images directly in the train part: they count as normal (class {normal})" in source.note
 
 
 def test_a_layout_with_images_right_in_train_and_no_test_good_is_read(tmp_path):
@@ -86,7 +86,7 @@ def test_a_layout_with_images_right_in_train_and_no_test_good_is_read(tmp_path):
 def test_a_layout_with_images_right_in_test_is_asked_which_are_normal(tmp_path):
     write(tmp_path, *numbered("train", 6), *numbered("test", 4))
     with pytest.raises(
-        UsageError, match=r"4 images of the test part of .* lie in no class.*good/ and a folder for each"
+        UsageError, match=r"4 images of the test part of .* have no class folder.*good/ and one folder for each"
     ):
         load_source("folder", str(tmp_path), 16)
 
@@ -102,15 +102,13 @@ def test_a_layout_of_the_classes_valid_and_invalid_is_read(tmp_path):
 
 def test_a_layout_with_a_folder_that_is_no_part_names_it(tmp_path):
     write(tmp_path, *numbered("train/good", 6), *numbered("test/good", 2), *numbered("more/good", 2))
-    with pytest.raises(UsageError, match=r"lies in no part of the set, beside test, train: .*/more is none"):
+    with pytest.raises(UsageError, match=r"belongs to no part of the set: .*/more is not one of test, train"):
         load_source("folder", str(tmp_path), 16)
 
 
 def test_a_layout_without_a_part_says_what_each_part_has(tmp_path):
     write(tmp_path, *numbered("train/good", 6), *numbered("train/bad", 2), *numbered("val/good", 2))
-    with pytest.raises(
-        UsageError, match="has images 8 for train, 2 for val; it must have some for both train and test"
-    ):
+    with pytest.raises(UsageError, match="has images 8 for train, 2 for val; give some for both train and test"):
         load_source("folder", str(tmp_path), 16)
 
 

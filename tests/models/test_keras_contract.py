@@ -88,7 +88,7 @@ def test_importing_the_package_imports_neither_keras_nor_tensorflow():
 def test_another_backend_is_one_sentence(program):
     _, err, code = in_fresh_process(program, KERAS_BACKEND="jax")
     assert code == 1
-    assert "needs Keras with its TensorFlow backend, and the backend is set to jax; set" in err.splitlines()[-1]
+    assert "needs Keras with its TensorFlow backend, but the backend is jax; set" in err.splitlines()[-1]
 
 
 def test_a_command_with_another_backend_ends_with_one_sentence():
@@ -164,7 +164,7 @@ def test_one_optimizer_for_both_is_an_optimizer_of_its_own_for_each(build_model,
         ({"jit_compile": True, "synchronized_batch_norm": True}, "cannot compile"),
         ({"optimizer": "adam", "generator_optimizer": "adam"}, "optimizer= is for both"),
         ({"optimizer": keras.optimizers.Adam(use_ema=True)}, "ema_momentum"),
-        ({"steps_per_execution": "auto"}, "whole number of steps"),
+        ({"steps_per_execution": "auto"}, "whole number of at least 1"),
     ],
 )
 def test_what_compile_cannot_use_is_refused_with_what_to_give(build_model, arguments, complaint):

@@ -108,8 +108,8 @@ def test_records_to_parquet(detector, photos, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("changed", "complaint"),
     [
-        ({"input": "nothing/*.png"}, "No file fits --input=nothing"),
-        ({"input": "nosuch://files/*.png"}, "--input=nosuch://files/*.png cannot be looked up"),
+        ({"input": "nothing/*.png"}, "No file matches --input=nothing"),
+        ({"input": "nosuch://files/*.png"}, "Files of --input=nosuch://files/*.png cannot be listed"),
         ({"model": "nowhere"}, "--model=nowhere"),
         ({"runner": "NoSuchRunner"}, "Unexpected pipeline runner: NoSuchRunner"),
     ],
