@@ -95,7 +95,7 @@ def _expand(settings: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Replaces "all" and "each" by the classes of the data set."""
     normal = settings["normal_class"]
     if settings["dataset"] in OWN_SETS and (normal == ALL or settings["anomaly_classes"] == EACH):
-        raise UsageError("The classes of your own images are not known at this point; name them, with commas between.")
+        raise UsageError("The classes of your own images are not known at this point; name them, separated by commas.")
     classes = range(CLASS_COUNTS.get(settings["dataset"], 0))
     for normal_class in classes if normal == ALL else [normal]:
         labelled: Any = settings["anomaly_classes"]

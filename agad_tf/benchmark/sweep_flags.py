@@ -30,7 +30,7 @@ def sweep_from_flags(flag_values: flags.FlagValues) -> Sweep:
     for item in flag_values.sweep:
         name, _, texts = item.partition("=")
         if name in SWEPT:
-            raise UsageError(f"--sweep={name}=… is not allowed; give --{name}=…, with commas between its values.")
+            raise UsageError(f"--sweep={name}=… is not allowed; give --{name}=…, with its values separated by commas.")
         if name not in fields or not texts:
             raise UsageError(f"--sweep={item} is not of the form option=value,value; see --help for the options.")
         if name in axes:

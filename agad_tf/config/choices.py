@@ -13,8 +13,8 @@ OWN_SETS = ("folder", "npz")
 ANCESTORS = ("ganomaly", "skip_ganomaly")
 BASELINES = ("knn", "pca", "one_class_svm", "isolation_forest", "deep_svdd", "auto_encoder", "supervised")
 METHODS = ("agad", *ANCESTORS, *BASELINES)
-# Baselines read these alone of the options that define an experiment, and the ceiling its size as well; ancestors read
-# all but those that concern anomalies, and the weights, which are those of their papers.
+# The options that define a baseline; the supervised ceiling reads its size as well. Ancestors read all options except
+# those about anomalies, and except the weights, which are those of their papers.
 READ_BY_BASELINES = (
     *("dataset", "data_dir", "normal_class", "gamma", "anomaly_classes", "validation_fraction", "seed", "method"),
 )

@@ -45,7 +45,7 @@ CONTRADICTIONS: tuple[tuple[Callable[[ExperimentFields], bool], str], ...] = (
     (
         lambda config: not set(config.synthetic_anomalies) <= set(SYNTHETIC_ANOMALIES),
         "--synthetic_anomalies is {config.synthetic_anomalies}; choose from "
-        f"{', '.join(SYNTHETIC_ANOMALIES)}, with commas between.",
+        f"{', '.join(SYNTHETIC_ANOMALIES)}, separated by commas.",
     ),
     (
         lambda config: len(set(config.synthetic_anomalies)) < len(config.synthetic_anomalies),
@@ -98,7 +98,7 @@ CONTRADICTIONS: tuple[tuple[Callable[[ExperimentFields], bool], str], ...] = (
     ),
     (
         lambda config: not config.scales or (config.scales != (1,) and not config.crop_size),
-        "--scales={config.scales} needs --crop_size, the size that a part has at each scale; give both.",
+        "--scales={config.scales} needs --crop_size, the size of the crops at each scale; give both.",
     ),
     (
         lambda config: "per_image" not in config.protocols or not set(config.protocols) <= set(PROTOCOLS),
@@ -111,7 +111,7 @@ CONTRADICTIONS: tuple[tuple[Callable[[ExperimentFields], bool], str], ...] = (
     (
         lambda config: config.gamma > 0 and config.min_anomalies >= config.batch_size,
         "--min_anomalies={config.min_anomalies} leaves no room for normal images in a batch of "
-        "--batch_size={config.batch_size}; lower the one or raise the other.",
+        "--batch_size={config.batch_size}; lower --min_anomalies or raise --batch_size.",
     ),
     (
         lambda config: config.threshold == "f1" and config.gamma == 0,
@@ -138,7 +138,7 @@ CONTRADICTIONS: tuple[tuple[Callable[[ExperimentFields], bool], str], ...] = (
             config.pseudo_anomaly_normalization == "auxiliary"
             and not (config.contextual_adversarial and config.normalization == "batch")
         ),
-        "--pseudo_anomaly_normalization=auxiliary is batch normalisation for pseudo-anomalies; it needs "
+        "--pseudo_anomaly_normalization=auxiliary adds batch normalisation layers for pseudo-anomalies; it needs "
         "--normalization=batch and --contextual_adversarial.",
     ),
     (
@@ -157,8 +157,8 @@ CONTRADICTIONS: tuple[tuple[Callable[[ExperimentFields], bool], str], ...] = (
     ),
     (
         lambda config: config.pseudo_anomaly_normalization == "auxiliary" and config.method in ANCESTORS,
-        "--method={config.method} has no pseudo-anomalies, which --pseudo_anomaly_normalization=auxiliary is for; use "
-        "shared.",
+        "--pseudo_anomaly_normalization=auxiliary is for pseudo-anomalies, which --method={config.method} does not "
+        "have; use shared.",
     ),
     (
         lambda config: config.method in BASELINES and config.export_format != "saved_model",
@@ -198,7 +198,7 @@ CONTRADICTIONS: tuple[tuple[Callable[[ExperimentFields], bool], str], ...] = (
     ),
     (
         lambda config: any(not re.fullmatch(r"[CG]PU:\d+", device) for device in config.devices),
-        "--devices is {config.devices}; write devices as CPU:0 or GPU:1, with commas between.",
+        "--devices is {config.devices}; write devices as CPU:0 or GPU:1, separated by commas.",
     ),
     (
         lambda config: len(set(config.devices)) < len(config.devices),
@@ -218,7 +218,7 @@ CONTRADICTIONS: tuple[tuple[Callable[[ExperimentFields], bool], str], ...] = (
     ),
     (
         lambda config: config.synchronized_batch_norm and config.jit_compile == "true",
-        "--synchronized_batch_norm shares statistics between devices in the midst of a step, which --jit_compile=true "
+        "--synchronized_batch_norm shares statistics between devices within a step, which --jit_compile=true "
         "cannot compile; leave one of the two out.",
     ),
     (

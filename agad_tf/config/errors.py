@@ -20,7 +20,7 @@ class LegacyKerasError(UsageError, ImportError):
 
 
 class BackendError(UsageError, ImportError):
-    """Keras has another backend than TensorFlow."""
+    """Keras has a backend other than TensorFlow."""
 
     def __init__(self, backend: str):
         super().__init__(
@@ -34,6 +34,7 @@ class KerasSettingsError(UsageError, ImportError):
 
     def __init__(self, path: str, reason: object):
         super().__init__(
-            f"Keras cannot be imported with the settings in {path} ({reason}); mend that file, or set the environment "
+            f"Keras cannot be imported with the settings in {path} ({reason}); correct that file, or set the "
+            f"environment "
             "variable KERAS_HOME to a folder without one before Python starts."
         )

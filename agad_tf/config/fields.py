@@ -53,13 +53,13 @@ class ExperimentFields:
     )
     crop_size: int = option(
         0,
-        "Side in pixels of the part of an image that a training step sees, a multiple of 16; 0 is the whole image. "
-        "Images are scored whole.",
+        "Side in pixels of the random crops that training uses, a multiple of 16; 0 trains on whole images. Scoring "
+        "always uses whole images.",
         interval=NOT_NEGATIVE,
     )
     scales: tuple[int, ...] = option(
         (1,),
-        "With --crop_size: factors by which images are shrunk before a part is cut out, such as 1,2,4. The score uses "
+        "With --crop_size: factors by which images are shrunk before they are cropped, such as 1,2,4. The score uses "
         "error maps at each scale.",
     )
     normal_class: int | str = option(
@@ -82,15 +82,15 @@ class ExperimentFields:
     )
     min_anomalies: int = option(
         Unsaid(32),
-        "Least number of anomalies in a batch when --gamma is above 0; by default 32, or an eighth of a batch smaller "
-        "than 64 images.",
+        "Minimum number of anomalies in a batch when --gamma is above 0; by default 32, or an eighth of a batch "
+        "smaller than 64 images.",
         interval=COUNT,
     )
 
     method: str = option(
         "agad",
         "Method of detection: agad; its ancestors ganomaly and skip_ganomaly; or a baseline. The baseline supervised "
-        "sees all labels and shows what is possible at most.",
+        "trains on all labels, as an upper bound.",
         choices=METHODS,
     )
     generator: str = option(
@@ -118,7 +118,7 @@ class ExperimentFields:
     )
     synthetic_anomalies: tuple[str, ...] = option(
         (),
-        "Anomalies made from normal images, which agad treats as labelled ones; with commas between: "
+        "Anomalies made from normal images, which agad treats as labelled ones, separated by commas: "
         f"{', '.join(SYNTHETIC_ANOMALIES)}. Empty means none.",
     )
     synthetic_share: float = option(
@@ -137,8 +137,8 @@ class ExperimentFields:
     )
     light_variation: float = option(
         0.0,
-        "How much brightness, contrast and gamma of training images vary, from 0 to 1. Raise it where the light "
-        "differs between images and does not matter.",
+        "How much brightness, contrast and gamma of training images vary, from 0 to 1. Raise it if lighting differs "
+        "between images and does not matter.",
         interval=Interval(0, 1),
     )
     aligned: str = option(
@@ -172,8 +172,8 @@ class ExperimentFields:
     epochs: int = option(12, "Passes over the normal training images.", interval=COUNT)
     steps_per_epoch: int = option(
         0,
-        "Least number of training steps in an epoch; in small sets, an epoch then passes over the images several "
-        "times. 0 means one pass.",
+        "Minimum number of training steps in an epoch; with few images, an epoch then passes over them several times. "
+        "0 means one pass.",
         interval=NOT_NEGATIVE,
     )
     batch_size: int = option(256, "Images in a training batch, anomalies included.", interval=COUNT)
@@ -189,14 +189,14 @@ class ExperimentFields:
     beta_2: float = option(0.999, "β₂ of both Adam optimizers.", interval=Interval(0, 1, high_included=False))
     ema_momentum: float = option(
         0.0,
-        "Score images by an exponential moving average of the generator's weights, with this momentum. It makes "
-        "scores steadier from epoch to epoch. After t steps the momentum is at most (1 + t) / (10 + t). 0 scores "
-        "by the weights themselves.",
+        "Momentum of an exponential moving average of the generator's weights. With the average, scores vary less "
+        "from epoch to epoch. After t steps the momentum is at most (1 + t) / (10 + t). 0 scores with the weights "
+        "themselves.",
         interval=Interval(0, 1, high_included=False),
     )
     seed: int = option(
         0,
-        "Seed of weights, splits and order; on CPU a run repeats to the bit.",
+        "Seed for weights, splits and the order of images. On a CPU, the same seed gives bit-identical results.",
         interval=Interval(0, 2**31 - 1),
     )
     jit_compile: str = option(
@@ -206,8 +206,8 @@ class ExperimentFields:
     )
     synchronized_batch_norm: bool = option(
         False,
-        "Whether several devices normalise by the statistics of the whole batch, as one device does, and not each by "
-        "those of its own images. XLA cannot compile that: several devices then train without it.",
+        "Whether several devices share batch statistics, so that they compute what one device would. Otherwise, each "
+        "device normalises by its own images. XLA cannot compile a step that shares statistics.",
     )
     mixed_precision: str = option(
         "none",
@@ -226,8 +226,9 @@ class ExperimentFields:
     )
     protocols: tuple[str, ...] = option(
         ("per_image",),
-        "How the test set is scored: per_image, what a user gets; and, in addition, family and family_shuffled, by "
-        "batch statistics, for comparison with published figures. family scores the test set in every epoch.",
+        "How the test set is scored: per_image, each image by itself, as in use; in addition, family and "
+        "family_shuffled, by batch statistics, for comparison with published figures. family scores the test set in "
+        "every epoch.",
     )
     threshold: str = option(
         "auto",
@@ -266,7 +267,7 @@ class ExperimentFields:
     )
     steps_per_execution: int = option(
         1,
-        "Greatest number of training steps that TensorFlow takes at a time; a divisor of the steps of an epoch is "
-        "used. Try more than 1 where a step takes a millisecond.",
+        "Maximum number of training steps in one execution of the graph; the largest divisor of the steps per epoch "
+        "is used. Try more than 1 if a step takes only a millisecond.",
         interval=COUNT,
     )

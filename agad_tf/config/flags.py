@@ -127,9 +127,9 @@ def define_flags(flag_values: flags.FlagValues) -> None:
     flags.DEFINE_string(
         "budget",
         "",
-        "Time limit such as 3m, 90m or 2h; empty means none. train: for the training steps; the learning rate falls "
-        "to its last value within this time. Reading, measurement and export come on top, and such a run does not "
-        "repeat to the bit. benchmark: when to stop; the same command continues.",
+        "Time limit, such as 3m, 90m or 2h; empty means none. train: limits the training steps; the learning rate "
+        "reaches its last value when the time is up. Reading, evaluation and export take additional time, and such a "
+        "run does not repeat to the bit. benchmark: stops after this time; the same command continues.",
         flag_values=flag_values,
     )
 
@@ -171,7 +171,7 @@ def config_from_flags(flag_values: flags.FlagValues) -> ExperimentConfig:
 
 
 def _with_threshold_of_run(config: ExperimentConfig, is_given: bool) -> ExperimentConfig:
-    """The configuration of a call in training mode; it keeps a threshold that --mode=evaluate has set since."""
+    """The configuration of a call in training mode, with the threshold that --mode=evaluate has set, if any."""
     if config.mode != "train" or is_given or not (config.folder / "config.cfg").exists():
         return config
     return dataclasses.replace(config, threshold=read_config(config.folder).threshold)

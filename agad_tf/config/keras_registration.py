@@ -71,7 +71,7 @@ def _look_at(keras: Any) -> None:
     for name, value in _SETTINGS.items():
         # Earlier versions of Keras have no limits.
         if hasattr(keras.config, name) and (found := getattr(keras.config, name)()) != value:
-            warnings.warn(f"agad_tf sets Keras' {name} to {value}, which was {found}.", stacklevel=2)
+            warnings.warn(f"agad_tf changes Keras' {name} from {found} to {value}.", stacklevel=2)
             getattr(keras.config, f"set_{name}")(value)
     # The rooms that import Keras do so before all else: none of their modules is half imported here.
     register_classes()
@@ -108,7 +108,7 @@ class _KerasFinder(importlib.abc.MetaPathFinder):
             try:
                 execute(module)
             except Exception as error:
-                # Keras asserts what its settings are, or fails in its own ways.
+                # Keras asserts its settings, or raises other exceptions.
                 if not _users_file().is_file():
                     raise
                 raise KerasSettingsError(str(_users_file()), f"{type(error).__name__}: {error}".rstrip(": ")) from error

@@ -1,7 +1,7 @@
 """oneDNN's kernels on every x86 processor.
 
-TensorFlow turns them on by itself only where a processor has AVX-512 VNNI. On others a training step takes about twice
-as long without them. TensorFlow reads the variable when it is imported, so it is set before.
+TensorFlow turns them on by itself only on processors with AVX-512 VNNI. On others, a training step takes about twice as
+long without them. TensorFlow reads the variable on import, so it must be set before.
 """
 
 import os

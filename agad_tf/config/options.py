@@ -21,7 +21,7 @@ class Interval:
     def __contains__(self, value: float) -> bool:
         above = self.low is None or (value >= self.low if self.low_included else value > self.low)
         below = self.high is None or (value <= self.high if self.high_included else value < self.high)
-        # NaN compares as false with everything; infinity is no setting that could be meant.
+        # NaN compares as false with everything; infinity is not a valid setting.
         return above and below and abs(value) < float("inf")
 
     def __str__(self) -> str:
@@ -36,7 +36,7 @@ class Interval:
 class Unsaid(int):
     """A default value, distinguishable from an equal number that the user gave.
 
-    It may adapt to other options, or the user is asked.
+    The value may then adapt to other options, or the user is asked.
     """
 
 

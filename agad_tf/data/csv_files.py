@@ -34,7 +34,7 @@ def read_csv(path: Path) -> pd.DataFrame:
     try:
         text = _decoded(path.read_bytes())
         if "\0" in text:
-            raise RunError(f"{path} is no text in UTF-8 or UTF-16; save it as CSV in UTF-8.")
+            raise RunError(f"{path} is not text in UTF-8 or UTF-16; save it as CSV in UTF-8.")
         first, _, rest = text.lstrip().partition("\n")
         # A spreadsheet may give its separator in a separate first line.
         text = rest if first.lower().startswith("sep=") else text
@@ -48,8 +48,7 @@ def read_csv(path: Path) -> pd.DataFrame:
             table = _table(re.sub(at_end, "", text, flags=re.MULTILINE), separator)
     except (pd.errors.ParserWarning, pd.errors.ParserError) as error:
         raise RunError(
-            f"{path} has rows with more values than its first line has columns; put values that hold '{separator}' in "
-            "quotes."
+            f"{path} has rows with more values than columns; put values that contain '{separator}' in quotes."
         ) from error
     except PermissionError:
         raise
@@ -62,7 +61,7 @@ def read_csv(path: Path) -> pd.DataFrame:
 
 
 def listed_file(folder: Path, name: str) -> str:
-    """The file that a CSV names.
+    """Finds a file that a CSV names.
 
     Args:
         folder: that relative paths start from.

@@ -27,7 +27,7 @@ def list_folder(root: Path, normal_class: int | str = 0) -> tuple[pd.DataFrame, 
 
     Args:
         root: the folder.
-        normal_class: the normal class by number or name; of images in no class where others are in classes.
+        normal_class: the normal class by number or name; images without a class folder belong to it if others have one.
 
     Returns:
         A row for each, with its file, name, label, split and masks, and a note for the user about how they were read.
@@ -48,7 +48,7 @@ def list_folder(root: Path, normal_class: int | str = 0) -> tuple[pd.DataFrame, 
         notes.append(f"{root} has {len(beside)} masks beside images, such as {next(iter(beside.values()))}.")
     if all(len(inside.parts) == 1 for inside in inside_root):
         notes.append(
-            f"{root} has no class folders: all {len(inside_root)} images count as normal, as class {ONLY_CLASS}."
+            f"{root} has no class folders: all {len(inside_root)} images count as normal (class {ONLY_CLASS})."
         )
         splits, labels, below = [""] * len(inside_root), [ONLY_CLASS] * len(inside_root), inside_root
     else:
@@ -62,14 +62,14 @@ def list_folder(root: Path, normal_class: int | str = 0) -> tuple[pd.DataFrame, 
         (str(root / inside), inside.as_posix(), label, split, tuple(map(str, masks.get(inside, ()))))
         for inside, label, split in zip(inside_root, labels, splits, strict=True)
     ]
-    # As objects: what pandas makes of text by default cannot hold names that are not UTF-8.
+    # As objects, because pandas' default type for text cannot hold names that are not UTF-8.
     table = pd.DataFrame(rows, columns=list(_COLUMNS), dtype=object)
     table.attrs["has_masks"] = bool(mask_roots or beside)
     return table, " ".join(filter(None, notes))
 
 
 def require_classes_right_below(root: Path, listed: pd.DataFrame, normal_class: int | str) -> None:
-    """Refuses a folder that the classes lie deeper below, where its own folders would be taken for classes.
+    """Refuses a folder whose classes are in a deeper folder, because its own folders would be taken for classes.
 
     Args:
         root: the folder.
@@ -77,7 +77,7 @@ def require_classes_right_below(root: Path, listed: pd.DataFrame, normal_class: 
         normal_class: the normal class by number or name.
 
     Raises:
-        UsageError: they lie deeper: the normal class is there, or all images are in one folder of folders.
+        UsageError: a deeper folder has the normal class, or one folder of folders holds all images.
     """
     classes = sorted(set(listed["label"]))
     if any(listed["split"]):
@@ -87,7 +87,7 @@ def require_classes_right_below(root: Path, listed: pd.DataFrame, normal_class: 
         if above:
             others = "" if len(above) == 1 else f", or one of {', '.join(map(str, above[1:]))}"
             raise UsageError(
-                f"{root} has no class '{normal_class}', only {', '.join(classes)}; {above[0]} has one: name that with "
+                f"{root} has no class '{normal_class}', only {', '.join(classes)}; {above[0]} has that class: give "
                 f"--data_dir={shlex.quote(str(above[0]))}{others}."
             )
     if len(classes) > 1 or not isinstance(normal_class, Unsaid) or classes[0].lower() in NORMAL_NAMES:
@@ -98,14 +98,14 @@ def require_classes_right_below(root: Path, listed: pd.DataFrame, normal_class: 
     if len(inner) > 1:
         names = ", ".join(each.name for each in inner)
         raise UsageError(
-            f"All images of {root} lie in {folder}, which holds {names}; if these are the classes, give "
-            f"--data_dir={shlex.quote(str(folder))} and the normal one as --normal_class, and if all images are "
-            f"normal, --normal_class={shlex.quote(classes[0])}."
+            f"All images of {root} are in {folder}, which holds {names}. If these are the classes, give "
+            f"--data_dir={shlex.quote(str(folder))} and name the normal class with --normal_class. If all images are "
+            f"normal, give --normal_class={shlex.quote(classes[0])}."
         )
 
 
 def _above(name: str, folders: list[Path], levels: int) -> list[Path]:
-    """The folders that hold one of this name, on the first level that has any."""
+    """The folders with a subfolder of this name, on the first level that has any."""
     if not folders or not levels:
         return []
     found = [folder for folder in folders if name in {inner.name for inner in _folders(folder)}]
@@ -115,13 +115,13 @@ def _above(name: str, folders: list[Path], levels: int) -> list[Path]:
 def _parts_and_classes(
     root: Path, inside_root: list[Path], normal_class: int | str
 ) -> tuple[list[str], list[str], list[Path], str]:
-    """The part and the class of every image, where it lies below its part, and what to tell the user."""
+    """The part and the class of every image, its path below its part, and a note for the user."""
     is_divided = _is_divided(root)
     if not is_divided:
         _require_classes_first(root, inside_root)
     splits = [_split_of(root, inside) for inside in inside_root] if is_divided else [""] * len(inside_root)
     depth = 1 if is_divided else 0
-    # A folder that all images of all parts lie in is no class, if folders in it are.
+    # A folder that holds all images of all parts is not a class if it contains classes.
     above = {inside.parts[1] for inside in inside_root if len(inside.parts) > 1}
     inner = {inside.parts[2].lower() for inside in inside_root if len(inside.parts) > 3}
     if is_divided and len(above) == 1 and inner & set(NORMAL_NAMES):
@@ -143,14 +143,14 @@ def _parts_and_classes(
 def _masks_in(
     mask_roots: list[Path], inside_root: list[Path], below: list[Path], splits: list[str]
 ) -> dict[Path, tuple[Path, ...]]:
-    """By image the masks it has."""
+    """The masks of each image."""
     masks: dict[Path, tuple[Path, ...]] = {}
     of_test, of_training = (
         {path: inside for inside, path, split in zip(inside_root, below, splits, strict=True) if split in parts}
         for parts in (("", "test"), ("train",))
     )
     for mask_root in mask_roots:
-        # Images of other parts have no say in whose mask it is, if it may be that of a test image.
+        # If a mask may belong to a test image, images of other parts are not considered.
         for images, before in ((of_training, list(of_test)), (of_test, [])):
             found = masks_of(mask_root, list(images), before)
             masks |= {images[path]: files for path, files in found.items()}
@@ -163,13 +163,13 @@ def _said_of_unused(mask_roots: list[Path], masks: Mapping[Path, tuple[Path, ...
     if not unused:
         return ""
     return (
-        f"Of the masks in {mask_roots[0]}, {len(unused)} fit no image or several, such as {unused[0]}; name them "
+        f"{len(unused)} masks in {mask_roots[0]} match no image or several images, such as {unused[0]}; name them "
         f"{mask_roots[0].name}/<class>/<image>_mask.png."
     )
 
 
 def _said_of_others(root: Path) -> str:
-    """Which image files are of a kind that is not read, and which folders hold no images."""
+    """A note about image files of unsupported formats, and about empty folders."""
     endings = Counter(path.suffix.lower() for path in root.rglob("*") if path.suffix.lower() in _OTHER_FORMATS)
     said = [f"{count} {ending} files of {root} are left out: save them as PNG." for ending, count in endings.items()]
     parts = [root] if not _is_divided(root) else [part for part in _folders(root) if part.name.lower() in SPLITS]
@@ -178,18 +178,18 @@ def _said_of_others(root: Path) -> str:
 
 
 def _require_classes_first(root: Path, inside_root: list[Path]) -> None:
-    """Refuses parts inside of classes, which would be divided anew."""
+    """Refuses parts inside classes, because they would be ignored and the images divided again."""
     inner = {inside.parts[1].lower() for inside in inside_root if len(inside.parts) > 2}
     if inner and {SPLITS.get(name) for name in inner} >= {"train", "test"}:
         first = next(inside for inside in inside_root if len(inside.parts) > 2)
         raise UsageError(
-            f"{root} has parts inside of classes, such as {Path(*first.parts[:2])}; put them the other way round, as "
+            f"{root} has parts inside classes, such as {Path(*first.parts[:2])}; put classes inside parts, as in "
             f"{Path(first.parts[1], first.parts[0])}."
         )
 
 
 def _folder_in(root: Path, names: tuple[str, ...]) -> Path | None:
-    """The folder with one of these names, in upper or lower case."""
+    """The folder with one of these names, in upper or lower case; None if there is none."""
     return next((folder for folder in _folders(root) if folder.name.lower() in names), None)
 
 
@@ -198,13 +198,13 @@ def _folders(root: Path) -> list[Path]:
 
 
 def _images_and_masks(root: Path) -> tuple[Path, list[Path]]:
-    """Where classes or parts lie, and where masks do: as in VisA, images and masks may each have a folder."""
+    """The folder of classes or parts, and the folders of masks: as in VisA, images and masks may each have a folder."""
     for folder in (root, _folder_in(root, ("data",))):
         images = _folder_in(folder, ("images",)) if folder else None
         masks = _folder_in(folder, ("masks",)) if folder else None
         if images and masks:
             return images, [masks]
-    # Masks may lie in the part that they belong to, or have parts of their own.
+    # Masks may be in the part that they belong to, or have parts of their own.
     parts = [folder for folder in _folders(root) if folder.name.lower() in SPLITS] if _is_divided(root) else []
     found = [masks for folder in (root, *parts) if (masks := _folder_in(folder, MASK_FOLDERS))]
     of_parts = [part for masks in found for part in _folders(masks) if part.name.lower() in SPLITS]
@@ -266,13 +266,13 @@ def _require_one_set(root: Path) -> None:
     what = ", ".join(str(folder.relative_to(root)) for folder in sets)
     kind = "one set of images, in" if len(sets) == 1 else f"{len(sets)} sets of images, not one:"
     raise UsageError(
-        f"{root} holds {kind} {what}; name it with --data_dir={shlex.quote(str(sets[0]))}"
+        f"{root} holds {kind} {what}; give --data_dir={shlex.quote(str(sets[0]))}"
         f"{'' if len(sets) == 1 else ', or another of them'}."
     )
 
 
 def _sets_in(folders: list[Path], levels: int) -> list[Path]:
-    """The sets among folders, or else among the folders in them, and so on; empty where none is on any level."""
+    """The sets on the first level of folders that has any; empty if there is none."""
     if not folders or not levels:
         return []
     below = [folder for each in folders for folder in _folders(each)]
@@ -289,7 +289,7 @@ def _is_set(folder: Path) -> bool:
 
 
 def _other_files(root: Path) -> str:
-    """The other files there, by their extensions."""
+    """A note about the other files in a folder, by extension."""
     endings = Counter(path.suffix.lower() for path in root.rglob("*") if path.is_file() and path.suffix)
     found = ", ".join(f"{count} {ending}" for ending, count in endings.most_common(3))
     return f" that can be read (there are {found} files)" if found else ""

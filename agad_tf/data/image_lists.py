@@ -10,7 +10,7 @@ from agad_tf.data.csv_files import listed_file, read_csv
 from agad_tf.data.set_names import ONLY_CLASS, SPLITS
 
 _COLUMNS = ("path", "label", "split", "mask")
-# What tools write where there is no value.
+# What tools write for missing values.
 _NO_LABELS = ("", "nan", "<na>", "null", "#n/a")
 
 
@@ -38,7 +38,7 @@ def list_csv(path: Path) -> tuple[pd.DataFrame, str]:
             f"{path} must have rows and the columns path and label; it has {len(listed)} rows and the columns "
             f"{', '.join(listed.columns)}. Rename its columns; for only normal images, the column path is enough."
         )
-    # What pandas calls a column of row numbers is no name that anybody gave.
+    # pandas gives this name to a column of row numbers.
     if others := sorted(name for name in columns - set(_COLUMNS) if not name.startswith("unnamed: ")):
         note = f"{note} {path} has columns that are not used: {', '.join(others)}.".strip()
     listed = listed.reindex(columns=list(_COLUMNS), fill_value="")
@@ -53,7 +53,7 @@ def list_csv(path: Path) -> tuple[pd.DataFrame, str]:
         if missing:
             first = listed[column].iloc[missing[0]]
             raise RunError(
-                f"{path} names {files[missing[0]]}, which does not exist ({len(missing)} such); "
+                f"{path} names {files[missing[0]]}, but there is no such file ({len(missing)} such rows); "
                 f"{_where_it_is(path, first) or 'correct the CSV.'}"
             )
         listed["file" if column == "path" else "mask"] = files
@@ -63,10 +63,10 @@ def list_csv(path: Path) -> tuple[pd.DataFrame, str]:
 
 
 def _where_it_is(path: Path, name: str) -> str:
-    """What to do where a file that is listed lies as the list says, but from another folder; else empty."""
+    """A remedy if the paths of a list are relative to another folder; empty otherwise."""
     places = (*path.absolute().parents[1:], *sorted(each for each in path.parent.glob("*/") if each.is_dir()))
     found = next((place for place in places if Path(listed_file(place, name)).is_file()), None)
-    return f"it lies below {found}: move the CSV there." if found else ""
+    return f"it is in {found}: move the CSV there." if found else ""
 
 
 def _require_values(path: Path, listed: pd.DataFrame) -> None:

@@ -153,7 +153,7 @@ def read_picture(
         path: of the file.
         channels: 1 turns it grey, 3 into RGB.
         pixel_range: the values that are black and white in images of more than 8 bits.
-        to_be: the size that it will be resized to, see `agad_tf.data.readers.decode_picture`.
+        to_be: the size to which the image will be resized, see `agad_tf.data.readers.decode_picture`.
 
     Returns:
         uint8 (height, width, channels).
@@ -213,7 +213,7 @@ def channels_of(paths: list[str]) -> int:
             with Image.open(path) as picture:
                 if not is_grey(picture):
                     return 3
-        except Exception:  # As in decode_picture, which will say what is wrong.
+        except Exception:  # As in decode_picture, which reports what is wrong.
             continue
     return 1
 

@@ -91,7 +91,7 @@ def _read_left_out(path: Path) -> dict[str, str]:
 
 
 def _look_at_all(source: Source) -> dict[str, _Look]:
-    """By path of every image and mask."""
+    """The result for every image and mask, by path."""
     paths = _paths(source)
     with ThreadPoolExecutor() as pool:
         bar = {"unit": " images", "delay": 1, "leave": False, "disable": None}
@@ -100,7 +100,7 @@ def _look_at_all(source: Source) -> dict[str, _Look]:
 
 
 def _paths(source: Source) -> list[str]:
-    """Of every image and mask, each once."""
+    """The paths of all images and masks, each once."""
     paths = [path for images in _parts(source).values() for path in images.paths.tolist()]
     all_masks = (*source.train_masks.values(), *source.test_masks.values())
     return list(dict.fromkeys([*paths, *(str(mask) for masks in all_masks for mask in masks)]))

@@ -17,7 +17,7 @@ from agad_tf.data.random_fields import CELLS, between, noise_tiles, uniform
 # A pixel counts as altered if any channel differs by more; images have a range of 2.
 VISIBLE = 0.03
 LEAST_OPACITY = 0.2
-# Flaws that would differ less than by this, and this share of the image's own range, are made more opaque.
+# Flaws are made more opaque until they differ by at least this, and by this share of the image's own range.
 LEAST_CONTRAST, SHARE_OF_RANGE = 0.1, 0.15
 # Width of the softest edges, as a share of the image's side.
 SOFTEST = 1 / 12
@@ -37,8 +37,8 @@ def add_local_anomalies(images: tf.Tensor, partners: tf.Tensor, seeds: tf.Tensor
 
     Returns:
         The altered images, of the same shape and range, and masks, float32 (images, height, width, 1): 1 where any
-        channel differs by more than `VISIBLE`, and 0 elsewhere, where the pixels are the image's own. The mask is
-        empty where nothing can be seen, as when a part of a constant image is laid upon another.
+        channel differs by more than `VISIBLE`, and 0 elsewhere, where the pixels are the image's own. The mask is empty
+        if the flaw is invisible, for example when both images have the same constant colour.
     """
     height, width, channels = images.shape[1:]
     chosen, for_shape, for_filling, cells = _draws(seeds)
@@ -49,7 +49,7 @@ def add_local_anomalies(images: tf.Tensor, partners: tf.Tensor, seeds: tf.Tensor
     edge = between(1, max(2, SOFTEST * min(height, width)), chosen[:, 3])
     edge = tf.where(chosen[:, 2] < 0.5, 1.0, edge)
     cover = tf.clip_by_value((tf.reshape(depth, (-1, height, width, 1)) + 0.5) / _each(edge), 0, 1)
-    cover = cover / tf.maximum(_greatest(cover), 1e-3)  # opaque somewhere, however small and soft
+    cover = cover / tf.maximum(_greatest(cover), 1e-3)  # fully opaque at one pixel
 
     deepest = tf.argmax(tf.reshape(cover, (-1, height * width)), axis=1)
     within = tf.gather(tf.reshape(images, (-1, height * width, channels)), deepest, batch_dims=1)

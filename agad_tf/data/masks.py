@@ -19,7 +19,7 @@ from agad_tf.data.readers import decode_values
 
 # Suffixes of a mask's name after that of its image; the first that exists is used.
 _ENDINGS = ("_mask", "", "-mask", "_gt", "_label", "_seg", "_segmentation", "_groundtruth", "_ground_truth")
-# The same for a mask that lies beside its image, where it must not be taken for an image by mistake.
+# The same for a mask beside its image; fewer, so that no image is mistaken for a mask.
 _ENDINGS_BESIDE = ("_mask", "-mask", "_gt")
 # Their compression turns black into dark grey.
 _LOSSY_SUFFIXES = (".jpg", ".jpeg", ".webp")
@@ -36,8 +36,8 @@ def masks_of(folder: Path, images: Sequence[Path], before: Sequence[Path] = ()) 
         before: images of another part, of the same form; a mask that fits one of them is not that of `images`.
 
     Returns:
-        By image, those it has: in the folder of the same name, or right below that of the class if no other image of
-        the class has the same name without its ending.
+        The masks by image: from the folder of the same name, or directly from that of the class if no other image of
+        the class has the same name without its extension.
     """
     found: dict[Place, list[Path]] = defaultdict(list)
     for mask in pictures_below(folder):
@@ -54,13 +54,13 @@ def masks_of(folder: Path, images: Sequence[Path], before: Sequence[Path] = ()) 
 
 
 def masks_beside(images: Sequence[Path]) -> dict[Path, Path]:
-    """Files that lie beside an image, with its name and an ending that says that they are its mask.
+    """Finds masks beside their images, by the image's name and a suffix.
 
     Args:
         images: all files that may be images or masks.
 
     Returns:
-        By image, its mask.
+        The mask by image.
     """
     by_place = {_place(image.parts[:-1], image.stem): image for image in images}
     found = {}
@@ -73,7 +73,7 @@ def masks_beside(images: Sequence[Path]) -> dict[Path, Path]:
 
 
 def _fitting(found: Mapping[Place, list[Path]], images: Sequence[Path]) -> dict[Path, tuple[Path, ...]]:
-    """By image, the masks that have its name."""
+    """The masks that have an image's name, by image."""
     own = {image: _first(found, image.parts[:-1], image.stem) for image in images}
     by_class: dict[Place, list[Path]] = defaultdict(list)
     for image in images:

@@ -88,8 +88,8 @@ FULL_RANGE = PixelRange()
 def _warn_of_brighter_values(bits: int) -> None:
     """Warns once that an image has another depth than the images that determined the range."""
     tqdm.write(
-        f"agad_tf: An image has values above {2**bits - 1}, which is white in images of {bits} bits, as those for "
-        "training were; they count as white. Give images of the same depth.",
+        f"agad_tf: An image has values above {2**bits - 1}, but the training images had {bits} bits; higher values "
+        f"count as white. Give images of the same depth.",
         file=sys.stderr,
     )
 
@@ -161,5 +161,5 @@ def read_pixel_range(path: Path) -> PixelRange:
     except PermissionError:
         raise
     except (OSError, ValueError, TypeError) as error:
-        raise RunError(f"{path} cannot be read ({error}); put it back from a copy of the run.") from error
-    raise RunError(f"{path} is damaged; put it back from a copy of the run.")
+        raise RunError(f"{path} cannot be read ({error}); restore it from a copy of the run.") from error
+    raise RunError(f"{path} is damaged; restore it from a copy of the run.")

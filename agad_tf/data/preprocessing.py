@@ -24,13 +24,13 @@ def sides_of(image_size: ImageSize) -> tuple[int, int]:
 
 
 def enough_pixels(image_size: ImageSize) -> int:
-    """Least side in pixels that a JPEG is decoded at to be resized: one and a half times the longer side it will have.
+    """Smallest side in pixels at which a JPEG may be decoded: one and a half times the longer side after resizing.
 
-    So one whose shorter side is less than three times that is decoded whole. With fewer pixels, images of a set would
-    differ in sharpness by their sizes.
+    So a JPEG is decoded at full size if its shorter side is less than three times the longer side after resizing. With
+    fewer pixels, the sharpness of images would depend on their sizes.
 
     Args:
-        image_size: that it is resized to.
+        image_size: to which the JPEG is resized.
     """
     return math.ceil(1.5 * max(sides_of(image_size)))
 

@@ -169,7 +169,7 @@ def decode_picture(
         channels: 1 for grey, 3 for RGB; None keeps grey images grey and converts all others to RGB.
         pixel_range: the values that are black and white in images of more than 8 bits.
         to_be: the size that the image will be resized to. A JPEG is decoded at a half, a quarter or an eighth of its
-            size where that is enough, see `agad_tf.data.preprocessing.enough_pixels`.
+            size if that is enough, see `agad_tf.data.preprocessing.enough_pixels`.
 
     Returns:
         uint8 (height, width, channels).
@@ -283,7 +283,7 @@ def depth_of(name: str, data: bytes) -> Extremes | None:
                 return extremes_of(colours_of_tiff(data, picture))
         elif not _is_png_of_16_bit_colours(data):
             if picture.format == "JPEG":
-                # All that can be wrong with the file is met at an eighth of the size as well.
+                # Decoding at an eighth of the size finds all errors of the file as well.
                 picture.draft(None, (1, 1))
             ImageOps.exif_transpose(picture).load()
             return None

@@ -42,8 +42,8 @@ class OneClassTask:
     Attributes:
         train: normal images and, for γ > 0, labelled anomalies.
         validation: of the same kinds in the same shares; used to choose thresholds and epochs.
-        reference: normal images that are not trained on, for scores that learn what is usual. None if the score does
-            not.
+        reference: normal images that are not trained on, for scores that need statistics of normal images; None for
+            other scores.
         test: the test set, used only for figures. Normal images come first; there may be no others.
     """
 
@@ -111,7 +111,7 @@ def one_class_task(
         if not 2 <= wanted <= len(pool):
             raise UsageError(
                 f"--gamma={gamma} asks for {wanted} labelled anomalies beside {len(normals)} normal images, but "
-                f"{source.name} has {len(pool)}, and two are the least, one of them for validation. Choose --gamma "
+                f"{source.name} has {len(pool)}; at least two are needed, one of them for validation. Choose --gamma "
                 f"from {2 / (len(normals) + 2):.2g} to {len(pool) / (len(normals) + len(pool)):.2g}."
             )
         anomalies = pool[:wanted]

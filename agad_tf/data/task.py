@@ -47,13 +47,13 @@ def load_task(
         gamma: γ, the share of labelled anomalies among the training images, in [0, 1).
         anomaly_classes: classes that labelled anomalies are drawn from; empty means all but the normal one.
         validation_fraction: share of the training images that is held out, in (0, 1).
-        seed: of what is drawn and what is held out.
+        seed: for the choice of labelled anomalies and held-out images.
 
     Returns:
         The data set, and the task.
 
     Raises:
-        UsageError: there is no such data set, or it does not fit what is asked for.
+        UsageError: there is no such data set, or it does not fit the arguments.
         RunError: it cannot be read.
     """
     limit_pixels(max_megapixels)

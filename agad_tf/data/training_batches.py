@@ -72,10 +72,10 @@ def plan_batches(
 
     Args:
         train: the training images.
-        batch_size: images in a batch; at least 2 where the training set has anomalies.
-        min_anomalies: least number of anomalies in a batch, where the training set has any (Section 3.3.2).
+        batch_size: images in a batch; at least 2 if the training set has anomalies.
+        min_anomalies: least number of anomalies in a batch, if the training set has any (Section 3.3.2).
         replicas: number of replicas that share a batch evenly.
-        kinds: of synthetic anomalies, of `agad_tf.config.choices.SYNTHETIC_ANOMALIES`; without any there are none.
+        kinds: of synthetic anomalies, of `agad_tf.config.choices.SYNTHETIC_ANOMALIES`; empty means none.
         synthetic_share: their share of a batch, in (0, 1).
         horizontal_flip: whether images are mirrored left to right, each with a probability of one half.
         least_steps: in an epoch; if there are fewer batches, the epoch passes over the images several times.
@@ -190,7 +190,7 @@ def training_batches(
         if plan.synthetic:
             chosen = tf.where(is_synthetic)
             synthetic_seeds = tf.boolean_mask(seeds, is_synthetic)
-            # Any other normal image; a single image is its own partner.
+            # Any other normal image; an only image is its own partner.
             steps = 1 + tf.math.floormod(synthetic_seeds, max(inputs.normals - 1, 1))
             own = tf.boolean_mask(rows, is_synthetic) - first_synthetic
             partners = inputs.of_rows(tf.math.floormod(own + steps, inputs.normals))

@@ -56,7 +56,7 @@ def _card(finding: Finding, threshold: float) -> str:
     flagged = finding.score >= threshold
     images = "".join(
         f'<a href="{source}" target="_blank"><img src="{source}" alt="{kind}" title="{kind}"></a>'
-        for kind, source in (("image", _source(finding.image)), ("heat map", _source(finding.overlay)))
+        for kind, source in (("image", _source(finding.image)), ("error map", _source(finding.overlay)))
     )
     return (
         f'<div class="card {"flagged" if flagged else "passed"}"><h3>{name}</h3><div class="pair">{images}</div>'

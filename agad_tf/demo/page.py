@@ -18,8 +18,8 @@ HOST = "127.0.0.1"
 POLICY = "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:"
 PROGRESS = gr.Progress()
 EXPLANATION = """# {title}
-Drop images below. Each gets a score, a probability ({probability}) and a heat map of where it is unusual. Images that
-score at or above the threshold are flagged as abnormal. The detector's own threshold is {threshold:.5g}
+Drop images below. Each gets a score, a probability ({probability}) and an error map that shows where it is unusual.
+Images that score at or above the threshold are flagged as abnormal. The detector's own threshold is {threshold:.5g}
 ({threshold_source}); the arrow beside the number goes back to it. The page runs on this machine, and your images do not
 leave it.
 """

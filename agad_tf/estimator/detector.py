@@ -39,9 +39,9 @@ class AGADDetector(OutlierMixin, BaseEstimator):
     pipelines pass them. Rows become images of `image_shape`, or by default the smallest grey square that holds them;
     empty pixels are filled with the lowest value. Images are resized to `image_size`.
 
-    A share of the training images, `validation_fraction` of either label, is held out for the threshold and the
-    probability; with the recipe "own_images", every other normal one of them is used to learn what is usual instead.
-    With fewer than 10 normal images, none is held out, and everything is chosen on the training images.
+    A share of the training images, `validation_fraction` of each label, is held out for the threshold and the
+    probability. With the recipe "own_images", half of the held-out normal images are used for the statistics of the
+    score instead. With fewer than 10 normal images, none is held out, and everything is chosen on the training images.
 
     Args:
         recipe: values of all arguments that are None: "own_images", which learns from normal images to find small
@@ -51,9 +51,9 @@ class AGADDetector(OutlierMixin, BaseEstimator):
         image_shape: (height, width) or (height, width, channels) of the images; None takes it from `X`.
         value_range: the lowest and the highest value of pixels, in `fit` and in all later calls. "auto": (0, 255) for
             uint8, otherwise the minimum and maximum of the training data. Values beyond it are not clipped.
-        random_state: of weights, held-out images and order: None, an int or a RandomState. On a CPU, the same int
-            repeats scores to the bit. None draws a seed from NumPy's random state; otherwise the random states of NumPy
-            and Python do not change. TensorFlow's global seed is set.
+        random_state: seed for weights, held-out images and order: None, an int or a RandomState. On a CPU, the same int
+            gives bit-identical scores. None draws a seed from NumPy's random state; otherwise the random states of
+            NumPy and Python do not change. TensorFlow's global seed is set.
         verbose: as in Keras' `fit`: 0 is silent, 1 shows a bar, 2 prints a line for each epoch.
 
     All other arguments are options of `agad_tf.ExperimentConfig` with the same names, meanings and values, which `fit`
@@ -62,7 +62,7 @@ class AGADDetector(OutlierMixin, BaseEstimator):
 
     Attributes:
         model_: the Keras model, `agad_tf.AGAD`.
-        decision_: the `Decision` that turns scores into verdicts.
+        decision_: the `Decision`: threshold and probability of scores.
         threshold_: anomaly score at or above which an image is flagged.
         offset_: -threshold_, with the last bit changed so that `decision_function` is negative at the threshold itself.
         image_shape_: (height, width, channels) of the images.
@@ -219,7 +219,7 @@ class AGADDetector(OutlierMixin, BaseEstimator):
         return self.score_samples(X) - self.offset_
 
     def predict(self, X: Any) -> np.ndarray:  # noqa: N803
-        """Verdicts, int (n,): 1 normal, -1 abnormal."""
+        """Labels by the threshold, int (n,): 1 normal, -1 abnormal."""
         return np.where(self.decision_function(X) < 0, -1, 1)
 
     def predict_proba(self, X: Any) -> np.ndarray:  # noqa: N803
@@ -273,7 +273,7 @@ class AGADDetector(OutlierMixin, BaseEstimator):
             A fitted detector that gives the same scores.
         """
         model, facts = read_detector(Path(path).expanduser())
-        # Versions that knew no recipe had the paper's defaults.
+        # Versions without recipes had the paper's defaults.
         detector = cls(**{"recipe": PAPER, **facts["parameters"]})
         for name, value in facts["fitted"].items():
             setattr(detector, name, value)
@@ -291,7 +291,7 @@ class AGADDetector(OutlierMixin, BaseEstimator):
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        # Versions that knew no recipe had the paper's defaults.
+        # Versions without recipes had the paper's defaults.
         super().__setstate__({**dict.fromkeys(self._get_param_names()), "recipe": PAPER, **state})
         if "model_" in state:
             with random_state_kept():

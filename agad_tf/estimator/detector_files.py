@@ -50,7 +50,7 @@ def read_detector(folder: Path) -> tuple[AGAD, dict[str, Any]]:
         if isinstance(inner, dict):
             # JSON has lists, but no tuples.
             facts[name] = {key: tuple(value) if isinstance(value, list) else value for key, value in inner.items()}
-    # Keras says of a file that is damaged that it is not there.
+    # Keras reports a damaged file as missing.
     if not zipfile.is_zipfile(model_file):
         model_file.open("rb").close()
         raise ValueError(f"{model_file} is damaged; save the detector again.")

@@ -22,7 +22,7 @@ def fitted_model(config: ExperimentConfig, train: Split, reference: Split | None
     Args:
         config: the experiment. If there are fewer training images than its batch size, they form one batch.
         train: the training images, arrays of one shape.
-        reference: normal images to learn what is usual from, for the score "peak"; None means the training images.
+        reference: normal images for the statistics of the score "peak"; None means the training images.
         verbose: as in Keras' `fit`.
 
     Returns:

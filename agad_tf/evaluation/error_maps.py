@@ -15,7 +15,7 @@ from agad_tf.data.splits import NORMAL, Split
 from agad_tf.evaluation.localization import PixelMetrics, at_size, has_deviation_maps, scores_and_error_maps
 from agad_tf.models.agad import AGAD
 
-# This many validation images are used to find which errors are usual.
+# This many validation images are used to find the errors of normal images.
 SCALE_IMAGES = 256
 
 
@@ -53,7 +53,7 @@ def error_map_scale(model: AGAD, validation: Split) -> float:
 
     Args:
         model: the detector.
-        validation: its normal images give the usual errors.
+        validation: the validation images, of which the normal ones are used.
 
     Returns:
         Twice the median, over normal images, of the highest value of their maps, in [1, 255].

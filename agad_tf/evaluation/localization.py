@@ -50,8 +50,8 @@ def scores_and_maps(model: AGAD, inputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tenso
 
     Returns:
         Reconstructions G(x), like `inputs`; scores, float32 (images,); and error maps, float32 (images, height, width):
-        smoothed errors in pixel values, see `smoothed_error_maps`, or, of a model whose score is the peak of maps, how
-        far each pixel deviates from what is usual.
+        smoothed errors in pixel values, see `smoothed_error_maps`, or, of a model whose score is the peak of maps, the
+        deviation of each pixel from normal images.
     """
     if isinstance(model, SegmentingAGAD):
         return model.reconstruct_score_and_map(inputs)
@@ -67,7 +67,7 @@ def scores_and_error_maps(model: AGAD, inputs: tf.Tensor) -> tuple[tf.Tensor, tf
 
 
 def has_deviation_maps(model: AGAD) -> bool:
-    """Whether a model's error maps are deviations from what is usual; else they are errors in pixel values."""
+    """Whether a model's error maps are deviations from normal images; otherwise they are errors in pixel values."""
     return isinstance(model, SegmentingAGAD)
 
 
@@ -75,7 +75,7 @@ def has_deviation_maps(model: AGAD) -> bool:
 def _gaussian(size: int, sigma: float) -> tf.Tensor:
     """The matrix that smooths a column of `size` pixels, float32 (size, size): SciPy's filter of each unit vector."""
     smooth = ndimage.gaussian_filter1d(np.eye(size), sigma, axis=0)
-    # Outside the current graph: then an exported detector holds it once, not in each of its functions.
+    # Outside the current graph, so that an exported detector holds it once, not in each of its functions.
     with tf.init_scope():
         return tf.constant(smooth, tf.float32)
 
@@ -95,7 +95,7 @@ def at_size(error_map: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 class PixelMetrics:
-    """Adds up, image by image, how well error maps tell abnormal from normal pixels; memory does not grow."""
+    """Measures, image by image, how well error maps separate abnormal from normal pixels; memory does not grow."""
 
     def __init__(self) -> None:
         self._normal, self._abnormal, self._overlap = np.zeros((3, _BINS))
@@ -123,8 +123,8 @@ class PixelMetrics:
 
         Returns:
             As fractions: "pixel_auroc", and "pro", the per-region overlap of Bergmann et al. (2020): the share of an
-                abnormal region that is found, averaged over regions of any size and over false positive rates up to
-                0.3. Empty where there are no abnormal pixels, or no normal ones.
+            abnormal region that is found, averaged over regions of any size and over false positive rates up to 0.3.
+            Empty without abnormal or without normal pixels.
         """
         if not self._regions or not self._normal.any():
             return {}

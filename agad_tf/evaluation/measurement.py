@@ -34,8 +34,9 @@ class Measurement(NamedTuple):
         test_scores: float (images,), of each test image by itself; higher is more abnormal.
         validation_scores: the same of each validation image.
         decision: how the detector judges scores, chosen on the validation images.
-        threshold_basis: what the threshold rests on, see `agad_tf.evaluation.thresholds.threshold_basis`.
-        at_threshold: how well the decision tells the test images apart, see `agad_tf.evaluation.metrics.figures_at`.
+        threshold_basis: the images that the threshold was chosen on, see
+            `agad_tf.evaluation.thresholds.threshold_basis`.
+        at_threshold: figures of the test images at the threshold, see `agad_tf.evaluation.metrics.figures_at`.
         protocols: the figures of each protocol by its name, "per_image" first. Without anomalies in the test set it is
             the only one, and figures that need anomalies are None.
         error_map_scale: the error from which error maps show the brightest colour; None without error maps.
@@ -210,7 +211,7 @@ def _against_local_anomalies(scorer: Scorer, test: Split, scores: np.ndarray, se
 
 
 def _spread(count: int, most: int) -> np.ndarray:
-    """Places in [0, count), at most so many, at equal distances."""
+    """At most `most` positions in [0, count), equally spaced."""
     return np.unique(np.linspace(0, count - 1, min(most, count)).round().astype(int))
 
 

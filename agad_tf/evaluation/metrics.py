@@ -5,7 +5,7 @@ from scipy.stats import bootstrap
 from sklearn.metrics import average_precision_score, confusion_matrix, precision_recall_curve, roc_auc_score, roc_curve
 
 BOOTSTRAP_RESAMPLES = 1000
-# All at once are 160 MB of a test set of 20,000 images.
+# All at once would take 160 MB for a test set of 20,000 images.
 RESAMPLES_TOGETHER = 50
 CONFIDENCE = 0.95
 DETECTION_FIGURES = (
@@ -85,7 +85,7 @@ def _auroc_interval(normal: np.ndarray, abnormal: np.ndarray, seed: int) -> tupl
     if min(len(normal), len(abnormal)) < 2:
         # A single image can be resampled in only one way, so the spread is unknown.
         return 0.0, 1.0
-    # AUROC depends only on the order of scores: it is found once, and no resample is sorted again.
+    # AUROC depends only on the order of scores, so they are sorted once, not for each resample.
     values, ranks = np.unique(np.concatenate([normal, abnormal]), return_inverse=True)
 
     def auroc(normal_ranks: np.ndarray, abnormal_ranks: np.ndarray) -> float:

@@ -23,7 +23,7 @@ _LEAST_SPREAD = 1e-6
 
 
 class Decision(NamedTuple):
-    """Turns a score into a verdict and a probability.
+    """Flags images by their scores, and turns a score into a probability.
 
     Attributes:
         threshold: score at or above which an image is flagged.

@@ -85,12 +85,12 @@ def build_model(config: ExperimentConfig, image_shape: tuple[int, int, int], ste
 
 
 def _network_shape(crop_size: int, image_shape: tuple[int, int, int]) -> tuple[int, int, int]:
-    """The input shape of the networks, which is square: a part of an image, or the whole."""
+    """The input shape of the networks, which is square: a crop of an image, or the whole image."""
     height, width, channels = image_shape
     if not crop_size and height != width:
         raise UsageError(
             f"The networks see whole images, which must be square, but their size is {height}x{width}; give "
-            "--image_size one number, or train on parts with --recipe=own_images."
+            f"--image_size one number, or train on crops with --recipe=own_images."
         )
     side = min(crop_size or height, height, width)
     return side, side, channels

@@ -92,14 +92,17 @@ class CompiledModel(BuiltByItsConstructor):
         if not isinstance(steps_per_execution, int) or steps_per_execution < 1:
             raise ValueError(f"steps_per_execution is {steps_per_execution!r}; give a whole number of at least 1.")
         if run_eagerly and jit_compile is True:
-            raise ValueError("jit_compile=True compiles what run_eagerly=True runs line by line; give one of them.")
+            raise ValueError("jit_compile=True contradicts run_eagerly=True; give only one of them.")
         if synchronized_batch_norm and jit_compile is True:
             raise ValueError(
-                "jit_compile=True cannot compile what synchronized_batch_norm=True shares between replicas; give one."
+                "jit_compile=True cannot compile the communication of synchronized_batch_norm=True; give only one of "
+                "them."
             )
         if optimizer is not None:
             if generator_optimizer is not None or discriminator_optimizer is not None:
-                raise ValueError("optimizer= is for both networks; leave out the optimizers of each, or give those.")
+                raise ValueError(
+                    "optimizer= is for both networks; give either optimizer= or one optimizer for each network."
+                )
             generator_optimizer = keras.optimizers.get(optimizer)
             discriminator_optimizer = type(generator_optimizer).from_config(generator_optimizer.get_config())
         with self.distribute_strategy.scope():
@@ -117,7 +120,7 @@ class CompiledModel(BuiltByItsConstructor):
         let_schedule_go_on(self.discriminator_optimizer, self.generator_optimizer)
         super().compile(
             optimizer=self.generator_optimizer,
-            jit_compile=False,  # of the whole step; the part that pays is compiled below
+            jit_compile=False,  # of the whole step; the part that becomes faster is compiled below
             run_eagerly=run_eagerly,
             steps_per_execution=steps_per_execution,
             auto_scale_loss=False,

@@ -14,7 +14,7 @@ Networks = tuple[keras.Model, keras.Model | None]
 
 
 class Look:
-    """Reconstructions of images of one size, and maps of residuals and verdicts.
+    """Reconstructions of images of one size, and maps of residuals and of the segmenter.
 
     Generator and segmenter process a tile together, so each part of an image is reconstructed once. Images no larger
     than a tile are processed whole.
@@ -42,7 +42,7 @@ class Look:
             images: float (images, height, width, channels) in [-1, 1].
 
         Returns:
-            float (images, height, width, kinds): mean absolute residuals and, with a segmenter, logits of verdicts.
+            float (images, height, width, kinds): mean absolute residuals and, with a segmenter, its logits.
         """
         if self.tiles is None:
             return _seen(self.networks, images)[1]

@@ -48,10 +48,10 @@ class LossWeights(NamedTuple):
 
 
 def adversarial_loss(logits: Tensor, target: int) -> Tensor:
-    """Binary cross-entropy l_adv of D's verdict, equation (5), from logits.
+    """Binary cross-entropy l_adv of D's output, equation (5), from logits.
 
     Args:
-        logits: D's output, float (batch, ...); verdicts on parts of an image are averaged over the image.
+        logits: D's output, float (batch, ...); losses of several logits of an image are averaged.
         target: 1 for "real", 0 for "fake".
 
     Returns:
@@ -192,13 +192,13 @@ def structural_loss(images: Tensor, reconstruction: Tensor) -> Tensor:
 
 
 def focal_loss(logits: Tensor, masks: Tensor) -> Tensor:
-    """Binary cross-entropy of each pixel's verdict, easy pixels counting less (Lin et al. 2017).
+    """Binary cross-entropy of each pixel, with less weight for easy pixels (Lin et al. 2017).
 
-    Few pixels are altered. The factor (1 − p)², with the probability p of the correct verdict, reduces the weight of
+    Few pixels are altered. The factor (1 − p)², with the probability p of the correct class, reduces the weight of
     pixels that are already classified correctly.
 
     Args:
-        logits: verdicts, float (batch, height, width, 1), above 0 for "abnormal".
+        logits: the segmentation map, float (batch, height, width, 1), above 0 for "abnormal".
         masks: 1 where a pixel is abnormal, else 0, same shape.
 
     Returns:
@@ -209,11 +209,11 @@ def focal_loss(logits: Tensor, masks: Tensor) -> Tensor:
     return ops.mean(ops.square(ops.sigmoid(-signed)) * cross_entropy, axis=(1, 2, 3))
 
 
-def highest_verdict_loss(logits: Tensor) -> Tensor:
-    """Focal loss of an anomaly without a mask: its highest verdicts should be "abnormal".
+def highest_pixels_loss(logits: Tensor) -> Tensor:
+    """Focal loss of an anomaly without a mask: its highest pixels should be "abnormal".
 
     Args:
-        logits: verdicts, float (batch, height, width, 1), above 0 for "abnormal".
+        logits: the segmentation map, float (batch, height, width, 1), above 0 for "abnormal".
 
     Returns:
         float (batch,), in nats, not negative: of the mean of the highest pixels, a share of `HIGHEST_SHARE`.

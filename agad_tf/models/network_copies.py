@@ -92,7 +92,7 @@ def resized(network: keras.Model, size: tuple[int, int]) -> keras.Model:
 
 
 def resized_to(network: keras.Model, size: tuple[int, int]) -> keras.Model:
-    """As `resized`, or the network itself if its images have that size."""
+    """As `resized`; the network itself if its images already have that size."""
     return network if tuple(network.input_shape[1:3]) == tuple(size) else resized(network, size)
 
 

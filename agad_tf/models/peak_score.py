@@ -64,7 +64,7 @@ class PeakScore:
         add_weight: of the model that keeps the statistics.
         shape: height, width and channels of the images that are scored.
         sizes: height and width of the maps at each scale, from the finest.
-        kinds: 1, only residuals, or 2, with verdicts.
+        kinds: 1, only residuals, or 2, with segmentation maps.
         aligned: "yes" for statistics of each pixel; "no" for statistics of all pixels; "auto" chooses by normal images.
     """
 
@@ -106,12 +106,12 @@ class PeakScore:
             maps: at each scale, float (images, height, width, kinds), as a network gives them.
 
         Returns:
-            The peaks of all maps, and how unusual the whole image is.
+            The peaks of all maps, and the score of the whole image.
         """
         return self._standardized_parts(images, self._standardized_maps(maps))
 
     def score(self, images: Any, maps: Sequence[Any]) -> Any:
-        """How far an image is from what is usual, by all parts together, float (images,); higher is more abnormal."""
+        """The score from all parts, float (images,); higher is more abnormal."""
         return combined(self.standardized_parts(images, maps))
 
     def score_and_map(self, images: Any, maps: Sequence[Any]) -> tuple[Any, Any]:

@@ -28,22 +28,22 @@ from agad_tf.models.whole_image import looks_at
 
 STRUCTURAL_WEIGHT = 10.0
 # Weight of the loss of anomalies without masks, relative to the loss of pixels.
-VERDICT_WEIGHT = 0.1
+MASKLESS_WEIGHT = 0.1
 ALIGNED = ("auto", "yes", "no")
 
 
 @keras.saving.register_keras_serializable("agad_tf")
 class SegmentingAGAD(AGAD):
-    """`AGAD` with a third network, trained on local anomalies that are made from normal images at known places.
+    """`AGAD` with a third network, the segmenter, trained on local anomalies at known places in normal images.
 
-    A part of every training image is cut out in the size of the networks' input, at a random place and scale, and its
-    light is varied a little. Four in five are then altered locally. G learns to restore them: x̂ = G(altered x) is
-    compared with x by the contextual loss and 1 − SSIM. The segmenter sees the altered image and x̂, and learns which
-    pixels were altered. This applies the principle of line 10, that an anomaly counts as fake, to each pixel.
+    Training uses random crops of images, of the size of the networks' input, at random scales and with slightly varied
+    light. `altered_share` of them get a local anomaly. G learns to restore them: x̂ = G(altered x) is compared with x
+    by the contextual loss and 1 − SSIM. The segmenter sees the altered image and x̂, and learns which pixels were
+    altered. This applies the principle of line 10, that an anomaly counts as fake, to each pixel.
 
     Labelled anomalies are not altered. The segmenter learns from their masks, or, without masks, that some pixels are
     abnormal. `fit` takes them as (images, labels) or, of a `tf.data.Dataset`, (images, labels, masks); masks are float
-    (batch, height, width, 1), 1 abnormal, 0 normal, and NaN everywhere for an image without a mask.
+    (batch, height, width, 1): 1 abnormal, 0 normal; NaN in all pixels of an image without a mask.
 
     Images may be larger than the networks' input in training and in scoring, because all networks are convolutional.
     The score is that of `agad_tf.models.peak_score`; it needs `adapt` after `fit`.
@@ -66,7 +66,7 @@ class SegmentingAGAD(AGAD):
         ValueError: an argument out of its range.
     """
 
-    # Least number of normal images that were not trained on.
+    # Least number of normal images for `adapt` that were not trained on.
     LEAST_UNSEEN = 4
     # Side in pixels above which images are scored in tiles.
     LARGEST_TILE = TILE
@@ -101,7 +101,7 @@ class SegmentingAGAD(AGAD):
         self.scoring_shape = (height, width, channels)
         self._crop = (self.image_shape[0], self.image_shape[1])
         self.sizes = sizes_at_scales((height, width), self._crop, self.scales, SIZE_MULTIPLE)
-        # Height and width of the parts of large images to train on; None where those are trained on whole.
+        # Height and width of the windows of large images that training uses; None for smaller images.
         self.training_window = window_of((height, width), self._crop, self.scales[len(self.sizes) - 1])
         networks = self.scoring_generator, segmenter
         self._generators = [resized_to(self.scoring_generator, size) for size in self.sizes]
@@ -148,7 +148,7 @@ class SegmentingAGAD(AGAD):
 
     @property
     def trained_networks(self) -> dict[str, TrainedNetwork]:
-        """What learns, each with its loss, weights and optimizer."""
+        """The networks that are trained, each with its loss, weights and optimizer."""
         if self.segmenter is None:
             return super().trained_networks
         weights = list(self.segmenter.trainable_variables)
@@ -194,7 +194,7 @@ class SegmentingAGAD(AGAD):
             labels: float (batch,): 0 normal, 1 abnormal.
             images: x, of the same shape; equal to `altered` for labelled anomalies.
             masks: float (batch, height, width, 1): 1 where the images are altered or abnormal, else 0; NaN everywhere
-                for an image of which only the label is known.
+                for an image with only a label.
             training: whether batch normalisation uses the statistics of the batch.
         """
         reconstruction = self.generator(altered, training=training)
@@ -207,13 +207,13 @@ class SegmentingAGAD(AGAD):
         found["generator_loss"] += (1 - labels) * STRUCTURAL_WEIGHT * found["structural_loss"]
         found["segmentation_loss"] = tf.zeros_like(labels)
         if self.segmenter is not None:
-            # No gradient from the segmenter to G, which would learn to leave traces.
+            # Otherwise G would learn to mark flaws for the segmenter.
             pair = tf.concat([altered, tf.stop_gradient(reconstruction)], axis=-1)
-            verdicts = self.segmenter(pair, training=training)
+            logits = self.segmenter(pair, training=training)
             unknown = tf.reduce_any(tf.math.is_nan(masks), axis=(1, 2, 3))
             masks = tf.where(tf.math.is_nan(masks), 0.0, masks)
             found["segmentation_loss"] = tf.where(
-                unknown, VERDICT_WEIGHT * losses.highest_verdict_loss(verdicts), losses.focal_loss(verdicts, masks)
+                unknown, MASKLESS_WEIGHT * losses.highest_pixels_loss(logits), losses.focal_loss(logits, masks)
             )
         return found
 
@@ -239,12 +239,12 @@ class SegmentingAGAD(AGAD):
 
     @property
     def score_statistics(self) -> list[keras.Variable]:
-        """What `adapt` learns."""
+        """The variables that `adapt` sets."""
         return self.peak_score.variables
 
     @property
     def scoring_variables(self) -> list[keras.Variable]:
-        """What scores depend on."""
+        """The variables that scores depend on."""
         return [*super().scoring_variables, *([] if self.segmenter is None else self.segmenter.variables)]
 
     def call(self, images: tf.Tensor, training: bool = False) -> tf.Tensor:
@@ -308,7 +308,7 @@ class SegmentingAGAD(AGAD):
         return self.score_and_map(images)[1]
 
     def _maps(self, images: tf.Tensor) -> list[tf.Tensor]:
-        """Residuals and logits of verdicts of whole images at each scale, float (images, height, width, kinds)."""
+        """Residuals and segmentation maps (logits) at each scale, float (images, height, width, kinds)."""
         return self._at_scales(images, Look.maps)
 
     def _look(self, images: tf.Tensor, batch_statistics: bool = False) -> tuple[tf.Tensor, list[tf.Tensor]]:

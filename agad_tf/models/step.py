@@ -67,7 +67,7 @@ class StepComputer:
     """Computes the steps of a model.
 
     Args:
-        batch_losses: gives every loss of a batch by its name, float (batch,) each, from the tensors of the batch.
+        batch_losses: returns every loss of a batch by its name, float (batch,) each, from the tensors of the batch.
         variables: all that the losses depend on, including the trained weights.
         trained: the networks that are trained, by name.
         jit_compile: whether XLA compiles the computation.

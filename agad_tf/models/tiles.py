@@ -97,11 +97,11 @@ def in_tiles(
             enough, it is called on all images at once, and otherwise on one tile at a time; a graph contains it once.
         images: float (batch, *tiles.image, channels).
         tiles: by `tiling`.
-        signature: the types of what the function returns, tf.float32 or a tuple of it; a tuple takes less memory than
-            one tensor that is divided afterwards.
+        signature: types of the function's result, tf.float32 or a tuple of it; a tuple takes less memory than one
+            tensor that is divided afterwards.
 
     Returns:
-        float32 (batch, *tiles.image, kinds), or a tuple of such.
+        float32 (batch, *tiles.image, kinds), or a tuple of these.
 
     Raises:
         ValueError: the images are of another size.

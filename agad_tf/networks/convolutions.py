@@ -25,7 +25,7 @@ class Convolution(layers.Conv2D):
     """`Conv2D` with "same" padding, for sides that are multiples of the stride.
 
     Raises:
-        ValueError: on building it with what it does not compute: another padding, dilation, groups, a kernel or
+        ValueError: for arguments that it does not support: another padding, dilation, groups, a kernel or
             strides that differ between the two directions, a kernel smaller than the stride, channels first, or
             images whose sides are unknown or no multiples of the stride.
     """
@@ -50,7 +50,7 @@ class TransposedConvolution(layers.Conv2DTranspose):
     """`Conv2DTranspose` with "same" padding, to sides that are those of the images times the stride.
 
     Raises:
-        ValueError: on building it with what it does not compute: another padding, output padding, dilation, groups,
+        ValueError: for arguments that it does not support: another padding, output padding, dilation, groups,
             a kernel or strides that differ between the two directions, a kernel smaller than the stride, channels
             first, or images whose sides are unknown.
     """

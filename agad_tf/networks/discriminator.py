@@ -12,8 +12,8 @@ LEAK = 0.2
 def discriminator(image_shape: tuple[int, int, int], width: float, normalization: str) -> keras.Model:
     """Builds the network: two Conv–BN–LeakyReLU blocks and a fully convolutional classifier.
 
-    The classifier judges every 4×4 neighbourhood of the feature map separately, so D works for images of any size;
-    `agad_tf.models.losses.adversarial_loss` averages those verdicts over the image.
+    The classifier has one logit for each 4×4 neighbourhood of the feature map, so D works for images of any size;
+    `agad_tf.models.losses.adversarial_loss` averages their losses over the image.
 
     Args:
         image_shape: height, width and channels in pixels.

@@ -19,10 +19,10 @@ GROUPS = 8
 
 @keras.saving.register_keras_serializable("agad_tf")
 class LeakyReLU(layers.LeakyReLU):
-    """Keras' layer; its gradient is told the sign by what it gives, so that a step need not keep what it takes."""
+    """Keras' layer, whose gradient uses the sign of the output, so that a step need not keep the input."""
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        """Multiplies what is negative by the slope."""
+        """Multiplies negative values by the slope."""
         return _leaky_relu(self.negative_slope)(inputs)
 
 

@@ -19,7 +19,7 @@ class Reach(NamedTuple):
     """The reach of a network.
 
     Attributes:
-        stride: side in pixels of the blocks of its deepest level. If an image is cut at a multiple of the stride, its
+        stride: side in pixels of the blocks at its deepest level. If an image is cut at a multiple of the stride, its
             blocks are those of the whole image.
         margin: number of pixels around a block that influence it; a multiple of the stride.
     """

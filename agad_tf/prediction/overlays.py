@@ -86,11 +86,11 @@ class Overlays:
         self._write_scale()
 
     def has(self, path: str, version: Version) -> bool:
-        """Whether the overlay of this version of an image is there."""
+        """Whether the overlay of this version of an image exists."""
         return _texts(self.place(path)).get(VERSION) == digest(path, version)
 
     def place(self, path: str) -> Path:
-        """Where the overlay of an image goes: as the image lies below `root`, unless that is another image's place."""
+        """The path of an image's overlay: the image's own path below `root`, unless another overlay has it."""
         target = self.folder / Path(path).relative_to(self.root)
         place = target.with_name(target.name + ".png")
         if _texts(place).get(SOURCE, digest(path)) == digest(path):
@@ -130,20 +130,20 @@ class Overlays:
 
 
 def _images_at_a_time(files: np.ndarray) -> int:
-    """How many images are in memory at a time: one for each processor, and fewer where they are large."""
+    """Number of images in memory at a time: one for each processor, fewer if they are large."""
     largest = 1
     for file in files:
-        # What is wrong with a file is said by who reads all of it.
+        # Errors are reported where the whole file is read.
         with contextlib.suppress(OSError), Image.open(file) as image:
             largest = max(largest, image.width * image.height)
     return max(1, min(os.cpu_count() or 1, PIXELS_AT_A_TIME // largest))
 
 
 def _texts(path: Path) -> dict[str, str]:
-    """The texts in a PNG; none where there is no such file, or a damaged one."""
+    """The texts in a PNG; empty if the file is missing or damaged."""
     try:
         with Image.open(path) as image:
             return {str(name): str(text) for name, text in image.info.items()}
-    # A damaged file comes as a SyntaxError or a ValueError as well.
+    # Damaged files also raise SyntaxError or ValueError.
     except (OSError, SyntaxError, ValueError):
         return {}

@@ -60,7 +60,7 @@ def predict(config: ExperimentConfig, pattern: str, output: str = "", save_maps:
     versions = {path: version_of(path) for path in paths}
     done = files_done(folder, versions)
     left = [path for path in paths if path not in done]
-    unit = "deviation from what is usual" if results.get("score") == PEAK else "error, of 255"
+    unit = "deviation from normal images" if results.get("score") == PEAK else "error, of 255"
     maps = None
     if save_maps:
         maps = Overlays(folder / MAPS, common_folder(paths), results["error_map_scale"], unit, pixel_range)

@@ -44,7 +44,7 @@ def _whole_lines(path: Path) -> bytes:
 
 
 def rows_of(path: Path) -> list[dict[str, str]]:
-    """The whole rows of a table, each by its columns; none where there is no table."""
+    """The complete rows of a table, each by its columns; empty without a table."""
     return list(csv.DictReader(io.StringIO(os.fsdecode(_whole_lines(path)))))
 
 

@@ -40,7 +40,7 @@ def scored_batches(
     Args:
         model: the detector.
         paths: of the files.
-        batch_size: images that are scored at a time, fewer where they are large.
+        batch_size: images that are scored at a time, fewer if they are large.
         with_error_maps: whether to compute error maps.
         pixel_range: the values that are black and white in images of more than 8 bits.
 
@@ -66,7 +66,7 @@ def scored_batches(
     batches = decoded_ahead(files, read, size, images_at_a_time(size, batch_size))
     for files, inputs, complaints in batches if paths else ():
         scores, *maps = look(inputs)
-        del inputs  # The next ones need its memory.
+        del inputs  # The next batch needs its memory.
         error_maps = maps[0].numpy() if maps else np.empty(len(files))
         names = np.array([os.fsdecode(file) for file in files.numpy()], object)
         yield ScoredBatch(names, [os.fsdecode(text) for text in complaints.numpy()], scores.numpy(), error_maps)

@@ -26,14 +26,16 @@ BINS = 40
 FENCE = 1.5
 # Plots of training in their order, each with a function that selects its scalars.
 CURVES: dict[str, Callable[[str], bool]] = {
-    "Loss of the generator": lambda name: name == "generator_loss",
-    "Terms of normal images": lambda name: not name.startswith(("anomaly_", "discriminator_", "generator_", "val")),
-    "Terms of labelled anomalies": lambda name: name.startswith("anomaly_"),
-    "Loss of the discriminator, and its terms": lambda name: name.startswith("disc") and name.endswith("_loss"),
-    "Resets of the discriminator": lambda name: name == "discriminator_resets",
+    "Generator loss": lambda name: name == "generator_loss",
+    "Loss terms of normal images": lambda name: (
+        not name.startswith(("anomaly_", "discriminator_", "generator_", "val"))
+    ),
+    "Loss terms of labelled anomalies": lambda name: name.startswith("anomaly_"),
+    "Discriminator loss and its terms": lambda name: name.startswith("disc") and name.endswith("_loss"),
+    "Discriminator resets": lambda name: name == "discriminator_resets",
     "Mean score of normal validation images": lambda name: name == "validation_score",
     "AUROC on validation images": lambda name: name.startswith("validation_") and name.endswith("auroc"),
-    "Generator against discriminator": lambda name: name.startswith(("validation_rec", "validation_disc")),
+    "Balance of generator and discriminator": lambda name: name.startswith(("validation_rec", "validation_disc")),
     "Steps skipped because a loss was not finite": lambda name: name == "skipped_steps",
 }
 

@@ -137,7 +137,8 @@ def write_scores_and_images(model: AGAD, split: Split, scores: np.ndarray, name:
 def write_histograms(values: Mapping[str, Any]) -> None:
     """Writes histograms to the current summary writer.
 
-    They equal those of `tf.summary.histogram`, which computes each by some forty operations, on thirty float64 copies.
+    The result equals that of `tf.summary.histogram`, which takes about forty operations and thirty float64 copies for
+    each.
 
     Args:
         values: by name, float arrays or tensors of any shape, finite.
@@ -148,7 +149,7 @@ def write_histograms(values: Mapping[str, Any]) -> None:
         try:
             counts, edges = np.histogram(numbers, BUCKETS)
         except ValueError:
-            # The numbers are too large, or too close to each other, to be told apart.
+            # The numbers are too large or too close to each other for separate bins.
             counts, edges = np.array([numbers.size]), np.array([numbers.min(), numbers.max()])
         buckets = make_tensor_proto(np.stack([edges[:-1], edges[1:], counts], axis=1))
         summary.value.add(tag=name, metadata=create_summary_metadata(None, None), tensor=buckets)

@@ -75,7 +75,7 @@ def print_table(results: dict[str, Any]) -> None:
 
 
 def _time_spent(seconds: dict[str, float]) -> str:
-    """Where the time went, in a line; what took less than a hundredth of it is left out."""
+    """The time of each part, in one line; parts of less than a hundredth are left out."""
     total = sum(seconds.values())
     longest = sorted(seconds.items(), key=lambda part: -part[1])
     parts = [f"{part} {spent:.1f}" for part, spent in longest if spent >= total / 100]

@@ -83,18 +83,18 @@ def run(options: argparse.Namespace, beam_arguments: Sequence[str]) -> dict[str,
     try:
         result = pipeline.run()
         result.wait_until_finish()
-    except Exception as error:  # every runner raises what its own libraries do
+    except Exception as error:  # each runner raises exceptions of its own libraries
         raise RunError(f"The pipeline failed: {_sentence(error)}") from error
     try:
         counters = result.metrics().query(MetricsFilter().with_namespace(__name__))["counters"]
     except NotImplementedError as error:
         raise RunError(
-            "The pipeline has ended, but its runner counts nothing, so this command cannot say whether all images were "
-            f"scored; compare {options.output}* with the images, or use another runner."
+            "The pipeline has ended, but its runner reports no counts, so it is unknown whether all images were "
+            "scored; compare {options.output}* with the images, or use another runner."
         ) from error
     committed: dict[str, int] = defaultdict(int)
     for counter in counters:
-        committed[counter.key.metric.name] += counter.result  # what was attempted, where a runner knows no more
+        committed[counter.key.metric.name] += counter.result  # attempted counts, if a runner reports no committed ones
     return {name: committed[name] for name in ("scored", UNREADABLE)}
 
 

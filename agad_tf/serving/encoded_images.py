@@ -74,11 +74,11 @@ def _decode_pixels(encoded: tf.Tensor, image_size: tuple[int, int], bits: int) -
 
 
 def _decode_jpeg(encoded: tf.Tensor, enough: int) -> tf.Tensor:
-    """Grey or RGB, at the reduced size that Pillow would choose too."""
+    """Grey or RGB, at the same reduced size as Pillow's."""
     shortest = tf.reduce_min(tf.io.extract_jpeg_shape(encoded)[:2])
 
     def at(ratio: int) -> tf.Tensor:
-        # By the transform that Pillow uses; TensorFlow's default is a faster one that differs.
+        # With the transform that Pillow uses; TensorFlow's default is faster and gives other values.
         return tf.io.decode_jpeg(encoded, ratio=ratio, dct_method="INTEGER_ACCURATE")
 
     reduced = [(shortest >= ratio * enough, partial(at, ratio)) for ratio in (8, 4, 2)]

@@ -73,7 +73,7 @@ def normals_alone(task: OneClassTask) -> str:
         task: without anomalies in its test set.
     """
     train, validation, test = (len(split.labels) for split in (task.train, task.validation, task.test))
-    usual = "" if task.reference is None else f"{len(task.reference.labels)} to learn what is usual, "
+    usual = "" if task.reference is None else f"{len(task.reference.labels)} for the statistics of the score, "
     return (
         f"All images are normal: {train} for training, {usual}{validation} to choose the threshold, and {test} held "
         "out for the report."

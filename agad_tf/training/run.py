@@ -52,8 +52,8 @@ def train(config: ExperimentConfig, budget: float = math.inf) -> None:
 
     Args:
         config: the experiment.
-        budget: seconds to train for at most, from the first step on, those of earlier calls included. It is not a
-            setting of the run: a later call may give another, or none.
+        budget: limit of seconds for training, counted from the first step, earlier calls included. It is not a setting
+            of the run: a later call may give another limit, or none.
 
     Raises:
         UsageError: the flags do not fit the run in their folder, the data, or the devices.
@@ -88,7 +88,7 @@ def train(config: ExperimentConfig, budget: float = math.inf) -> None:
 
     with folder_to_write(config.folder, chief) as folder, used_by_this_process_alone(Workdir(folder)) as own:
         write_set_up(own, config, source)
-        # The task has copied what it takes; the others, of a benchmark set most, need not stay in memory.
+        # The task has copied its images; the others, most of a benchmark set, need not stay in memory.
         source = source.without_arrays()
         if not task.has_test_anomalies:
             print(normals_alone(task))

@@ -40,7 +40,7 @@ CONTRADICTING = [
     ({"pseudo_anomaly_normalization": "auxiliary", "normalization": "group"}, "--normalization=batch"),
     ({"lambda_adcon": 2.0, "contextual_adversarial": False}, "has no effect"),
     ({"anomaly_distance": "reconstruction"}, "needs anomalies"),
-    ({"method": "skip_ganomaly", "pseudo_anomaly_normalization": "auxiliary"}, "has no pseudo-anomalies"),
+    ({"method": "skip_ganomaly", "pseudo_anomaly_normalization": "auxiliary"}, "is for pseudo-anomalies"),
     ({"method": "pca", "export_format": "onnx"}, "can be exported"),
     ({"method": "ganomaly", "gamma": 0.1}, "normal images only"),
     ({"method": "skip_ganomaly", "lambda_lat": 2.0}, "fixed weights"),

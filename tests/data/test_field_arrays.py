@@ -107,7 +107,9 @@ def test_npz_of_parts_that_differ_in_depth_is_refused(tmp_path):
     labels = np.arange(12) % 2
     wide = BYTES.astype(np.uint16)
     np.savez(tmp_path / "deep.npz", x_train=BYTES, y_train=labels, x_test=wide * 16, y_test=labels)
-    with pytest.raises(RunError, match="8 bits beside parts of more: x_train uint8, x_test uint16; make them alike"):
+    with pytest.raises(
+        RunError, match="8 bits with images of more: x_train uint8, x_test uint16; convert them to one type"
+    ):
         load_source("npz", str(tmp_path / "deep.npz"))
     np.savez(tmp_path / "wide.npz", x_train=BYTES, y_train=labels, x_test=wide, y_test=labels)
     np.testing.assert_array_equal(load_source("npz", str(tmp_path / "wide.npz")).x_test, BYTES)

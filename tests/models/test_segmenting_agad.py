@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from agad_tf.data.crops import random_crops
-from agad_tf.models.losses import highest_verdict_loss
+from agad_tf.models.losses import highest_pixels_loss
 from agad_tf.models.segmenting_agad import SegmentingAGAD
 from agad_tf.networks import build_discriminator, build_generator, build_segmenter
 from agad_tf.training.distribution import mirrored
@@ -231,4 +231,4 @@ def test_a_mask_teaches_where_and_a_label_alone_that_something_is_wrong():
     # The loss by a label alone falls where the highest verdict rises.
     low, high = np.full((1, 16, 16, 1), -3, np.float32), np.full((1, 16, 16, 1), -3, np.float32)
     high[0, 2:6, 2:6] = 3
-    assert highest_verdict_loss(tf.constant(high))[0] < highest_verdict_loss(tf.constant(low))[0]
+    assert highest_pixels_loss(tf.constant(high))[0] < highest_pixels_loss(tf.constant(low))[0]
