@@ -17,7 +17,7 @@ from agad_tf.reporting.pages import render
 CSV_NAME, MARKDOWN_NAME, HTML_NAME = "benchmark.csv", "benchmark.md", "benchmark.html"
 RESULT = "per_image"
 SHOWN_PROTOCOLS = (RESULT, "family_shuffled", "family")
-# Tables average over these. Of the classes of labelled anomalies, tables show only "labelled".
+# Tables average over these; for the classes of labelled anomalies, they show only "labelled".
 AVERAGED = ("normal_class", "seed", "anomaly_classes")
 NOTE = (
     "Mean AUROC in % ± standard deviation over classes and seeds, and over the labelled class if one class of "

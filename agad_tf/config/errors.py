@@ -6,7 +6,7 @@ class UsageError(ValueError):
 
 
 class RunError(Exception):
-    """A run that cannot go on; the message says what is wrong and what to do. Exit code 1."""
+    """A run that cannot continue; the message says what is wrong and what to do. Exit code 1."""
 
 
 class LegacyKerasError(UsageError, ImportError):

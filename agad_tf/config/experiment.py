@@ -95,7 +95,7 @@ DEFAULTS: dict[str, Any] = {field.name: field.default for field in dataclasses.f
 
 
 def unread_options(method: str) -> set[str]:
-    """Options of an experiment that change nothing in what a method does.
+    """Options of an experiment that have no effect on a method.
 
     Args:
         method: one of `agad_tf.config.choices.METHODS`.

@@ -1,9 +1,9 @@
-"""Registers the classes of this package with Keras, whichever of the two is imported first.
+"""Registers the classes of this package with Keras, in either order of imports.
 
 So `keras.models.load_model` needs only `import agad_tf`, and `--help` does not import Keras.
 
 Keras' image format, floatx, epsilon and limits on `fit` are set to Keras' defaults for the whole process, with a
-warning where a user's `~/.keras/keras.json` or environment says otherwise.
+warning if the user's `~/.keras/keras.json` or environment has other values.
 """
 
 import importlib.abc
@@ -73,7 +73,7 @@ def _look_at(keras: Any) -> None:
         if hasattr(keras.config, name) and (found := getattr(keras.config, name)()) != value:
             warnings.warn(f"agad_tf changes Keras' {name} from {found} to {value}.", stacklevel=2)
             getattr(keras.config, f"set_{name}")(value)
-    # The rooms that import Keras do so before all else: none of their modules is half imported here.
+    # Rooms import Keras first, so none of their modules is partly imported at this point.
     register_classes()
 
 

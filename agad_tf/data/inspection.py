@@ -141,8 +141,8 @@ def _report_copies(source: Source, found: Mapping[str, _Look]) -> None:
     if leaks:
         pair = dict(leaks[0])
         text += (
-            f". Of these, {len(leaks)} in both training and test, which makes the figures look better than they are: "
-            f"{pair['train']} and {pair['test']}"
+            f". Copies in both training and test: {len(leaks)}, such as {pair['train']} and {pair['test']}; they make the "
+            "figures look better than they are"
         )
     _say(f"{text}.")
 

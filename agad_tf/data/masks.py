@@ -1,4 +1,4 @@
-"""Ground-truth masks: their files, and their content.
+"""Ground-truth masks: their files and their content.
 
 Layouts of MVTec AD (`ground_truth/<defect>/<name>_mask.png`), MVTec LOCO (a folder for each image, with a mask for each
 defect), BTAD (`ground_truth/ko/<name>.png` or `.bmp`) and VisA (`Masks/Anomaly/<name>.png`).
@@ -100,8 +100,8 @@ def read_masks(files: Iterable[Path]) -> np.ndarray:
     """Where an image is abnormal, according to any of its masks.
 
     Args:
-        files: the masks of one image, at least one. What is not black is abnormal; of lossy files, what is brighter
-            than half of the brightest.
+        files: the masks of one image, at least one. Pixels that are not black are abnormal; in lossy files, pixels
+            brighter than half of the maximum.
 
     Returns:
         bool (height, width).

@@ -57,7 +57,7 @@ class PixelRange(NamedTuple):
             values: whole or floating-point numbers of any shape.
 
         Returns:
-            uint8, of the same shape. Of whole numbers the upper 8 of all bits are kept.
+            uint8, of the same shape. For whole numbers, the upper 8 bits are kept.
 
         Raises:
             ValueError: floating-point numbers that are not finite, or whose range is unknown.

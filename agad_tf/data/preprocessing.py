@@ -79,7 +79,7 @@ def to_network_range(pixels: ArrayOrTensor) -> ArrayOrTensor:
 
 
 def to_pixels(images: ArrayOrTensor) -> ArrayOrTensor:
-    """Scales what the networks take or give back to pixels, the inverse of `to_network_range`.
+    """Scales the networks' input or output back to pixels, the inverse of `to_network_range`.
 
     Args:
         images: float array or tensor of any shape, in [-1, 1].
@@ -91,7 +91,7 @@ def to_pixels(images: ArrayOrTensor) -> ArrayOrTensor:
 
 
 def to_uint8(images: np.ndarray | tf.Tensor) -> np.ndarray:
-    """Scales what the networks take or give to whole pixel values, as image files hold them.
+    """Scales the networks' input or output to whole pixel values, as in image files.
 
     Args:
         images: float array or tensor of any shape, in [-1, 1]; values beyond are clipped.

@@ -29,7 +29,7 @@ NORMAL_COLOUR, ABNORMAL_COLOUR, OWN_COLOUR = "#2a9d5c", "#d1344b", "#3b6fd4"
 NO_VALIDATION = (
     "This run was measured by an earlier version and has no scores of validation images; --mode=evaluate writes them."
 )
-# Of the chart: number of bars, and its width in SVG units.
+# Number of bars of the chart, and its width in SVG units.
 BINS, WIDTH = 80, 600
 # Number of flagged validation images that are listed.
 NAMED = 100

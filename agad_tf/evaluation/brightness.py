@@ -13,7 +13,7 @@ from agad_tf.data.splits import ABNORMAL, NORMAL, OneClassTask, Split
 
 # AUROC above which the user is warned.
 SUSPICIOUS_AUROC = 0.9
-# Fewer images of a kind may differ by chance. Of more, this many are used, spread over all.
+# Fewer images of a kind may differ by chance. From more images, this many are used, spread over all.
 LEAST_IMAGES, MOST_IMAGES = 5, 1000
 
 

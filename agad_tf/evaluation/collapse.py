@@ -29,8 +29,8 @@ def collapse_figures(
         reconstruction: x̂ = G(x) of them, the pseudo-anomalies.
         scores: A(x), float (images,).
         scores_of_pseudo_anomalies: A(x̂).
-        logits: what D says of x, above 0 real; any shape.
-        logits_of_pseudo_anomalies: what D says of x̂.
+        logits: D's logits for x, above 0 for real; any shape.
+        logits_of_pseudo_anomalies: D's logits for x̂.
 
     Returns:
         "validation_reconstruction_spread": standard deviation of reconstructions from image to image, as a share of

@@ -28,7 +28,7 @@ class AllOptimizers:
 
     @property
     def learning_rate(self) -> Any:
-        """The learning rate of G; what is assigned to it is scaled for the others by the ratio of their first rates."""
+        """The learning rate of G; an assigned value is scaled for the others by the ratio of their first rates."""
         return self.optimizers[0].learning_rate
 
     @learning_rate.setter

@@ -1,4 +1,4 @@
-"""`--mode=predict`: scores new images, and tells which are abnormal and where."""
+"""`--mode=predict`: scores new images, and shows which are abnormal and where."""
 
 import hashlib
 import time

@@ -106,7 +106,7 @@ def tukey_boxes(scores: Sequence[np.ndarray]) -> list[dict[str, Any]]:
         scores: float (images,) of each class.
 
     Returns:
-        Of each class "q1", "med", "q3"; "whislo" and "whishi", the outermost scores within the fences at 1.5
+        For each class "q1", "med", "q3"; "whislo" and "whishi", the outermost scores within the fences at 1.5
         interquartile ranges from the box; and "fliers", the scores beyond them.
     """
     # One call per class: given several classes of equal size, it takes them for columns.

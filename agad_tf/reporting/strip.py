@@ -68,7 +68,7 @@ def look_at(model: AGAD, images: Images) -> list[Look]:
 
 
 def strip_rows(test: pd.DataFrame) -> pd.DataFrame:
-    """Chooses test images to show in large.
+    """Chooses test images to show enlarged.
 
     Args:
         test: "label", "class", "score" and "flagged" of each image, by its place in the test set.

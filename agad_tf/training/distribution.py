@@ -148,7 +148,7 @@ def _in_cluster(strategy: str, devices: Sequence[str]) -> bool:
         raise UsageError(
             "To train on several machines, each process needs the environment variable TF_CONFIG, such as "
             '{"cluster": {"worker": ["host1:12345", "host2:12345"]}, "task": {"type": "worker", "index": 0}}; '
-            f"it is {description or 'not set'}. README says how to start a cluster."
+            f"it is {description or 'not set'}. flags/README.md explains how to start a cluster."
         )
     return True
 

@@ -135,7 +135,7 @@ def train(config: ExperimentConfig, budget: float = math.inf) -> None:
         if not chief:
             return
 
-        # === Measurement, export and report === On one device, whichever it was trained on, so that the checkpoint's
+        # === Measurement, export and report === On one device, however it was trained, so that the checkpoint's
         # content is measured and exported.
         restored = restore_with_checkpoints(config, (*source.image_size, source.channels))
         _measure_and_export(config, workdir, source, task, *restored)

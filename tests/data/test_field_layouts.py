@@ -138,7 +138,7 @@ def test_a_layout_too_high_of_classes_with_own_names_is_told_by_the_normal_one(t
         load_source("folder", str(tmp_path), 16, "intact")
     assert load_source("folder", command_that_works(error), 16, "intact").class_names == ("broken", "intact")
     with pytest.raises(
-        UsageError, match="which holds broken, intact. If these are the classes, give --data_dir="
+        UsageError, match=r"which holds broken, intact\. If these are the classes, give --data_dir="
     ) as error:
         load_source("folder", str(tmp_path), 16, Unsaid(0))
     assert load_source("folder", command_that_works(error), 16, "intact").class_names == ("broken", "intact")

@@ -200,7 +200,7 @@ def test_copies_are_counted_and_one_between_training_and_test_is_named(folder, c
     look(folder)
     said = capsys.readouterr().err
     assert "2 images are copies" in said
-    assert "1 in both training and test" in said
+    assert "Copies in both training and test: 1" in said
     assert "leak.png" in said
 
 
