@@ -122,7 +122,8 @@ def _look(path: str) -> _Look:
 def _report(left_out: Mapping[str, str], found: Mapping[str, _Look]) -> None:
     if left_out:
         first = " ".join(list(left_out.values())[:_SHOWN])
-        _say(f"{len(left_out)} of {len(found)} images are left out; left_out.csv lists them. {first}")
+        are = "is" if len(left_out) == 1 else "are"
+        _say(f"{len(left_out)} of {len(found)} images {are} left out; see left_out.csv. {first}")
 
 
 def _report_copies(source: Source, found: Mapping[str, _Look]) -> None:
@@ -141,8 +142,8 @@ def _report_copies(source: Source, found: Mapping[str, _Look]) -> None:
     if leaks:
         pair = dict(leaks[0])
         text += (
-            f". Copies in both training and test: {len(leaks)}, such as {pair['train']} and {pair['test']}; they make the "
-            "figures look better than they are"
+            f". Copies in both training and test: {len(leaks)}, such as {pair['train']} and {pair['test']}; they make "
+            "the figures look better than they are"
         )
     _say(f"{text}.")
 

@@ -114,6 +114,6 @@ def write_summary(folder: Path, count: int, seconds: float) -> None:
     print(f"{summary['scored']} images scored, {summary['anomalies']} of them flagged; see {folder / SCORES}.")
     if summary["unreadable"]:
         files = "file" if summary["unreadable"] == 1 else "files"
-        print(f"{summary['unreadable']} {files} could not be read as images; see {folder / UNREADABLE}.")
+        print(f"{summary['unreadable']} {files} could not be read; see {folder / UNREADABLE}.")
     for _, row in scores.nlargest(NAMED, "score").iterrows():
         print(f"  {row['score']:.4g}  {row['path']}")

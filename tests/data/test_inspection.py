@@ -99,7 +99,7 @@ def test_a_broken_picture_is_left_out_and_named(folder, capsys, name):
     assert source.x_train.paths.tolist() == before.x_train.paths.tolist()
     assert len(source.y_train) == len(source.x_train)
     said = capsys.readouterr().err
-    assert said.startswith(f"agad_tf: 1 of {len(GOOD) + 9} images are left out; left_out.csv lists them. {path}")
+    assert said.startswith(f"agad_tf: 1 of {len(GOOD) + 9} images is left out; see left_out.csv. {path}")
     assert "Traceback" not in said
 
 
