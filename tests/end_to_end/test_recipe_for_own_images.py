@@ -108,9 +108,9 @@ def test_the_same_seed_repeats_the_scores_to_the_bit(run, folder):
     [
         ("--segmentation --local_anomalies=0", "--segmentation learns from local anomalies"),
         ("--score=euclidean", "go with --score=peak"),
-        ("--contextual_adversarial", "relies on"),
+        ("--contextual_adversarial", "needs them intact"),
         ("--crop_size=20", "multiple of 16"),
-        ("--scales=1,x", "no whole number"),
+        ("--scales=1,x", "not a whole number"),
         ("--scales=2,2", "different whole numbers"),
         ("--image_size=100", "multiples of 16"),
         ("--image_size=32x48 --crop_size=0 --scales=1", "must be square"),

@@ -174,7 +174,7 @@ def test_what_compile_cannot_use_is_refused_with_what_to_give(build_model, argum
 
 def test_one_optimizer_object_for_two_networks_is_refused(build_model):
     adam = keras.optimizers.Adam()
-    with pytest.raises(ValueError, match="one of its own"):
+    with pytest.raises(ValueError, match="give each its own"):
         build_model(compiled=False).compile(adam, adam)
 
 
@@ -562,9 +562,9 @@ def test_networks_that_do_not_fit_are_refused():
     larger = keras.Input((32, 32, 1))
     same = L.Identity()(larger)
     for networks, complaint in (
-        ((SubclassedGenerator(), discriminator_of()), r"SubclassedGenerator .* AGAD needs a network that is built"),
-        ((generator_of(), SubclassedDiscriminator()), r"SubclassedDiscriminator .* needs a network that is built"),
-        ((discriminator_of(), generator_of()), "must give images of the shape that it takes"),
+        ((SubclassedGenerator(), discriminator_of()), r"SubclassedGenerator .* AGAD needs a network for images"),
+        ((generator_of(), SubclassedDiscriminator()), r"SubclassedDiscriminator .* needs a network for images"),
+        ((discriminator_of(), generator_of()), "both shapes must be the same"),
         ((generator_of(), generator_of()), "has 1 outputs; it must have two"),
         ((generator_of(), keras.Model(larger, [same, same])), "make both for the same images"),
     ):
@@ -574,7 +574,7 @@ def test_networks_that_do_not_fit_are_refused():
 
 def test_networks_from_outside_of_a_strategys_scope_are_refused():
     networks = generator_of(), discriminator_of()
-    with mirrored(["CPU:0", "CPU:1"]).scope(), pytest.raises(ValueError, match="outside of the strategy's scope"):
+    with mirrored(["CPU:0", "CPU:1"]).scope(), pytest.raises(ValueError, match="but its networks were not"):
         AGAD(*networks)
 
 

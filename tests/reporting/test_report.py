@@ -380,7 +380,7 @@ def test_without_anomalies_the_page_names_the_auroc_of_synthetic_ones_as_such(no
     text = " ".join(normals_alone(**figures).text.split())
     assert "AUROC against synthetic anomalies87.6 %" in text
     assert "(synthetic_auroc). Real anomalies may be harder to find." in text
-    assert "made by agad_tf" not in text
+    assert "with a small artificial flaw" not in text
     assert "AUROC cannot be measured" in text
 
 

@@ -90,7 +90,7 @@ def test_a_finished_run_takes_another_threshold(config, tmp_path, monkeypatch, c
     training.train(config)
     training.train(dataclasses.replace(config, threshold="123.0"))
     assert results_of(config)["detector"]["threshold"] == 123.0
-    assert "as the flags ask" in capsys.readouterr().out
+    assert "the new flags require" in capsys.readouterr().out
     training.train(config)
     assert results_of(config)["detector"]["threshold"] != 123.0
 
