@@ -295,7 +295,7 @@ def test_equal_runs_have_equal_pages(run):
 def test_a_baseline_has_a_page_without_training_and_reconstructions(baseline):
     text = Page(baseline(np.linspace(0, 1, 12))).text
     assert "Strongest false positives" in text
-    assert "Loss of" not in text
+    assert "Generator loss" not in text
     # The option --protocols, among all options of the page, names it.
     assert "family" not in text.replace(str(DEFAULTS["protocols"]), "")
     assert "G(x)" not in text
