@@ -1,4 +1,4 @@
-"""Local anomalies in one window of each whole image, to measure what finds them."""
+"""Local anomalies in whole images, to measure how well each scale finds them."""
 
 from collections.abc import Sequence
 
@@ -10,13 +10,13 @@ from agad_tf.data.local_anomalies import add_local_anomalies
 
 
 def alter_windows(images: np.ndarray, crop: Size, sizes: Sequence[Size], rng: np.random.Generator) -> np.ndarray:
-    """Alters one window of each image, of the size that a training step sees at one of the scales.
+    """Adds a local anomaly to one window of each image, as large as a training crop at one of the scales.
 
     Args:
         images: normal ones, float32 (images, height, width, 1 or 3) in [-1, 1].
-        crop: height and width in pixels of what a training step sees.
-        sizes: of the images at the scales, from `sizes_at_scales`.
-        rng: of the places of windows, and of the anomalies.
+        crop: height and width of training crops in pixels.
+        sizes: sizes of the images at the scales, from `sizes_at_scales`.
+        rng: chooses windows and anomalies.
 
     Returns:
         The altered images, of the same shape and range.
@@ -25,7 +25,7 @@ def alter_windows(images: np.ndarray, crop: Size, sizes: Sequence[Size], rng: np
     for result, partner in zip(altered, partners, strict=True):
         scaled = sizes[int(rng.integers(len(sizes)))]
         rows, columns = (
-            _random_part(side, round(side * of_crop / of_scale), rng)
+            _random_part(side, min(side, round(side * of_crop / of_scale)), rng)
             for side, of_crop, of_scale in zip(images.shape[1:3], crop, scaled, strict=True)
         )
         window, other = (tf.constant(each[np.newaxis, rows, columns]) for each in (result, partner))

@@ -181,16 +181,16 @@ def measure(model: Any, images: dict[str, np.ndarray], seed: int) -> dict[str, A
     measured = np.concatenate([images["good"], images["bad"]])
     labels = np.repeat([0, 1], [len(images["good"]), len(images["bad"])])
     parts = model.score_parts(measured)
-    worth = np.asarray(model.peak_score.scale_worth)
+    weights = np.asarray(model.peak_score.scale_weights)
     local = np.concatenate([parts[:, :-1], np.full((len(parts), 1), -1e9, np.float32)], axis=1)
     batches = [measured[start : start + BATCH] for start in range(0, len(measured), BATCH)]
     residuals = [each - model.reconstruct_and_score(tf.constant(each))[0].numpy() for each in batches]
-    figures = detection_metrics(labels, np.asarray(combined(parts, worth)), seed)
+    figures = detection_metrics(labels, np.asarray(combined(parts, weights)), seed)
     found = {name: figures[name] for name in ("auroc", "auroc_low", "auroc_high")}
     found["knn"], found["pca"] = pixel_baselines(images, seed)
     others = {
-        "auroc_local": combined(local, worth),
-        "auroc_alike": combined(parts, np.ones_like(worth)),
+        "auroc_local": combined(local, weights),
+        "auroc_alike": combined(parts, np.ones_like(weights)),
         "auroc_norm": np.concatenate([np.linalg.norm(each.reshape(len(each), -1), axis=1) for each in residuals]),
     }
     found |= {name: roc_auc_score(labels, each) for name, each in others.items()}
@@ -203,7 +203,7 @@ def measure(model: Any, images: dict[str, np.ndarray], seed: int) -> dict[str, A
     return {
         **{name: f"{100 * value:.2f}" if np.isfinite(value) else "" for name, value in found.items()},
         "parts": " ".join(f"{name}={100 * roc_auc_score(labels, each):.1f}" for name, each in names),
-        "scale_worth": " ".join(f"{each:.2f}" for each in worth),
+        "scale_weights": " ".join(f"{each:.2f}" for each in weights),
         "good": len(images["good"]),
         "bad": len(images["bad"]),
         "scoring_seconds": round(time.monotonic() - began),

@@ -90,9 +90,9 @@ def fitted_at_two_scales(maps, altered):
 def test_a_scale_counts_as_much_as_its_better_map_finds_of_local_anomalies(scale, kind):
     maps = at_two_scales(40)
     score = fitted_at_two_scales(maps, with_spots([each[:20] for each in maps], scale, kind))
-    worth = np.asarray(score.scale_worth)
-    assert worth[scale] == 1
-    assert worth[1 - scale] < 0.1
+    weights = np.asarray(score.scale_weights)
+    assert weights[scale] == 1
+    assert weights[1 - scale] < 0.1
     images = RNG.normal(size=(9, *SHAPE)).astype(np.float32)
     found, missed = (score.score_and_map(images, with_spots(at_two_scales(9), each)) for each in (scale, 1 - scale))
     assert (found[0].numpy() > 1.5 * missed[0].numpy()).all()
@@ -101,14 +101,14 @@ def test_a_scale_counts_as_much_as_its_better_map_finds_of_local_anomalies(scale
 
 def test_few_images_tell_scales_apart_less():
     few, many = (fitted_at_two_scales(maps, with_spots(maps, 0)) for maps in (at_two_scales(4), at_two_scales(40)))
-    assert few.scale_worth[1] > 2 * many.scale_worth[1]
+    assert few.scale_weights[1] > 2 * many.scale_weights[1]
 
 
 @pytest.mark.parametrize("is_altered", [False, True])
 def test_scales_count_alike_where_nothing_tells_them_apart(is_altered):
     maps = [np.repeat(each[:1], 40, axis=0) for each in at_two_scales(1)]
     score = fitted_at_two_scales(maps, maps if is_altered else None)
-    np.testing.assert_array_equal(score.scale_worth, 1)
+    np.testing.assert_array_equal(score.scale_weights, 1)
 
 
 def test_without_statistics_there_is_no_score():
