@@ -126,8 +126,8 @@ class PeakScore:
             maps: at each scale, float (images, height, width, kinds), as a network gives them.
 
         Returns:
-            `score`, and the maximum over all maps, float (images, height, width), at least 0. Each map is in the units of
-            its part, times the cube root of the weight of its scale.
+            `score`, and the maximum over all maps, float (images, height, width), at least 0. Each map is in the units
+            of its part, times the cube root of the weight of its scale.
         """
         standardized = self._standardized_maps(maps)
         units = (ops.split(each[:-1], len(maps)) for each in (self.part_mean, self.part_deviation))
