@@ -5,6 +5,7 @@ from minute to minute, the share of that product's rate is what can be compared.
 """
 
 import argparse
+import importlib.util
 import json
 import os
 import resource
@@ -18,6 +19,18 @@ import numpy as np
 
 MATRIX_SIDE = 2048
 WARM_UP = 2
+WITHOUT_TORCH = (
+    "PyTorch is not installed; to compare with it: pip install torch --index-url https://download.pytorch.org/whl/cpu"
+)
+
+
+def has_torch():
+    return importlib.util.find_spec("torch") is not None
+
+
+def require_torch():
+    if not has_torch():
+        raise SystemExit(WITHOUT_TORCH)
 
 
 def main():
