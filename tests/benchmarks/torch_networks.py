@@ -4,6 +4,8 @@ A node of our UNets gives what was normalised, and all that read it begin with a
 node's end and in place: the same function with fewer passes over the images.
 """
 
+from itertools import pairwise
+
 import torch
 from torch import nn
 
@@ -31,11 +33,11 @@ def encoder_decoder(image_size, channels, width):
         side //= 2
     leaky, relu, code = nn.LeakyReLU(0.2, inplace=True), nn.ReLU(inplace=True), scaled(100, width)
     layers = [nn.Conv2d(channels, filters[0], 4, 2, 1, bias=False), leaky]
-    for before, after in zip(filters, filters[1:], strict=False):
+    for before, after in pairwise(filters):
         layers += normalized(nn.Conv2d(before, after, 4, 2, 1, bias=False), leaky)
     layers.append(nn.Conv2d(filters[-1], code, side, bias=False))
     layers += normalized(nn.ConvTranspose2d(code, filters[-1], side, bias=False), relu)
-    for before, after in zip(filters[::-1], filters[-2::-1], strict=False):
+    for before, after in pairwise(reversed(filters)):
         layers += normalized(nn.ConvTranspose2d(before, after, 4, 2, 1, bias=False), relu)
     layers += [nn.ConvTranspose2d(filters[0], channels, 4, 2, 1, bias=False), nn.Tanh()]
     return nn.Sequential(*layers)
@@ -67,7 +69,7 @@ class UNet(nn.Module):
         filters = [scaled(count, width) for count in UNET_FILTERS]
         self.down = nn.ModuleList(
             nn.Sequential(block(before, after, 2 if level else 1), block(after, after))
-            for level, (before, after) in enumerate(zip([channels, *filters], filters, strict=False))
+            for level, (before, after) in enumerate(pairwise([channels, *filters]))
         )
         deepest = len(filters) - 1
         columns = range(1, deepest + 1)
