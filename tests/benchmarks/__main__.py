@@ -1,7 +1,7 @@
 """Measures training steps and scoring, each configuration in a process of its own, and prints a table.
 
     python -m tests.benchmarks --quick          # how fast it is here, against PyTorch, in under three minutes
-    python -m tests.benchmarks                  # the grid below, about half an hour on two cores
+    python -m tests.benchmarks                  # PyTorch at 32 px, the grid and command: about 45 minutes on two cores
     python -m tests.benchmarks --only=command   # memory, and waiting for input, of a training run
     python -m tests.benchmarks --only=peer --image_size=32,128,256          # ours against PyTorch's, in turns
     python -m tests.benchmarks --only=convolutions --image_size=32,128,256  # restated against plain ones, in turns

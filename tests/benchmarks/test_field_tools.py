@@ -160,13 +160,15 @@ def test_convolutions_are_measured_in_turns(tmp_path, monkeypatch, capsys):
 
 def test_rows_are_not_mixed_with_those_of_other_columns(tmp_path, monkeypatch):
     (tmp_path / "rows.csv").write_text("date,commit\n")
+    monkeypatch.setattr(benchmarks, "run_child", lambda *_: FOUND)
     with pytest.raises(SystemExit, match="other columns"):
         call_benchmarks(monkeypatch, tmp_path, "--quick")
 
 
 def test_an_unknown_generator_is_a_usage_error(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(benchmarks, "run_child", lambda *_: FOUND)
     with pytest.raises(SystemExit, match="2"):
-        call_benchmarks(monkeypatch, tmp_path, "--generators=unet,vae")
+        call_benchmarks(monkeypatch, tmp_path, "--generators=unet,vae", "--only=convolutions", "--turns=1")
     assert "'unet,vae' should be of encoder_decoder" in capsys.readouterr().err
 
 
