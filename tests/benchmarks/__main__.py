@@ -8,7 +8,7 @@
 
 The last two take about 25 and 20 minutes on two idle cores; --turns=1 takes a third. A batch has as many pixels as 256
 images of 32 px: 16 images of 128 px and 4 of 256 px. Against PyTorch the UNets have a quarter of that up to 64 px, or
-else they alone would take 20 minutes. Above 64 px the width is 0.25, as flags/folder.cfg has it.
+else they alone would take 20 minutes. Above 64 px the width is 0.25, that of the recipe own_images.
 
 Rows are appended to results/speed.csv as they come. `gflops` is the least floating-point work of the step by the time
 it took; `share` is that by the rate of a matrix product measured in turns with the step, in the same precision; `load`

@@ -2,6 +2,9 @@
 
     python -m tests.benchmarks.agreement --generators=unet --image_sizes=32,64
 
+The first step's losses agree to the rounding. Later ones are further apart: Adam's first step moves each weight by the
+learning rate, whatever its gradient, and the sign of a gradient as small as rounding is left to chance.
+
 The last line is JSON: by generator and side in pixels the largest relative difference of a loss.
 """
 
