@@ -124,8 +124,11 @@ def peer(options):
     if not has_torch():
         raise SystemExit(WITHOUT_TORCH)
     agreement = run_child("tests.benchmarks.agreement", f"--generators={','.join(options.generators)}")
-    for what, difference in agreement.items():
-        print(f"{what}: losses agree to {difference:.0e}", flush=True)
+    for what, apart in agreement.items():
+        print(
+            f"{what}: losses of {len(apart)} steps agree to {max(apart):.0e}, of the first to {apart[0]:.0e}",
+            flush=True,
+        )
     settings = configurations(options)
     for setting in settings:
         if not options.batch_size and setting["generator"] != "encoder_decoder" and setting["width"] == 1:

@@ -68,7 +68,9 @@ def test_pytorch_computes_what_ours_computes(generator, capsys):
     agreement.main([f"--generators={generator}", "--image_sizes=16,48", "--width=0.125"])
     apart = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert list(apart) == [f"{generator}, 16 px", f"{generator}, 48 px"]
-    assert max(apart.values()) < 0.002
+    for first, *later in apart.values():
+        assert first < 1e-5
+        assert max(later) < 0.005
 
 
 def test_agreement_without_pytorch_is_one_sentence(monkeypatch):
@@ -132,7 +134,7 @@ def call_benchmarks(monkeypatch, tmp_path, *arguments):
 def test_the_peer_is_measured_in_turns_at_every_size(tmp_path, monkeypatch, capsys):
     def child(module, *arguments):
         if module == "tests.benchmarks.agreement":
-            return {"unet, 32 px": 2e-4}
+            return {"unet, 32 px": [1e-7, 2e-4]}
         return {**FOUND, "step_ms": 4.0 if "--framework=torch" in arguments else 3.0}
 
     monkeypatch.setattr(benchmarks, "run_child", child)
@@ -140,7 +142,7 @@ def test_the_peer_is_measured_in_turns_at_every_size(tmp_path, monkeypatch, caps
     sizes = ("--generators=unet", "--image_size=32,128,256", "--turns=2")
     rows = call_benchmarks(monkeypatch, tmp_path, "--only=peer", *sizes)
     said = capsys.readouterr().out
-    assert "unet, 32 px: losses agree to 2e-04" in said
+    assert "unet, 32 px: losses of 2 steps agree to 2e-04, of the first to 1e-07" in said
     assert "unet, 128 px, width 0.25, batch 16, bfloat16: step_ms 3 (ours) to 4 (PyTorch), ratio 0.75" in said
     assert [row["framework"] for row in rows] == ["tensorflow", "torch"] * 12
     settings = dict.fromkeys((row["image_size"], row["width"], row["batch_size"]) for row in rows)
