@@ -65,7 +65,7 @@ class ExperimentFields:
     normal_class: int | str = option(
         Unsaid(0),
         "The normal class, by number or, for your own images, by name; all others are anomalies. In a folder, the "
-        "class called normal or good is class 0.",
+        "class called normal, good, ok, healthy or negative is class 0.",
     )
     gamma: float = option(
         0.0,

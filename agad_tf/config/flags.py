@@ -80,8 +80,8 @@ def define_flags(flag_values: flags.FlagValues) -> None:
     flags.DEFINE_multi_string(
         "sweep",
         [],
-        "benchmark: values of any other option, such as generator=unet,unet_plus_plus; may be given several times. "
-        "anomaly_classes=each labels one class of anomalies at a time.",
+        "benchmark: values of any other option, such as generator=unet,unet_plus_plus. "
+        "anomaly_classes=each labels one class of anomalies at a time",
         flag_values=flag_values,
     )
     flags.DEFINE(

@@ -10,7 +10,7 @@ from agad_tf.data.local_anomalies import add_local_anomalies
 
 
 def alter_windows(images: np.ndarray, crop: Size, sizes: Sequence[Size], rng: np.random.Generator) -> np.ndarray:
-    """Adds a local anomaly to one window of each image, as large as a training crop at one of the scales.
+    """Adds a local anomaly to one window of each image; the window shows as much as a training crop at a random scale.
 
     Args:
         images: normal ones, float32 (images, height, width, 1 or 3) in [-1, 1].

@@ -41,7 +41,10 @@ def list_folder(root: Path, normal_class: int | str = 0) -> tuple[pd.DataFrame, 
     beside = {} if mask_roots else masks_beside(inside_root)
     inside_root = sorted(set(inside_root) - set(beside.values()))
     if not inside_root:
-        raise UsageError(f"There are no images in {root}{_other_files(root)}; arrange them as {LAYOUTS}.")
+        raise UsageError(
+            f"There are no images in {root}{_other_files(root)}; put normal images into it, or arrange images as "
+            f"{LAYOUTS}."
+        )
     _require_one_set(root)
     notes = [_said_of_others(root)]
     if beside:

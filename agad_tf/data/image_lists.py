@@ -35,8 +35,9 @@ def list_csv(path: Path) -> tuple[pd.DataFrame, str]:
         note = f"{path} has no column label: all {len(listed)} images count as normal (class {ONLY_CLASS})."
     elif not {"path", "label"} <= columns or listed.empty:
         raise UsageError(
-            f"{path} must have rows and the columns path and label; it has {len(listed)} rows and the columns "
-            f"{', '.join(listed.columns)}. Rename its columns; for only normal images, the column path is enough."
+            f"{path} must have rows and the columns path and label; its columns are "
+            f"{', '.join(listed.columns)}{', and it has no rows' if listed.empty else ''}. Rename its columns; for "
+            "only normal images, the column path is enough."
         )
     # pandas gives this name to a column of row numbers.
     if others := sorted(name for name in columns - set(_COLUMNS) if not name.startswith("unnamed: ")):

@@ -97,7 +97,9 @@ def _all_parts(path: Path, listed: pd.DataFrame, normal: str) -> tuple[pd.Series
             "are held out from its training part instead."
         )
     if not {"train", "test"} <= set(split):
-        raise UsageError(f"{path} has {len(listed)} images, which are too few to divide for training and testing.")
+        raise UsageError(
+            f"{path} has {len(listed)} images, which are too few to divide for training and testing; add images."
+        )
     return split, note
 
 

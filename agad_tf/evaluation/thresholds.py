@@ -168,9 +168,9 @@ def _threshold(labels: np.ndarray, scores: np.ndarray, rule: str) -> tuple[float
         flagged = int(value * len(normals))
         # The smallest value above the highest normal score that must not be flagged.
         bound = np.nextafter(normals[len(normals) - flagged - 1], np.inf, dtype=normals.dtype)
-        return float(bound), f"at most {value:g} of validation normals flagged"
+        return float(bound), f"at most {value:g} of normal validation images flagged"
     if kind == "quantile":
-        return float(np.quantile(normals, value)), f"{value:g} quantile of validation normals"
+        return float(np.quantile(normals, value)), f"{value:g} quantile of normal validation images"
     return value, "given by --threshold"
 
 

@@ -193,8 +193,12 @@ class PeakScore:
     def _place_counts(self, maps: np.ndarray, others: np.ndarray) -> bool:
         """Whether to use statistics of each pixel, by maps of one kind, float (images, height, width).
 
-        The choice is the normal distribution that makes other maps more likely: that of each pixel if images are
-            aligned, like parts in a fixture, or that of all pixels for a surface.
+        Unless the user has chosen, statistics of one half are tried on the other half, both as normal distributions:
+        those of each pixel fit better if images are aligned, like parts in a fixture, those of all pixels on a surface.
+
+        Args:
+            maps: of one half of the images.
+            others: of the other half.
         """
         if self.aligned != "auto":
             return self.aligned == "yes"
@@ -223,7 +227,7 @@ def combined(parts: Any, scale_weights: Any) -> Any:
 
 
 def _positive(parts: Any) -> Any:
-    """Softplus: parts below the mean of normal images count little, or a smooth image could hide any flaw."""
+    """Softplus: parts below the mean of normal images count little. Otherwise a smooth image could hide any flaw."""
     # LiteRT's own is infinite from 88 on, and ONNX has no log1p.
     return ops.maximum(parts, 0.0) + ops.log(1 + ops.exp(-ops.abs(parts)))
 

@@ -53,8 +53,8 @@ class SegmentingAGAD(AGAD):
         generator: G.
         discriminator: D.
         segmenter: from `build_segmenter`, for the same size as the others; None trains without it.
-        scoring_shape: height, width and channels of the images that are scored, multiples of 16; None means that of the
-            networks.
+        scoring_shape: height, width and channels of the images that are scored, multiples of 16; None means the
+            networks' own.
         altered_share: share of the training images that are altered, in [0, 1]; 0 makes no local anomalies.
         scales: factors by which images are shrunk: 1 for full size, 2 for half, and so on. Scales at which they would
             be smaller than the networks' input are dropped.

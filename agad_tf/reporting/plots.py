@@ -176,7 +176,7 @@ def training_plots(curves: Mapping[str, Mapping[int, float]]) -> dict[str, Marku
         for color, (name, curve) in zip(CURVE_COLORS, sorted(shown.items()), strict=False):
             axes.plot(list(curve), list(curve.values()), ".-", color=color, label=name.replace("_", " "))
         axes.set_xlabel("epoch")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         if len(shown) > 1:
             axes.legend(**ABOVE, ncols=2)
         plots[title] = inline_svg(_figure(axes), f"{title}, by epoch.")

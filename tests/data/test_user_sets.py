@@ -158,7 +158,7 @@ def test_folders_in_no_layout_are_refused(tmp_path, names, complaint):
     [
         ("", RunError, "cannot be read as a CSV"),
         ("file,label\na.png,x\n", UsageError, "columns path and label"),
-        ("path,class\na.png,bad\n", UsageError, "columns path and label; it has 1 rows and the columns path, class"),
+        ("path,class\na.png,bad\n", UsageError, "columns path and label; its columns are path, class"),
         ("path,label\n", UsageError, "must have rows"),
         ("path,label\nnone.png,x\n", RunError, r"none\.png, but there is no such file"),
         ("path,label,split\na.png,x,later\n", UsageError, "the split 'later'"),

@@ -63,7 +63,7 @@ NORMALS_ALONE = {
     "gamma": 0.0,
     "detector": {
         "threshold": 3.25,
-        "threshold_source": "0.99 quantile of validation normals",
+        "threshold_source": "0.99 quantile of normal validation images",
         "threshold_normals": 60,
         "expected_flagged_low": 0.004,
         "expected_flagged_high": 0.0894,
