@@ -17,7 +17,7 @@ from agad_tf.data.sources import Source
 from agad_tf.data.splits import Split
 from agad_tf.evaluation.measurement import Measurement
 from agad_tf.evaluation.scorer import PROTOCOLS
-from agad_tf.evaluation.thresholds import FEW_NORMALS, Decision
+from agad_tf.evaluation.thresholds import FEW_ANOMALIES, FEW_NORMALS, Decision
 from agad_tf.files.whole_files import write_whole
 
 SCHEMA_VERSION = 3
@@ -109,12 +109,18 @@ def threshold_uncertainty(detector: Mapping[str, Any]) -> str:
 
 
 def _threshold_warnings(detector: Mapping[str, Any]) -> list[str]:
-    normals = detector["threshold_normals"]
-    if normals is None or normals >= FEW_NORMALS:
-        return []
-    return [
-        f"{threshold_uncertainty(detector)} Add normal images, or raise --validation_fraction in another --workdir."
-    ]
+    normals, anomalies = detector["threshold_normals"], detector["threshold_anomalies"]
+    if normals is not None and normals < FEW_NORMALS:
+        return [
+            f"{threshold_uncertainty(detector)} Add normal images, or raise --validation_fraction in another --workdir."
+        ]
+    if anomalies is not None and anomalies < FEW_ANOMALIES:
+        verb = "is" if anomalies == 1 else "are"
+        return [
+            f"The threshold has the best F1 on validation images of which only {anomalies} {verb} abnormal, so it is "
+            "uncertain. To choose it from normal images alone: --mode=evaluate --threshold=quantile=0.99."
+        ]
+    return []
 
 
 def has_test_anomalies(results: Mapping[str, Any]) -> bool:

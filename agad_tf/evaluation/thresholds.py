@@ -18,6 +18,8 @@ from agad_tf.evaluation.metrics import CONFIDENCE, detection_metrics
 NORMAL_QUANTILE = 0.99
 # A threshold that rests on fewer normal images than this gets a warning.
 FEW_NORMALS = 50
+# So does the threshold of the best F1 with fewer anomalies than this.
+FEW_ANOMALIES = 10
 # Least spread of scores that is assumed, as a share of their size; float32 cannot resolve less.
 _LEAST_SPREAD = 1e-6
 
@@ -130,14 +132,16 @@ def threshold_basis(labels: np.ndarray, scores: np.ndarray, threshold: float, ru
 
     Returns:
         "threshold_normals", the number of normal images that the threshold rests on, None if it was given or has the
-        best F1; "expected_flagged_low" and "expected_flagged_high", shares of normal images in [0, 1], see
-        `flagged_share_interval`, None for the best F1, which depends on the anomalies as well.
+        best F1; "threshold_anomalies", the number of anomalies, for the best F1 only; "expected_flagged_low" and
+        "expected_flagged_high", shares of normal images in [0, 1], see `flagged_share_interval`, None for the best F1,
+        which depends on the anomalies as well.
     """
     kind, _ = _kind_of(rule, labels)
     normals = scores[labels == 0]
     low, high = (None, None) if kind == "f1" else flagged_share_interval(normals, threshold)
     return {
         "threshold_normals": len(normals) if kind in ("quantile", "fpr") else None,
+        "threshold_anomalies": int(np.sum(labels == 1)) if kind == "f1" else None,
         "expected_flagged_low": low,
         "expected_flagged_high": high,
     }
