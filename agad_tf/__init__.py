@@ -1,6 +1,6 @@
 """AGAD: adversarial generative anomaly detection for images (arXiv 2304.04211).
 
-The public names are loaded on first use, so that `agad_tf.main --help` answers without TensorFlow. Type checkers see
+The public names are loaded on first use, so that `agad_tf.main --help` does not load TensorFlow. Type checkers see
 plain imports.
 """
 

@@ -16,21 +16,30 @@ OUTPUT_FORMATS = ("csv", "parquet")
 
 
 def main(arguments: list[str]) -> None:
-    """Scores what the arguments name, and ends with one sentence and an exit code where it cannot."""
-    parser = argparse.ArgumentParser(prog="python -m agad_tf.beam", description=__doc__.splitlines()[0])
-    parser.add_argument("--input", required=True, help="file pattern, such as 'photos/**', on any file system of Beam")
-    parser.add_argument("--input_format", choices=INPUT_FORMATS, default="images", help="what the files are")
-    parser.add_argument("--image_feature", default="image", help="feature of a TFRecord's example: an encoded image")
-    parser.add_argument("--id_feature", default="id", help="feature of a TFRecord's example: the image's name")
-    parser.add_argument("--model", required=True, help="SavedModel folder that a run has left")
-    parser.add_argument("--output", required=True, help="path and beginning of the names of the shards")
-    parser.add_argument("--output_format", choices=OUTPUT_FORMATS, default="csv", help="what to write")
-    options, beam_arguments = parser.parse_known_args(arguments)
+    """Scores the images that the arguments name; an error ends it with one sentence and an exit code."""
+    options, beam_arguments = parse(arguments)
     with one_sentence_on_failure("Interrupted; the same command starts over."):
         with silenced_start():
             pipeline = _import_pipeline()
         counts = pipeline.run(options, beam_arguments)
     print(f"{counts['scored']} images scored, {counts['unreadable']} unreadable; see {options.output}*.")
+
+
+def parse(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
+    """This command's own options, and the arguments that are left for Beam."""
+    parser = argparse.ArgumentParser(prog="python -m agad_tf.beam", description=__doc__.splitlines()[0])
+    parser.add_argument("--input", required=True, help="file pattern, such as 'photos/**', on any file system of Beam")
+    parser.add_argument("--input_format", choices=INPUT_FORMATS, default="images", help="kind of the input files")
+    parser.add_argument(
+        "--image_feature", default="image", help="feature of a TFRecord's examples that holds the encoded image"
+    )
+    parser.add_argument(
+        "--id_feature", default="id", help="feature of a TFRecord's examples that holds the image's name"
+    )
+    parser.add_argument("--model", required=True, help="SavedModel folder of a run")
+    parser.add_argument("--output", required=True, help="path and file name prefix of the output shards")
+    parser.add_argument("--output_format", choices=OUTPUT_FORMATS, default="csv", help="format of the output files")
+    return parser.parse_known_args(arguments)
 
 
 def _import_pipeline() -> ModuleType:

@@ -1,4 +1,4 @@
-"""The command: `python -m agad_tf.main --flagfile=flags/fmnist.cfg`. It picks the mode and has no logic of its own."""
+"""Finds anomalies in images: `python -m agad_tf.main --flagfile=flags/folder.cfg --data_dir=photos`."""
 
 import contextlib
 import io
@@ -31,8 +31,8 @@ Flagfiles: {flagfiles}."""
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Carries out what the flags ask for, and ends with one sentence and an exit code where it cannot."""
-    # Ctrl-C and SIGTERM ask for the same.
+    """Runs the mode that the flags name; an error ends it with one sentence and an exit code."""
+    # SIGTERM ends the command in the same way as Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with one_sentence_on_failure(f"Interrupted; the same command continues where it stopped: {_command()}"):
         if arguments[1:]:
@@ -45,7 +45,7 @@ def main(arguments: Sequence[str]) -> None:
             benchmark(sweep)
             return
         config, budget = config_from_flags(flags.FLAGS), parse_budget(flags.FLAGS.budget)
-        # TensorFlow takes seconds to import; by now the flags are known to be right.
+        # TensorFlow takes seconds to import, so flags are checked first.
         with CLOCK.within("import"), silenced_start():
             from agad_tf.audit import command as audit  # noqa: PLC0415
             from agad_tf.demo import command as demonstration  # noqa: PLC0415
@@ -69,8 +69,8 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def run() -> None:
-    """Entry point of the console script; without any flag it says how to begin."""
-    # The paper's symbols are no reason to fail on a terminal that does not know them.
+    """Entry point of the console script; without flags it prints how to begin."""
+    # A terminal that cannot show the paper's symbols must not end the command.
     for stream in (sys.stdout, sys.stderr):
         cast(io.TextIOWrapper, stream).reconfigure(errors="replace")
     if not sys.argv[1:]:
@@ -84,7 +84,7 @@ def run() -> None:
 
 
 def _command() -> str:
-    """What the user has typed, or what comes to the same."""
+    """The command line as the user typed it, or an equivalent one."""
     program, *arguments = sys.argv
     name = ["agad-tf"] if Path(program).stem == "agad-tf" else ["python", "-m", "agad_tf.main"]
     return shlex.join([*name, *arguments])
@@ -96,13 +96,13 @@ def _parse_flags(arguments: Sequence[str]) -> list[str]:
     except (flags.Error, UsageError) as error:
         stop(error, EXIT_USAGE)
     except SystemExit as end:
-        # absl ends --help with 1; asking for help is no failure.
+        # absl ends --help with exit code 1, but help is not a failure.
         raise SystemExit(0 if end.code == 1 else end.code) from None
 
 
 @contextlib.contextmanager
 def _errors_by_way_of_tensorflow() -> Iterator[None]:
-    """A full disk, a forbidden folder or an image that cannot be read comes as an exception of TensorFlow's own."""
+    """Converts TensorFlow's own exceptions for full disks, forbidden folders and unreadable images."""
     from tensorflow import errors  # noqa: PLC0415
 
     kinds = (
@@ -112,10 +112,10 @@ def _errors_by_way_of_tensorflow() -> Iterator[None]:
     try:
         yield
     except kinds as error:
-        # What the input pipeline's own Python raises comes with TensorFlow's words before it and a traceback after it.
+        # TensorFlow wraps exceptions of Python code in the input pipeline in its own words and a traceback.
         if own := re.search(r"RunError: (.+)", error.message):
             raise RunError(own[1]) from error
-        # What happens in a graph comes with where that was built before it.
+        # Errors in a graph begin with the place where it was built.
         in_graph = re.search(r"(.+)\n\s*\[\[\{\{node", error.message)
         raise OSError(in_graph[1] if in_graph else error.message.splitlines()[0]) from error
 

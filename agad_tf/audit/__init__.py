@@ -1,1 +1,1 @@
-"""How far a model's score of an image depends on the other images of its batch."""
+"""Measures how much a model's score of an image depends on the other images in its batch."""

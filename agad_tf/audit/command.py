@@ -1,8 +1,8 @@
-"""The audit: how far a model's score of an image depends on the other images of its batch.
+"""The audit: how much a model's score of an image depends on the other images in its batch.
 
-A detector that is scored with batch statistics, in batches ordered by label, reads the label off the batch; its
-figures look better than what a user gets, who has one image at a time. The audit finds that in any model that scores
-images, as each image is scored alone and in company.
+A detector that uses batch statistics, on batches ordered by label, can infer the label from the batch. Its figures then
+look better than those of a user who scores one image at a time. The audit detects this in any model that scores images,
+by scoring each image alone and among others.
 """
 
 import csv
@@ -31,13 +31,13 @@ def audit(config: ExperimentConfig, model: str, training_mode: bool, input_range
     """Audits a model: writes audit.json, audit.csv and audit.html, and prints the table and the verdict.
 
     Args:
-        config: what the test set is, where to write (else to `DEFAULT_FOLDER`), and the seed of what is drawn.
+        config: with the test set, the folder to write to (by default `DEFAULT_FOLDER`), and the seed.
         model: path, see `load_scoring_model`.
         training_mode: see `load_scoring_model`.
         input_range: see `load_scoring_model`.
 
     Raises:
-        UsageError: there is no such model, or it or the test set does not fit.
+        UsageError: there is no such model, or the model or the test set is unsuitable.
         RunError: the model is damaged or fails.
     """
     input_range = input_range or usual_range(Path(model))

@@ -1,25 +1,26 @@
-"""What an audit finds, and its verdict in one sentence."""
+"""The findings of an audit, and its verdict in one sentence."""
 
 import dataclasses
 
-# Scores are many more than copies of the probes; by chance they may change by so many times as far as those lie apart.
+# There are many more scores than copies of probes, so chance may change scores by this multiple of the difference
+# between copies.
 CHANCE_MARGIN = 2
-# Least difference of two AUROCs that the verdict speaks of as one.
+# Least difference of two AUROCs that the verdict mentions.
 LEAST_GAIN = 0.01
 
 
 @dataclasses.dataclass(frozen=True)
 class Condition:
-    """What was measured in batches of one kind and size.
+    """The figures for batches of one kind and size.
 
     Attributes:
-        condition: what the batches were.
+        condition: kind of the batches.
         batch_size: images in a batch.
-        images: how many were scored so.
+        images: number of images that were scored in this way.
         auroc: of their scores, a fraction.
         auroc_alone: of the scores of the same images alone.
-        median_change: of a score against that of the image alone, in units of `Audit.unit`.
-        largest_change: the same, of the image that it moves most.
+        median_change: of scores from those of the same images alone, in units of `Audit.unit`.
+        largest_change: the largest such change.
     """
 
     condition: str
@@ -38,12 +39,13 @@ class Audit:
     Attributes:
         conditions: one for each kind and size of batch; the first is "alone".
         unit: standard deviation that changes are divided by, in units of the score; above 0.
-        alone_differs: whether images alone have scores that differ; if not, `unit` is that of scores in batches.
-        chance: how far scores of copies of one image in one batch lie apart, at most, in units of `unit`: above
-            rounding where a score is random, or depends on the place in the batch.
-        tolerance: largest change that rounding and chance may explain.
+        alone_differs: whether scores of images alone differ from each other; if not, `unit` is that of scores in
+            batches.
+        chance: largest difference between scores of copies of an image in one batch, in units of `unit`. It exceeds
+            rounding if scores are random or depend on the position in the batch.
+        tolerance: largest change that rounding and chance can explain.
         probes: number of images that were put into batches of others.
-        seed: of what was drawn.
+        seed: of random choices.
     """
 
     conditions: tuple[Condition, ...]
@@ -56,7 +58,7 @@ class Audit:
 
     @property
     def worst(self) -> Condition:
-        """Where a score moves most."""
+        """The condition with the largest change."""
         return max(self.conditions, key=lambda condition: condition.largest_change)
 
     @property
@@ -81,9 +83,9 @@ class Audit:
         ordered, shuffled = max(pairs, key=lambda pair: pair[0].auroc - pair[1].auroc)
         gain = ordered.auroc - alone.auroc
         if ordered.auroc >= shuffled.auroc + LEAST_GAIN:
-            conclusion = "the label leaks" + ("" if gain > 0 else ", though not in the detector's favour")
+            conclusion = "the label leaks" + ("" if gain > 0 else ", although not in the detector's favour")
         elif gain >= LEAST_GAIN:
-            conclusion = "company in any order is what helps it, not the order"
+            conclusion = "other images in the batch help it in any order"
         else:
             conclusion = f"the difference is {'hardly' if gain > 0 else 'not'} in the detector's favour"
         return (

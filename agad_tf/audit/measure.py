@@ -12,10 +12,10 @@ from agad_tf.config.errors import RunError, UsageError
 from agad_tf.data.splits import ABNORMAL, NORMAL, Split
 
 MOST_IMAGES = 2000
-# Relative error that a float32 score may have: sums of many products, in an order that the batch size decides.
+# Possible relative error of a float32 score: sums of many products, in an order that depends on the batch size.
 ROUNDING = 1e-5
-# Least change that counts, in standard deviations. Fewer than 1 in 1,000 pairs of images are that close in score where
-# scores are spread like a bell, so that smaller changes move no AUROC by 0.1 %.
+# Least change that counts, in standard deviations. With normally distributed scores, fewer than 1 in 1,000 pairs are
+# this close, so smaller changes alter AUROC by less than 0.1 %.
 LEAST_CHANGE = 1e-3
 
 
@@ -31,24 +31,25 @@ def measure_batch_dependence(
 
     Args:
         score: the model.
-        test: at least two images of each kind; of a larger set `most_images` are drawn, with its share of anomalies.
-        seed: of what is drawn.
-        probes: how many images are put into batches of others, half of them normal; at least 2.
+        test: at least two images of each kind; from a larger set `most_images` are drawn, with the same share of
+            anomalies.
+        seed: of random choices.
+        probes: number of images that are put into batches of others, half of them normal; at least 2.
         batch_sizes: sizes to try, at least one; each above 1.
-        most_images: how many are scored alone, shuffled and ordered by label.
+        most_images: number of images that are scored alone, shuffled and ordered by label.
 
     Returns:
         The findings; equal for equal seeds.
 
     Raises:
         UsageError: the test set is too small.
-        RunError: scores are not one finite number an image, or the same for all images in all batches.
+        RunError: there is not one finite score for each image, or all scores are the same.
     """
     rows_of = [np.flatnonzero(test.labels == label) for label in (NORMAL, ABNORMAL)]
     if min(map(len, rows_of)) < 2:
         normals, anomalies = map(len, rows_of)
         raise UsageError(
-            f"The audit needs at least two normal and two abnormal test images, and there are {normals} and "
+            f"The audit needs at least two normal and two abnormal test images, but there are {normals} and "
             f"{anomalies}; use a larger test set."
         )
     images = np.asarray(test.images)
@@ -71,7 +72,7 @@ def measure_batch_dependence(
                 measured.append((f"among {name}", size, probe_rows, scores))
             for name, rows in (("shuffled", rng.permutation(ordered)), ("ordered by label", ordered)):
                 measured.append((name, size, rows, _in_batches(score, images[rows], size)))
-        # To any statistics of the batch, copies of an image are as that image alone; what differs is chance.
+        # Batch statistics of copies of an image are those of the image alone, so differences are chance.
         apart = max(np.ptp(score(np.repeat(images[[row]], max(batch_sizes), axis=0))) for row in probe_rows)
 
     unit, alone_differs = _unit(alone[probe_rows], np.concatenate([scores for *_, scores in measured[1:]]))
@@ -87,12 +88,12 @@ def measure_batch_dependence(
 
 
 def _checked(score: ScoreImages, bar: tqdm) -> ScoreImages:
-    """Scores with `score`, sees that it gives what it should, and moves the progress bar."""
+    """Scores with `score`, checks the result, and moves the progress bar."""
 
     def scores_of(images: np.ndarray) -> np.ndarray:
         scores = np.asarray(score(images), np.float64)
         if scores.shape != (len(images),) or not np.isfinite(scores).all():
-            raise RunError("The model's scores are not one finite number for each image; nothing can be compared.")
+            raise RunError("The model does not give one finite score for each image, so scores cannot be compared.")
         bar.update(len(images))
         return scores
 
@@ -106,7 +107,7 @@ def _in_batches(score: ScoreImages, images: np.ndarray, size: int) -> np.ndarray
 def _score_among(
     score: ScoreImages, images: np.ndarray, row: int, pool: np.ndarray | None, size: int, rng: np.random.Generator
 ) -> float:
-    """The score of `images[row]` at a random place of a batch of others, from the rows in `pool` or else of noise."""
+    """The score of `images[row]` at a random position in a batch of other images, from `pool`, or of noise."""
     if pool is None:
         others = rng.integers(0, 256, (size - 1, *images.shape[1:]), np.uint8)
     else:
@@ -117,11 +118,11 @@ def _score_among(
 
 
 def _unit(alone: np.ndarray, in_batches: np.ndarray) -> tuple[float, bool]:
-    """What to measure changes by, and whether it is the spread of scores alone.
+    """The unit of changes, and whether it is the spread of scores of single images.
 
-    Batch statistics of a single feature vector are that vector: a model may score all images alone the same.
+    With batch statistics of a single vector, a model may give every single image the same score.
     """
     for scores, alone_differs in ((alone, True), (in_batches, False)):
         if np.std(scores) > ROUNDING * np.max(np.abs(scores)):
             return float(np.std(scores)), alone_differs
-    raise RunError("The model gives every image the same score; there is nothing to compare.")
+    raise RunError("The model gives every image the same score, so scores cannot be compared.")

@@ -1,4 +1,4 @@
-"""The page of an audit: one HTML file that needs nothing else."""
+"""The page of an audit: one self-contained HTML file."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,7 +13,7 @@ from agad_tf.reporting.pages import STYLE, inline_svg, render
 
 
 def audit_page(found: Audit, setting: Mapping[str, Any]) -> str:
-    """Renders the findings for people.
+    """Renders the findings as a page.
 
     Args:
         found: the findings.
@@ -37,7 +37,7 @@ def _plot(found: Audit) -> Markup:
     axes.hlines(places, median, largest, color="tab:blue", alpha=0.4, linewidth=3)
     axes.plot(median, places, "o", color="tab:blue", label="median", clip_on=False)
     axes.plot(largest, places, "D", color="tab:red", label="largest", clip_on=False)
-    # From nothing to several standard deviations: logarithmic, but for what is rounding.
+    # From 0 to several standard deviations: logarithmic, and linear in the range of rounding.
     axes.set_xscale("symlog", linthresh=found.tolerance)
     axes.xaxis.set_major_formatter("{x:g}")  # powers would be formulas, which the style takes as they are written
     axes.set_xlim(0, max(10.0, 2 * max(largest)))

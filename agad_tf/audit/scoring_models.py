@@ -1,4 +1,4 @@
-"""Models that score images, whoever made them: as a function from a batch of images to its scores."""
+"""Models of any origin as functions from a batch of images to scores."""
 
 import zipfile
 from collections.abc import Callable
@@ -26,22 +26,22 @@ ScoreImages = Callable[[np.ndarray], np.ndarray]
 def load_scoring_model(path: Path, training_mode: bool = False, input_range: str | None = None) -> ScoreImages:
     """Loads a model to score images with.
 
-    The output is taken as a score if its shape is (images,) or (images, 1), and as a reconstruction if it is that of
-    the input; then the score is the L2 norm of the difference. Of several outputs it is the one named "score".
+    An output of shape (images,) or (images, 1) is a score. An output with the shape of the input is a reconstruction,
+    and the score is the L2 norm of the difference. If there are several outputs, the one named "score" is used.
 
     Args:
         path: folder of a SavedModel, whose signature "serving_default" is called; a .keras file; or folder of a
-            finished run. Images are resized to the size that the model asks for.
-        training_mode: whether a Keras model is called as in training; its moving statistics stay as they are.
-        input_range: one of `agad_tf.config.choices.INPUT_RANGES`, of the values that the model takes; None means
+            finished run. Images are resized to the model's input size.
+        training_mode: whether to call a Keras model in training mode; its moving statistics do not change.
+        input_range: one of `agad_tf.config.choices.INPUT_RANGES`, the range of the model's input; None means
             `usual_range`.
 
     Returns:
-        The function that scores a batch. It raises UsageError where the images do not fit the model or its output is
-        neither, and RunError where the model fails.
+        The function that scores a batch. It raises UsageError if the images do not fit the model or its output is
+        neither, and RunError if the model fails.
 
     Raises:
-        UsageError: there is no such model, or not of such a kind.
+        UsageError: there is no such model, or it is of another kind.
         RunError: the model cannot be loaded.
     """
     input_range = input_range or usual_range(path)
@@ -52,17 +52,17 @@ def load_scoring_model(path: Path, training_mode: bool = False, input_range: str
     if (path / "config.cfg").exists():
         config = read_config(path)
         if config.method in BASELINES:
-            raise UsageError(f"{path} is a run of --method={config.method}, which leaves no model; audit another.")
+            raise UsageError(f"{path} is a run of --method={config.method}, which has no model; audit another run.")
         return _scorer(path, _of_keras(restore(config), training_mode, input_range))
     if path.suffix != ".keras" or not path.is_file():
         raise UsageError(
-            f"{path} is no model; name the folder of a SavedModel or of a run, or a .keras file that exists."
+            f"{path} is not a model; name the folder of a SavedModel or of a run, or an existing .keras file."
         )
     return _scorer(path, _keras_model(path, training_mode, input_range))
 
 
 def usual_range(path: Path) -> str:
-    """Of the values that models of a kind most often take: pixels where they are served, else [-1, 1].
+    """The usual input range of a kind of model: pixels for a SavedModel, otherwise [-1, 1].
 
     Args:
         path: of the model.
@@ -74,7 +74,7 @@ def usual_range(path: Path) -> str:
 
 
 class _Network(NamedTuple):
-    """A model as the audit uses it."""
+    """A model in the form that the audit uses."""
 
     call: Callable[[tf.Tensor], Any]
     prepare: Callable[[np.ndarray], tf.Tensor]  # makes its input of uint8 images
@@ -84,17 +84,17 @@ class _Network(NamedTuple):
 def _saved_model(path: Path, input_range: str) -> _Network:
     loaded = _loaded(path, tf.saved_model.load)
     if "serving_default" not in loaded.signatures:
-        raise UsageError(f"{path} has no signature 'serving_default'; export the model with one.")
+        raise UsageError(f"{path} has no signature 'serving_default'; export the model with this signature.")
     inputs = loaded.signatures["serving_default"].structured_input_signature[1]
     if len(inputs) != 1:
-        raise UsageError(f"{path} takes {len(inputs)} inputs; export the model with images as its only one.")
+        raise UsageError(f"{path} takes {len(inputs)} inputs; export the model with images as its only input.")
     ((name, spec),) = inputs.items()
 
     def prepare(images: np.ndarray) -> tf.Tensor:
         return tf.cast(_in_range(images, spec.shape[1] if spec.shape.rank else None, input_range), spec.dtype)
 
     def call(pixels: tf.Tensor) -> Any:
-        # By way of `loaded`, which must live as long as its signatures, or its variables are gone.
+        # Through `loaded`, which must stay alive as long as its signatures use its variables.
         return loaded.signatures["serving_default"](**{name: pixels})
 
     return _Network(call, prepare, spec.shape.as_list() if spec.shape.rank else None)
@@ -102,8 +102,8 @@ def _saved_model(path: Path, input_range: str) -> _Network:
 
 def _keras_model(path: Path, training_mode: bool, input_range: str) -> _Network:
     if not zipfile.is_zipfile(path):
-        raise RunError(f"{path} is damaged: a .keras file is a zip archive, and this is none; save the model again.")
-    # Without safe_mode a file could bring code of its own.
+        raise RunError(f"{path} is damaged: a .keras file must be a zip archive; save the model again.")
+    # Without safe_mode, a file could run its own code.
     return _of_keras(_loaded(path, partial(keras.models.load_model, safe_mode=True)), training_mode, input_range)
 
 
@@ -123,7 +123,7 @@ def _of_keras(model: keras.Model, training_mode: bool, input_range: str) -> _Net
 
 
 def _in_range(images: np.ndarray, side: int | None, input_range: str) -> tf.Tensor:
-    """Resizes uint8 images to a side, if one is asked for, and scales them to one of `INPUT_RANGES`."""
+    """Resizes uint8 images to a side, if one is given, and scales them to one of `INPUT_RANGES`."""
     pixels = resized(images, side or images.shape[1])
     return {"0..255": pixels, "0..1": pixels / 255, "-1..1": to_network_range(pixels)}[input_range]
 
@@ -148,8 +148,8 @@ def _scorer(path: Path, network: _Network) -> ScoreImages:
     def score(images: np.ndarray) -> np.ndarray:
         if shape[3] not in (None, images.shape[3]):
             raise UsageError(
-                f"{path} takes images of {shape[3]} channels and these have {images.shape[3]}; "
-                "use the data set that it was trained for."
+                f"{path} takes images of {shape[3]} channels, but these have {images.shape[3]}; use the data set that "
+                "it was trained on."
             )
         inputs = network.prepare(images)
         try:
@@ -176,11 +176,11 @@ def _as_scores(path: Path, output: Any, inputs: tf.Tensor) -> np.ndarray:
             return np.asarray(tf.cast(tf.reshape(found, [-1]), tf.float32))
     shapes = ", ".join(str(tuple(found.shape)) for found in outputs)
     raise UsageError(
-        f"{path} makes {shapes} of images of shape {tuple(inputs.shape)}; it must make one score an image, "
-        "or a reconstruction of the same shape, or name one of its outputs 'score'."
+        f"{path} makes {shapes} of images of shape {tuple(inputs.shape)}; it must make one score for each image, or a "
+        "reconstruction of the same shape, or name one of its outputs 'score'."
     )
 
 
 def _sentence(error: Exception) -> str:
-    """The first line of what an exception says, or its name."""
+    """The first line of an exception's message, or its name."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__).rstrip(".")

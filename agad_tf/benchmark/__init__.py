@@ -1,1 +1,1 @@
-"""Many runs, and the tables made of them."""
+"""Runs many experiments, and makes tables of their figures."""

@@ -1,4 +1,4 @@
-"""The figures of the AGAD paper (arXiv 2304.04211): mean AUROC over classes in %, by the family's leaking protocol."""
+"""The figures of the AGAD paper (arXiv 2304.04211): mean AUROC over classes in %, by the protocol family."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,8 +6,8 @@ from typing import Any
 from agad_tf.config.choices import WHERE_AND_HOW
 from agad_tf.config.experiment import DEFAULTS
 
-# What the paper's tables vary, what it does not say, and what changes no more than rounding does. In all else a run
-# must be at the defaults, which are the paper's, for a published figure to be of the same setting.
+# Options that the paper's tables vary, that it does not mention, or that change only rounding. All other options must
+# be at their defaults, which are the paper's, for a published figure to apply.
 _FREE = (
     *("dataset", "normal_class", "gamma", "generator", "contextual_adversarial", "seed"),
     *("epochs", "learning_rate_schedule", "validation_fraction", "mixed_precision", "jit_compile"),
@@ -52,14 +52,14 @@ _WITHOUT_CONTEXTUAL_ADVERSARIAL = {("cifar10", "unet"): 88.9}
 
 
 def published_auroc(settings: Mapping[str, Any]) -> str:
-    """What the paper says of a setting.
+    """The published figure of a setting.
 
     Args:
-        settings: values of the options of `ExperimentConfig`, at least of "dataset", "generator" and "gamma"; all that
-            are not there are at their defaults. Others are passed over.
+        settings: values of options of `ExperimentConfig`, at least "dataset", "generator" and "gamma"; missing options
+            have their defaults, and other keys are ignored.
 
     Returns:
-        Mean AUROC in %, with the generator where the paper used another one; empty where it has no figure.
+        Mean AUROC in %, with the generator if the paper used another one; empty if it has no figure.
     """
     given = {name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()}
     if any(given.get(name, DEFAULTS[name]) != DEFAULTS[name] for name in _FIXED):

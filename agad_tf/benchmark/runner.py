@@ -1,7 +1,7 @@
-"""Runs a sweep, each experiment in a process of its own, and keeps its tables up to date.
+"""Runs a sweep, each experiment in a separate process, and keeps its tables up to date.
 
-Several processes, on one machine or on several that share the folder, may run the same sweep: an experiment is locked
-by the one that runs it. What is finished is never run again, what was interrupted goes on from its last checkpoint.
+Several processes, on one machine or on several that share the folder, may run the same sweep: each locks the experiment
+    that it runs. Finished experiments are never repeated, and interrupted ones continue from their last checkpoint.
 """
 
 import ctypes
@@ -29,10 +29,11 @@ from agad_tf.files.workdir import Workdir
 
 COMMAND = (sys.executable, "-m", "agad_tf.main")
 POLL_SECONDS = 0.2
-# What does not end within this when it is asked to is killed.
+# Seconds after which an experiment that was asked to end is killed.
 PATIENCE_SECONDS = 120
 
-# On Linux the system kills an experiment whose benchmark was killed: the same command is to find its folder free.
+# On Linux, the system kills an experiment whose benchmark was killed, so that the same command finds its folder
+# unlocked.
 _PR_SET_PDEATHSIG = 1
 _END_WITH_PARENT = (
     functools.partial(ctypes.CDLL(None).prctl, _PR_SET_PDEATHSIG, signal.SIGKILL) if sys.platform == "linux" else None
@@ -40,17 +41,17 @@ _END_WITH_PARENT = (
 
 
 class BudgetUsedUpError(Exception):
-    """The time that the user gave is over."""
+    """The time budget is used up."""
 
 
 def benchmark(sweep: Sweep) -> None:
-    """Runs what is not finished, and writes the tables after every run.
+    """Runs all unfinished experiments, and writes the tables after every run.
 
     Args:
         sweep: the experiments.
 
     Raises:
-        RunError: experiments failed; the others have been run, as far as the budget went.
+        RunError: experiments failed; the others have been run as far as the budget allowed.
     """
     sweep.folder.mkdir(parents=True, exist_ok=True)
     for sentence in sweep.left_out:
@@ -73,7 +74,7 @@ def benchmark(sweep: Sweep) -> None:
 
 
 def _not_yet_taken(sweep: Sweep) -> Iterator[ExperimentConfig]:
-    """Every experiment that is neither finished nor under way elsewhere by the time its turn comes, locked."""
+    """Every experiment, locked, that is neither finished nor running elsewhere when its turn comes."""
     for experiment in sweep.experiments:
         experiment.folder.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -95,13 +96,13 @@ def _run(experiment: ExperimentConfig, deadline: float) -> bool:
         Whether it finished.
 
     Raises:
-        BudgetUsedUpError: it was interrupted, or not begun, as there is no time left.
+        BudgetUsedUpError: it was interrupted or not begun, because no time is left.
     """
     if time.monotonic() > deadline:
         raise BudgetUsedUpError
     lines = to_flagfile(experiment).splitlines()
     if isinstance(experiment.normal_class, Unsaid):
-        # Then the run asks, where it is not plain which class is meant.
+        # Then the run reports an error if the normal class is not clear.
         lines = [line for line in lines if not line.startswith("--normal_class=")]
     command = [*COMMAND, *lines]
     with _log(experiment).open("a", encoding="utf-8") as log:
@@ -117,8 +118,8 @@ def _run(experiment: ExperimentConfig, deadline: float) -> bool:
                     raise BudgetUsedUpError
                 time.sleep(POLL_SECONDS)
         finally:
-            # The budget, or Ctrl-C, or anything else: nothing goes on behind the user's back. Training ends between two
-            # steps; of SIGINT a process that is started in the background would know nothing.
+            # After the budget, Ctrl-C or any error, no process may keep running. Training ends between two steps.
+            # SIGTERM is used because background processes ignore SIGINT.
             if process.poll() is None:
                 process.terminate()
                 try:
@@ -132,7 +133,7 @@ def _run(experiment: ExperimentConfig, deadline: float) -> bool:
 def _write_tables(sweep: Sweep) -> str:
     """Writes the tables again from the results of all finished runs in the folder.
 
-    So no run is in them twice, and another sweep in the same folder adds to them.
+    So no run occurs twice, and another sweep in the same folder adds to the tables.
     """
     with FileLock(sweep.folder / "tables.lock"):
         results = []
@@ -152,12 +153,12 @@ def _progress(sweep: Sweep) -> str:
 def _report(sweep: Sweep, failed: list[ExperimentConfig]) -> None:
     if tables := _write_tables(sweep):
         Console().print(Markdown(tables))
-        print(f"{_progress(sweep)} Look at {sweep.folder / HTML_NAME}.")
+        print(f"{_progress(sweep)} See {sweep.folder / HTML_NAME}.")
     if failed:
         names = ", ".join(experiment.folder.name for experiment in failed)
         raise RunError(
-            f"{len(failed)} of {len(sweep.experiments)} runs failed ({names}); "
-            f"the last lines of {_log(failed[0])} say why. The same command tries them again."
+            f"{len(failed)} of {len(sweep.experiments)} runs failed ({names}); see the last lines of "
+            f"{_log(failed[0])}. The same command tries them again."
         )
 
 

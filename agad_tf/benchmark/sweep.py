@@ -1,4 +1,4 @@
-"""A sweep: every combination of the values that a benchmark gives to its options."""
+"""A sweep: every combination of the values of a benchmark's options."""
 
 import dataclasses
 import itertools
@@ -17,13 +17,13 @@ DEFAULT_FOLDER = "runs/benchmark"
 
 @dataclasses.dataclass(frozen=True)
 class Sweep:
-    """What a benchmark runs.
+    """The experiments of a benchmark.
 
     Attributes:
         folder: of the benchmark; every experiment has a folder below it.
-        experiments: in the order they are run in; all classes of a seed come before the next seed.
+        experiments: in the order of running; all classes of a seed come before the next seed.
         left_out: combinations that contradict themselves, each with the sentence that says why.
-        budget: seconds after which nothing more is begun and what is under way is interrupted.
+        budget: seconds after which no experiment is begun, and the current one is interrupted.
     """
 
     folder: Path
@@ -38,20 +38,20 @@ def build_sweep(folder: str, base: Mapping[str, Any], axes: Mapping[str, Sequenc
     Args:
         folder: of the benchmark; empty means `DEFAULT_FOLDER`.
         base: a value for every option of `ExperimentConfig`.
-        axes: options with the values they take one after the other, the slowest first. The normal class may be
-            "all" and the anomaly classes "each", which is each class but the normal one by itself.
-        budget: such as "2h" or "90m"; empty means without end.
+        axes: options with their values, the slowest to vary first. The normal class may be "all", and the anomaly
+            classes "each", which means each class except the normal one in turn.
+        budget: such as "2h" or "90m"; empty means no limit.
 
     Returns:
         The sweep.
 
     Raises:
-        UsageError: an axis that is no setting of an experiment, a budget that is none, or a value that no combination
-            can be run with.
+        UsageError: an axis is not a setting of an experiment, the budget is wrong, or no combination with some value
+            can be run.
     """
     for name in axes:
         if name not in base or name in WHERE_AND_HOW:
-            raise UsageError(f"--sweep={name}=… names no setting of an experiment; see --help for those there are.")
+            raise UsageError(f"--sweep={name}=… is not a setting of an experiment; see --help for all options.")
     root = Path(folder or DEFAULT_FOLDER)
     experiments: dict[ExperimentConfig, None] = {}
     left_out: dict[str, None] = {}
@@ -75,13 +75,13 @@ def build_sweep(folder: str, base: Mapping[str, Any], axes: Mapping[str, Sequenc
 
 
 def _as_read(settings: Mapping[str, Any], axes: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
-    """A combination; what its method does not read is not varied, so that no experiment is run twice."""
+    """A combination; options that its method does not read are not varied, so that no experiment is run twice."""
     unread = unread_options(settings["method"])
     return {name: values[0] if name in unread else settings[name] for name, values in axes.items()}
 
 
 def _runs(settings: dict[str, Any]) -> tuple[list[ExperimentConfig], list[str]]:
-    """The experiments of a combination, and the sentences that refuse those that contradict themselves."""
+    """The experiments of a combination, and the error messages of invalid ones."""
     runs, sentences = [], []
     for each in _expand(settings):
         try:
@@ -92,10 +92,10 @@ def _runs(settings: dict[str, Any]) -> tuple[list[ExperimentConfig], list[str]]:
 
 
 def _expand(settings: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Puts classes in the place of "all" and "each", of which there are as many as the data set has."""
+    """Replaces "all" and "each" by the classes of the data set."""
     normal = settings["normal_class"]
     if settings["dataset"] in OWN_SETS and (normal == ALL or settings["anomaly_classes"] == EACH):
-        raise UsageError("The classes of your own images are not known here; name them, with commas between.")
+        raise UsageError("The classes of your own images are not known at this point; name them, separated by commas.")
     classes = range(CLASS_COUNTS.get(settings["dataset"], 0))
     for normal_class in classes if normal == ALL else [normal]:
         labelled: Any = settings["anomaly_classes"]

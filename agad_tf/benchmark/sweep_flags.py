@@ -1,4 +1,4 @@
-"""From the flags of a benchmark to its sweep."""
+"""Converts the flags of a benchmark to its sweep."""
 
 import dataclasses
 from typing import Any
@@ -25,12 +25,12 @@ def sweep_from_flags(flag_values: flags.FlagValues) -> Sweep:
     axes: dict[str, list[Any]] = {"seed": _as_list(base["seed"])}
     if flag_values.seeds:
         if len(axes["seed"]) > 1:
-            raise UsageError("--seeds counts from one --seed; give one of the two.")
+            raise UsageError("--seeds counts up from one --seed, but several are given; leave one of the two out.")
         axes["seed"] = [axes["seed"][0] + number for number in range(flag_values.seeds)]
     for item in flag_values.sweep:
         name, _, texts = item.partition("=")
         if name in SWEPT:
-            raise UsageError(f"--sweep={name}=… is given as --{name}=…, with commas between its values.")
+            raise UsageError(f"--sweep={name}=… is not allowed; give --{name}=…, with its values separated by commas.")
         if name not in fields or not texts:
             raise UsageError(f"--sweep={item} is not of the form option=value,value; see --help for the options.")
         if name in axes:

@@ -1,4 +1,4 @@
-"""What a benchmark makes of its runs: one tidy CSV, and tables in Markdown and HTML."""
+"""The tables of a benchmark: one tidy CSV, and summaries in Markdown and HTML."""
 
 import json
 from collections.abc import Iterable
@@ -17,20 +17,20 @@ from agad_tf.reporting.pages import render
 CSV_NAME, MARKDOWN_NAME, HTML_NAME = "benchmark.csv", "benchmark.md", "benchmark.html"
 RESULT = "per_image"
 SHOWN_PROTOCOLS = (RESULT, "family_shuffled", "family")
-# Tables average over these; of the classes of labelled anomalies, "labelled" says as much as tables tell apart.
+# Tables average over these; for the classes of labelled anomalies, they show only "labelled".
 AVERAGED = ("normal_class", "seed", "anomaly_classes")
 NOTE = (
-    "Mean AUROC in % ± standard deviation over classes and seeds and, where anomalies of one class are labelled, over "
-    "which that is. per_image is the result: each image is scored by itself, after the last epoch. family_shuffled "
-    "scores by the statistics of mixed batches. family lets the label leak through batches that are ordered by it, and "
-    "takes the epoch that is best on the test set, as the published figures were made, over all classes; last epoch is "
-    "the same without that choice. synthetic anomalies is the AUROC against anomalies made from normal test images, of "
-    "runs whose test set has no others; it is no result."
+    "Mean AUROC in % ± standard deviation over classes and seeds, and over the labelled class if one class of "
+    "anomalies is labelled at a time. per_image is the result: each image is scored by itself, after the last epoch. "
+    "family_shuffled scores by the statistics of mixed batches. family is the protocol of the published figures: the "
+    "label leaks through batches that are ordered by label, and the epoch is the best on the test set; last epoch is "
+    "the same without this choice. synthetic anomalies is the AUROC against anomalies that are made from normal test "
+    "images, for runs without other anomalies in the test set; it is not a result."
 )
 
 
 def tidy(results: Iterable[dict[str, Any]]) -> pd.DataFrame:
-    """One row for every protocol of every run.
+    """One row for each protocol of each run.
 
     Args:
         results: contents of results.json; a run without anomalies in its test set has no AUROC.
@@ -40,9 +40,9 @@ def tidy(results: Iterable[dict[str, Any]]) -> pd.DataFrame:
     """
     rows = []
     for result in results:
-        # A run of an earlier version does not say what it had no name for: it had the default, and belongs with it.
+        # Runs of earlier versions lack later options, which were at their defaults.
         named = {**{name: DEFAULTS[name] for name in (*ADDED_UNTIL_0_5, *ADDED_SINCE_0_6, *ADDED_SINCE_0_7)}, **result}
-        # What changed nothing tells no rows apart.
+        # Options without effect do not distinguish rows.
         named |= dict.fromkeys(unread_options(result["method"]))
         if not named["synthetic_anomalies"]:
             named["synthetic_share"] = None
@@ -53,9 +53,9 @@ def tidy(results: Iterable[dict[str, Any]]) -> pd.DataFrame:
         facts |= {"published": published_auroc(result), **parts}
         rows += [{**facts, "protocol": protocol, **figures} for protocol, figures in protocols.items()]
     runs = pd.DataFrame(rows)
-    # Where no test set had anomalies, there is nothing to take a type from.
+    # If no test set has anomalies, the type cannot be inferred.
     runs["auroc"] = pd.to_numeric(runs["auroc"])
-    # Where a baseline has none, whole numbers would become fractions.
+    # Baselines have none, and missing values would turn whole numbers into fractions.
     whole = [name for name in runs if isinstance(DEFAULTS.get(str(name)), int) and runs[name].dtype == float]
     return runs.astype(dict.fromkeys(whole, "Int64")).assign(labelled=runs["anomaly_classes"].map(_how_labelled))
 
@@ -104,7 +104,7 @@ def by_class(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def settings_that_differ(runs: pd.DataFrame) -> list[str]:
-    """What tells the rows of a table apart: γ, and every setting that differs but those that are averaged over."""
+    """The settings that distinguish rows: γ, and every setting that differs and is not averaged over."""
     settings = [name for name in (*_settings(runs), "labelled") if name not in AVERAGED]
     differ = [name for name in settings if runs[name].nunique() > 1]
     return differ if "gamma" in differ else ["gamma", *differ]
@@ -115,7 +115,7 @@ def write_tables(results: Iterable[dict[str, Any]], progress: str, folder: Path)
 
     Args:
         results: contents of results.json of all finished runs, at least one.
-        progress: a sentence on how many there are to be.
+        progress: a sentence about how many runs are finished.
         folder: to write to.
 
     Returns:
@@ -141,12 +141,12 @@ def write_tables(results: Iterable[dict[str, Any]], progress: str, folder: Path)
 
 
 def _settings(runs: pd.DataFrame) -> list[str]:
-    """What defines an experiment, of the user's own images their place as well; a "threshold" is a figure here."""
+    """The settings that define an experiment, and the place of users' own images; "threshold" is a figure here."""
     return [name for name in DEFAULTS if name in runs and (name not in WHERE_AND_HOW or name == "data_dir")]
 
 
 def _in_common(runs: pd.DataFrame) -> str:
-    """What all runs have in common: what names an experiment, and every other setting that is not at its default."""
+    """The common settings of all runs: those that name an experiment, and all others that are not at their defaults."""
     shared = {name: runs[name].dropna().iloc[0] for name in _settings(runs) if runs[name].nunique() == 1}
     changed = [name for name, value in shared.items() if value != _flat(DEFAULTS[name])]
     named = dict.fromkeys(("dataset", "method", "generator", "epochs", "width", *changed))

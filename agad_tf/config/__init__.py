@@ -1,1 +1,1 @@
-"""What can be asked for: choices, options, and how flags become an experiment."""
+"""Choices, options, and how flags become the configuration of an experiment."""

@@ -1,4 +1,4 @@
-"""How commands speak to the terminal: exit codes, one sentence on failure, and nothing of TensorFlow's set-up."""
+"""What commands write to the terminal: exit codes, one sentence on failure, and no messages of TensorFlow's set-up."""
 
 import contextlib
 import os
@@ -23,7 +23,7 @@ def stop(reason: object, code: int) -> NoReturn:
 
 @contextlib.contextmanager
 def one_sentence_on_failure(if_interrupted: str) -> Iterator[None]:
-    """Ends the command where what the user asked for cannot be done.
+    """Turns an error that the user can fix into one sentence and an exit code.
 
     Args:
         if_interrupted: what to say on Ctrl-C.
@@ -33,7 +33,7 @@ def one_sentence_on_failure(if_interrupted: str) -> Iterator[None]:
     except UsageError as error:
         stop(error, EXIT_USAGE)
     except PermissionError as error:
-        named = f"{error.filename} may not be read or written; give this user the permission."
+        named = f"No permission to read or write {error.filename}; give this user the permission."
         stop(named if error.filename else error, EXIT_FAILURE)
     except (RunError, OSError) as error:
         stop(error, EXIT_FAILURE)

@@ -1,7 +1,7 @@
-"""One frozen dataclass says all there is to say about an experiment.
+"""The configuration of an experiment: one frozen dataclass.
 
 Its fields are in `agad_tf.config.fields`. This module checks their values, and imports neither TensorFlow nor Keras, so
-that `--help` and wrong flags answer at once.
+that `--help` and errors in flags come at once.
 """
 
 import dataclasses
@@ -61,10 +61,10 @@ class ExperimentConfig(ExperimentFields):
 
     @property
     def folder(self) -> Path:
-        """Where the run is kept: `workdir`, or a folder named after the experiment, other settings other name."""
+        """Folder of the run: `workdir`, or one below runs/ whose name differs for other settings."""
         if self.workdir:
             return Path(self.workdir)
-        # What earlier versions had no name for, or another one, does not move the runs that they began.
+        # Options that were added or renamed later do not change the folder of a run that an earlier version began.
         named = {
             EARLIER_NAMES.get(name, name): value
             for name, value in self.settings().items()
@@ -76,12 +76,12 @@ class ExperimentConfig(ExperimentFields):
         return Path(f"runs/{data}-{self.normal_class}-gamma{self.gamma:g}-{what}-seed{self.seed}-{digest:08x}")
 
     def options(self) -> dict[str, Any]:
-        """Every option; the run's folder where `workdir` was left open, and `data_dir` as an absolute path."""
+        """Every option with its value; `workdir` is the run's folder, and `data_dir` is absolute."""
         data_dir = self.data_dir and str(Path(self.data_dir).absolute())
         return {**dataclasses.asdict(self), "workdir": str(self.folder), "data_dir": data_dir}
 
     def settings(self) -> dict[str, Any]:
-        """What defines the outcome of the run: all options but `WHERE_AND_HOW`; and the user's own images."""
+        """What defines the outcome: all options except `WHERE_AND_HOW`, and the place of the user's own images."""
         left_out = set(WHERE_AND_HOW) - ({"data_dir"} if self.dataset in OWN_SETS else set())
         return {name: value for name, value in dataclasses.asdict(self).items() if name not in left_out}
 
@@ -95,7 +95,7 @@ DEFAULTS: dict[str, Any] = {field.name: field.default for field in dataclasses.f
 
 
 def unread_options(method: str) -> set[str]:
-    """Options of an experiment that change nothing in what a method does.
+    """Options of an experiment that have no effect on a method.
 
     Args:
         method: one of `agad_tf.config.choices.METHODS`.

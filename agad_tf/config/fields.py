@@ -29,11 +29,10 @@ class ExperimentFields:
 
     mode: str = option(
         "train",
-        "train: train, evaluate and export; evaluate: measure the run in --workdir again; "
-        "predict: score new images with it; "
-        "export: write its SavedModel again; benchmark: train and measure every combination of values; "
-        "audit: measure how far a model's scores depend on the batch; "
-        "demo: open a page on this machine that scores the images you drop on it.",
+        "train: train, evaluate and export; evaluate: measure the run in --workdir again; predict: score new images "
+        "with it; export: write its SavedModel again; benchmark: train and measure every combination of values; "
+        "audit: measure how much a model's scores depend on the batch; demo: open a page on this machine that scores "
+        "the images you drop on it.",
         choices=MODES,
     )
     workdir: str = option("", "Folder of the run; by default one below runs/ named after the experiment.")
@@ -43,28 +42,30 @@ class ExperimentFields:
         "Data set; folder and npz are your own images or arrays, named by --data_dir.",
         choices=(*CLASS_COUNTS, *OWN_SETS),
     )
-    data_dir: str = option("", "Folder or file that holds the data set; by default the known places are searched.")
+    data_dir: str = option(
+        "", "Folder or file of the data set; by default, benchmark sets are searched for in known places."
+    )
     image_size: int | str = option(
         32,
-        "Size in pixels that images are resized to, in multiples of 16: a side, such as 128; height and width, such as "
-        "384x512; or native, the size that they have. With --crop_size a side is the longer one: images keep their "
+        "Size in pixels that images are resized to, in multiples of 16: one side, such as 128; height and width, such "
+        "as 384x512; or native, their own size. With --crop_size, one side means the longer side: images keep their "
         "shape, and smaller ones are not enlarged.",
     )
     crop_size: int = option(
         0,
-        "Side in pixels of the part of an image that a training step sees, a multiple of 16; 0 is the whole image. "
-        "Images are scored whole.",
+        "Side in pixels of the random crops that training uses, a multiple of 16; 0 trains on whole images. Scoring "
+        "always uses whole images.",
         interval=NOT_NEGATIVE,
     )
     scales: tuple[int, ...] = option(
         (1,),
-        "With --crop_size: by how much images are made smaller before a part is cut out, such as 1,2,4. Each scale has "
-        "maps of its own in the score.",
+        "With --crop_size: factors by which images are shrunk before they are cropped, such as 1,2,4. The score uses "
+        "error maps at each scale.",
     )
     normal_class: int | str = option(
         Unsaid(0),
-        "The class that is normal, by number or, of your own images, by name; all others are anomalies. In a folder "
-        "the one that is called normal or good is class 0.",
+        "The normal class, by number or, for your own images, by name; all others are anomalies. In a folder, the "
+        "class called normal, good, ok, healthy or negative is class 0.",
     )
     gamma: float = option(
         0.0,
@@ -72,7 +73,7 @@ class ExperimentFields:
         interval=Interval(0, 1, high_included=False),
     )
     anomaly_classes: tuple[int | str, ...] = option(
-        (), "Classes that labelled anomalies are drawn from, such as 1,4; empty means all but the normal one."
+        (), "Classes that labelled anomalies are drawn from, such as 1,4; empty means all except the normal class."
     )
     validation_fraction: float = option(
         0.1,
@@ -81,34 +82,34 @@ class ExperimentFields:
     )
     min_anomalies: int = option(
         Unsaid(32),
-        "Least number of anomalies in a batch when --gamma is above 0; by default 32, and an eighth of a batch of "
-        "fewer than 64 images.",
+        "Minimum number of anomalies in a batch when --gamma is above 0; by default 32, or an eighth of a batch "
+        "smaller than 64 images.",
         interval=COUNT,
     )
 
     method: str = option(
         "agad",
-        "What detects: agad; its ancestors ganomaly and skip_ganomaly; or a baseline, of which supervised is the "
-        "ceiling that sees all labels.",
+        "Method of detection: agad; its ancestors ganomaly and skip_ganomaly; or a baseline. The baseline supervised "
+        "trains on all labels, as an upper bound.",
         choices=METHODS,
     )
     generator: str = option(
         UnsaidName("encoder_decoder"),
-        "Generator network; by default encoder_decoder, and unet, as published, with --method=skip_ganomaly.",
+        "Generator network; by default encoder_decoder, or unet with --method=skip_ganomaly, as published.",
         choices=GENERATORS,
     )
     width: float = option(1.0, "Scale of the number of filters of all networks.", interval=POSITIVE)
     normalization: str = option("batch", "Normalisation in all networks.", choices=NORMALIZATIONS)
     anomaly_normalization: str = option(
         "joint",
-        "How labelled anomalies meet batch normalisation in training: joint, in one batch with the normal images; "
-        "separate, each kind in a batch of its own; frozen, by the moving statistics.",
+        "How batch normalisation treats labelled anomalies in training: joint, in one batch with normal images; "
+        "separate, in a batch of their own; frozen, normalised by the moving statistics.",
         choices=ANOMALY_NORMALIZATIONS,
     )
     pseudo_anomaly_normalization: str = option(
         "shared",
-        "Whether pseudo-anomalies use the generator's batch normalisation layers, or auxiliary ones of their own "
-        "(AdvProp).",
+        "Batch normalisation of pseudo-anomalies: shared, by the generator's own layers; auxiliary, by additional "
+        "layers (AdvProp).",
         choices=PSEUDO_ANOMALY_NORMALIZATIONS,
     )
 
@@ -117,7 +118,7 @@ class ExperimentFields:
     )
     synthetic_anomalies: tuple[str, ...] = option(
         (),
-        "Anomalies made from normal images, which agad treats as labelled ones; with commas between: "
+        "Anomalies made from normal images, which agad treats as labelled ones, separated by commas: "
         f"{', '.join(SYNTHETIC_ANOMALIES)}. Empty means none.",
     )
     synthetic_share: float = option(
@@ -127,7 +128,7 @@ class ExperimentFields:
     )
     local_anomalies: float = option(
         0.0,
-        "Share of normal training images that get a small flaw at a known place, for the generator to restore.",
+        "Share of normal training images that get a small artificial flaw, which the generator learns to restore.",
         interval=Interval(0, 1),
     )
     segmentation: bool = option(
@@ -136,14 +137,14 @@ class ExperimentFields:
     )
     light_variation: float = option(
         0.0,
-        "How much brightness, contrast and gamma of training images vary, from 0 to 1. Raise it where the light "
-        "differs between images and does not matter.",
+        "How much brightness, contrast and gamma of training images vary, from 0 to 1. Raise it if lighting differs "
+        "between images and does not matter.",
         interval=Interval(0, 1),
     )
     aligned: str = option(
         "auto",
         "With --score=peak: whether all images show the same part at the same place, so that each pixel is compared "
-        "with the same pixel of normal images. auto decides by which of the two fits normal images better.",
+        "with the same pixel of normal images. auto chooses what fits the normal images better.",
         choices=ALIGNED,
     )
     horizontal_flip: bool = option(
@@ -171,8 +172,8 @@ class ExperimentFields:
     epochs: int = option(12, "Passes over the normal training images.", interval=COUNT)
     steps_per_epoch: int = option(
         0,
-        "Least number of training steps in an epoch; where there are fewer images, each is seen several times. 0 "
-        "passes over the images once.",
+        "Minimum number of training steps in an epoch; with few images, an epoch then passes over them several times. "
+        "0 means one pass.",
         interval=NOT_NEGATIVE,
     )
     batch_size: int = option(256, "Images in a training batch, anomalies included.", interval=COUNT)
@@ -188,25 +189,25 @@ class ExperimentFields:
     beta_2: float = option(0.999, "β₂ of both Adam optimizers.", interval=Interval(0, 1, high_included=False))
     ema_momentum: float = option(
         0.0,
-        "Score images by an exponential moving average of the generator's weights, with this momentum. It makes "
-        "scores steadier from epoch to epoch. After t steps the momentum is at most (1 + t) / (10 + t). 0 scores "
-        "by the weights themselves.",
+        "Momentum of an exponential moving average of the generator's weights. With the average, scores vary less "
+        "from epoch to epoch. After t steps the momentum is at most (1 + t) / (10 + t). 0 scores with the weights "
+        "themselves.",
         interval=Interval(0, 1, high_included=False),
     )
     seed: int = option(
         0,
-        "Seed of weights, splits and order; on CPU a run repeats to the bit.",
+        "Seed for weights, splits and the order of images. On a CPU, the same seed gives bit-identical results.",
         interval=Interval(0, 2**31 - 1),
     )
     jit_compile: str = option(
         "auto",
-        "Compile passes and gradients of a training step with XLA; auto does on accelerators.",
+        "Whether XLA compiles the passes and gradients of a training step. auto compiles on accelerators.",
         choices=("auto", "true", "false"),
     )
     synchronized_batch_norm: bool = option(
         False,
-        "Whether several devices normalise by the statistics of the whole batch, as one device does, and not each by "
-        "those of its own images. XLA cannot compile that: several devices then train without it.",
+        "Whether several devices share batch statistics, so that they compute what one device would. Otherwise, each "
+        "device normalises by its own images. XLA cannot compile a step that shares statistics.",
     )
     mixed_precision: str = option(
         "none",
@@ -219,14 +220,15 @@ class ExperimentFields:
         "euclidean",
         "The anomaly score of agad. Norms of the residual x - G(x): euclidean, as in the paper; smoothed, with "
         "residuals averaged over 3 by 3 pixels; mahalanobis, which compares residuals averaged over windows with "
-        "those of normal training images; combined, the geometric mean of the last two. Or peak: the highest "
-        "values of error maps, and how unusual the whole image is.",
+        "those of normal training images; combined, the geometric mean of the last two. Or peak: the highest values "
+        "of error maps, and a comparison of the whole image with normal ones.",
         choices=SCORES,
     )
     protocols: tuple[str, ...] = option(
         ("per_image",),
-        "How the test set is scored: per_image, what a user gets; with it family and family_shuffled, by batch "
-        "statistics, for comparison with published figures. family scores the test set in every epoch.",
+        "How the test set is scored: per_image, each image by itself, as in use; in addition, family and "
+        "family_shuffled, by batch statistics, for comparison with published figures. family scores the test set in "
+        "every epoch.",
     )
     threshold: str = option(
         "auto",
@@ -237,14 +239,14 @@ class ExperimentFields:
 
     export_format: str = option(
         "saved_model",
-        "What --mode=export writes: saved_model; onnx, model.onnx; or litert, model.tflite. Training writes that and "
-        "a SavedModel.",
+        "What --mode=export writes: saved_model; onnx, model.onnx; or litert, model.tflite. Training writes this "
+        "format in addition to a SavedModel.",
         choices=("saved_model", "onnx", "litert"),
     )
     max_megapixels: float = option(
         179.0,
-        "Images of more pixels, in millions, are left out unread: a file of some kilobytes can hold an image that "
-        "fills all memory.",
+        "Images with more pixels, in millions, are left out: a file of a few kilobytes can hold an image that fills "
+        "all memory.",
         interval=POSITIVE,
     )
     cache_gib: float = option(
@@ -255,7 +257,7 @@ class ExperimentFields:
     strategy: str = option(
         "auto",
         "Where training runs: none, on one device; mirrored, on the devices of this machine; multi_worker, on the "
-        "machines that the environment variable TF_CONFIG names; auto, on all that there are.",
+        "machines that the environment variable TF_CONFIG names; auto, on all available devices.",
         choices=("auto", "none", "mirrored", "multi_worker"),
     )
     devices: tuple[str, ...] = option(
@@ -265,7 +267,7 @@ class ExperimentFields:
     )
     steps_per_execution: int = option(
         1,
-        "Greatest number of training steps that TensorFlow takes at a time; a divisor of the steps of an epoch is "
-        "used. Try more than 1 where a step takes a millisecond.",
+        "Maximum number of training steps in one execution of the graph; the largest divisor of the steps per epoch "
+        "is used. Try more than 1 if a step takes only a millisecond.",
         interval=COUNT,
     )

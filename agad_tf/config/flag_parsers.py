@@ -7,7 +7,7 @@ from absl import flags
 
 
 class OneOrMore(flags.ArgumentParser):
-    """Parses one value, or several with commas between, or a word that stands for several.
+    """Parses one value, several values separated by commas, or a word that stands for several.
 
     Args:
         parser: of a single value.
@@ -17,7 +17,7 @@ class OneOrMore(flags.ArgumentParser):
     def __init__(self, parser: flags.ArgumentParser, word: str = ""):
         self.parser = parser
         self.word = word
-        self.syntactic_help = f"{parser.syntactic_help}; with --mode=benchmark several, with commas between"
+        self.syntactic_help = f"{parser.syntactic_help}; with --mode=benchmark several, separated by commas"
 
     def parse(self, argument: Any) -> Any:
         """One value; several as a tuple; or the word."""
@@ -27,7 +27,7 @@ class OneOrMore(flags.ArgumentParser):
         return values if len(values) > 1 else values[0]
 
     def flag_type(self) -> str:
-        """What --help calls it."""
+        """The type of the value, for --help."""
         return f"{self.parser.flag_type()} or a list of them"
 
 
@@ -41,12 +41,12 @@ class ClassParser(flags.ArgumentParser):
         return int(argument) if str(argument).lstrip("-").isdecimal() else argument
 
     def flag_type(self) -> str:
-        """What --help calls it."""
+        """The type of the value, for --help."""
         return "class"
 
 
 class PathParser(flags.ArgumentParser):
-    """Parses a path as people type it: ~ and environment variables stand for what they stand for in a shell."""
+    """Parses a path, and expands ~ and environment variables as a shell does."""
 
     syntactic_help = "a path"
 
@@ -55,5 +55,5 @@ class PathParser(flags.ArgumentParser):
         return os.path.expanduser(os.path.expandvars(argument))  # noqa: PTH111
 
     def flag_type(self) -> str:
-        """What --help calls it."""
+        """The type of the value, for --help."""
         return "path"

@@ -15,7 +15,7 @@ FLAGFILES = next((path for path in (_CODE / "flags", _CODE.with_name("flags")) i
 def with_flagfiles(arguments: Sequence[str]) -> list[str]:
     """Puts the flags of flagfiles in the place of each `--flagfile`.
 
-    A flagfile may name others; a file that is named again inside itself adds nothing.
+    A flagfile may include others; a file that includes itself is read once.
 
     Args:
         arguments: of the command, its own name first.
@@ -24,20 +24,20 @@ def with_flagfiles(arguments: Sequence[str]) -> list[str]:
         The arguments without `--flagfile`.
 
     Raises:
-        UsageError: a flagfile is missing or is no text.
+        UsageError: a flagfile is missing or is not a text file.
     """
     return _expanded(arguments, ())
 
 
 def read_lines(path: Path) -> list[str]:
-    """The lines of a flagfile, whatever editor wrote it: UTF-8 or UTF-16, with any line ends.
+    """The lines of a flagfile in UTF-8 or UTF-16, with any kind of line ends.
 
     Args:
         path: of the file.
 
     Raises:
         OSError: it cannot be read.
-        UnicodeDecodeError: it is no text.
+        UnicodeDecodeError: it is not text.
     """
     data = path.read_bytes()
     in_utf_16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
@@ -61,7 +61,7 @@ def _expanded(arguments: Sequence[str], within: tuple[Path, ...]) -> list[str]:
 
 
 def _find(text: str) -> Path:
-    """The file where it is typed, else the one that comes with the package."""
+    """The file at the given path, otherwise the one of that name in the package."""
     path = Path(os.path.expanduser(os.path.expandvars(text.strip())))  # noqa: PTH111
     of_package = FLAGFILES / Path(*path.parts[path.parts[:1] == ("flags",) :])
     for found in (path, of_package):
@@ -79,5 +79,5 @@ def _flags_in(path: Path) -> list[str]:
     except OSError as error:
         raise UsageError(f"--flagfile={path} cannot be read ({error.strerror}); name another.") from error
     except UnicodeDecodeError as error:
-        raise UsageError(f"--flagfile={path} is no text in UTF-8; save it as such in an editor.") from error
+        raise UsageError(f"--flagfile={path} is not text in UTF-8; save it as UTF-8 in an editor.") from error
     return [line for line in lines if line and not line.startswith(("#", "//"))]

@@ -1,4 +1,4 @@
-"""Between flags and `ExperimentConfig`: the command line, flagfiles, and the `config.cfg` that a run leaves."""
+"""Converts flags to `ExperimentConfig` and back: the command line, flagfiles, and the `config.cfg` of a run."""
 
 import dataclasses
 import os
@@ -29,8 +29,8 @@ from agad_tf.config.recipes import PAPER, RECIPES
 
 # Flags that name a file or a folder.
 PATHS = ("workdir", "data_dir", "input", "output", "model")
-# Options that --mode=benchmark takes several values of, the slowest first, each with its parser and a word for all
-# values; --sweep gives those of any other, which vary between the first and the second.
+# Options that take several values with --mode=benchmark, the slowest to vary first, each with its parser and a word for
+# all values. Options of --sweep vary between the first and the second.
 SWEPT = {
     "seed": (flags.IntegerParser(), ""),
     "gamma": (flags.FloatParser(), ""),
@@ -70,18 +70,18 @@ def define_flags(flag_values: flags.FlagValues) -> None:
         "recipe",
         PAPER,
         list(RECIPES),
-        "Values for all options that are not given: paper, those of the paper; own_images, what finds small flaws in "
-        "users' own images from normal ones alone.",
+        "Values of all options that are not given: paper, as in the paper; own_images, to find small flaws in your "
+        "own images after training on normal ones only.",
         flag_values=flag_values,
     )
     flags.DEFINE_integer(
-        "seeds", None, "benchmark: how many seeds, from --seed on.", lower_bound=1, flag_values=flag_values
+        "seeds", None, "benchmark: number of seeds, counted up from --seed.", lower_bound=1, flag_values=flag_values
     )
     flags.DEFINE_multi_string(
         "sweep",
         [],
-        "benchmark: values of any other option, such as generator=unet,unet_plus_plus; may be given several times. "
-        "anomaly_classes=each labels anomalies of one class after the other.",
+        "benchmark: values of any other option, such as generator=unet,unet_plus_plus. "
+        "anomaly_classes=each labels one class of anomalies at a time",
         flag_values=flag_values,
     )
     flags.DEFINE(
@@ -121,24 +121,24 @@ def define_flags(flag_values: flags.FlagValues) -> None:
         "input_range",
         None,
         list(INPUT_RANGES),
-        "audit: of the values that the model takes; by default 0..255 for a SavedModel, else -1..1.",
+        "audit: range of pixel values that the model takes; by default 0..255 for a SavedModel, otherwise -1..1.",
         flag_values=flag_values,
     )
     flags.DEFINE_string(
         "budget",
         "",
-        "Time such as 3m, 90m or 2h. train: the most that training may take from the first step on; the learning rate "
-        "comes to its end with it. Reading, measurement and export come on top, and such a run does not repeat to the "
-        "bit. benchmark: time to stop after. Empty means no end.",
+        "Time limit, such as 3m, 90m or 2h; empty means none. train: limits the training steps; the learning rate "
+        "reaches its last value when the time is up. Reading, evaluation and export take additional time, and such a "
+        "run does not repeat to the bit. benchmark: stops after this time; the same command continues.",
         flag_values=flag_values,
     )
 
 
 def config_from_flags(flag_values: flags.FlagValues) -> ExperimentConfig:
-    """The configuration that the flags give; on an existing run, what they leave open is taken from the run.
+    """The configuration that the flags give; modes that work on a run take all other options from that run.
 
     Raises:
-        UsageError: flags that are wrong, contradict each other, or name a run that is not there.
+        UsageError: flags are wrong or contradict each other, or the run does not exist.
     """
     if flag_values.mode == "audit" and not flag_values.model:
         raise UsageError("--mode=audit needs a model; name it with --model.")
@@ -150,18 +150,19 @@ def config_from_flags(flag_values: flags.FlagValues) -> ExperimentConfig:
     several = [name for name in SWEPT if isinstance(flag_values[name].value, tuple) or flag_values[name].value == ALL]
     if several:
         raise UsageError(
-            f"--{several[0]} names several values, which are for --mode=benchmark; --mode={flag_values.mode} takes one."
+            f"--{several[0]} has several values, which only --mode=benchmark takes; give one with "
+            f"--mode={flag_values.mode}."
         )
     given = values_of(flag_values)
     if flag_values.budget and given["method"] in BASELINES:
-        raise UsageError(f"--method={given['method']} has no schedule that --budget could end; leave --budget out.")
+        raise UsageError(f"--method={given['method']} cannot be ended early by --budget; leave --budget out.")
     if given["mode"] in ("train", "audit") or not given["workdir"]:
         return _with_threshold_of_run(ExperimentConfig(**given), flag_values["threshold"].present)
     stored = dataclasses.asdict(read_config(Path(given["workdir"])))
     if given["mode"] in ("predict", "export", "demo") and given["threshold"] not in ("auto", stored["threshold"]):
         raise UsageError(
-            "--threshold is kept in the detector; set it with --mode=evaluate, then --mode="
-            f"{given['mode']} without it applies it."
+            f"--threshold is part of the detector; set it with --mode=evaluate, then use --mode={given['mode']} "
+            "without it."
         )
     present = {name: value for name, value in given.items() if flag_values[name].present or name in ("mode", "workdir")}
     config = ExperimentConfig(**{**stored, **present})
@@ -170,14 +171,14 @@ def config_from_flags(flag_values: flags.FlagValues) -> ExperimentConfig:
 
 
 def _with_threshold_of_run(config: ExperimentConfig, is_given: bool) -> ExperimentConfig:
-    """The configuration of a call in training mode, where a threshold that was chosen again is not given up."""
+    """The configuration of a call in training mode, with the threshold that --mode=evaluate has set, if any."""
     if config.mode != "train" or is_given or not (config.folder / "config.cfg").exists():
         return config
     return dataclasses.replace(config, threshold=read_config(config.folder).threshold)
 
 
 def values_of(flag_values: flags.FlagValues) -> dict[str, Any]:
-    """A value for every option of an experiment: what is given, else what the recipe says, else the default."""
+    """A value for every option: the one given, otherwise the recipe's, otherwise the default."""
     of_recipe = RECIPES[flag_values.recipe]
     return {
         field.name: of_recipe[field.name]
@@ -188,7 +189,7 @@ def values_of(flag_values: flags.FlagValues) -> dict[str, Any]:
 
 
 def require_flags_of_mode(flag_values: flags.FlagValues) -> None:
-    """Checks that every flag that belongs to some modes is given with one of them.
+    """Checks that flags which only some modes read are given with one of these.
 
     Raises:
         UsageError: a flag of another mode.
@@ -196,7 +197,7 @@ def require_flags_of_mode(flag_values: flags.FlagValues) -> None:
     for name, modes in FLAGS_OF_MODE.items():
         if flag_values[name].value and flag_values.mode not in modes:
             raise UsageError(
-                f"--{name} is for --mode={' or --mode='.join(modes)}; leave it out, or give that in place of "
+                f"--{name} is for --mode={' or --mode='.join(modes)}; leave it out, or change "
                 f"--mode={flag_values.mode}."
             )
 
@@ -208,17 +209,17 @@ def require_folder(name: str, folder: str) -> None:
         UsageError: one of them is a file.
     """
     for path in (folder, *map(str, Path(folder).parents)):
-        # Unlike Path's, these do not fail on what may not be looked at.
+        # Unlike Path's methods, these do not fail on forbidden folders.
         if os.path.exists(path) and not os.path.isdir(path):  # noqa: PTH110, PTH112
-            raise UsageError(f"--{name}={folder} cannot be a folder, as {path} is a file; name another.")
+            raise UsageError(f"--{name}={folder} cannot be a folder, because {path} is a file; name another.")
 
 
 def read_config(workdir: Path) -> ExperimentConfig:
     """Reads the configuration that a run left in its folder.
 
     Raises:
-        UsageError: there is none, or it is damaged.
-        PermissionError: it may not be read.
+        UsageError: the file is missing or damaged.
+        PermissionError: this user may not read it.
     """
     path = workdir / "config.cfg"
     flag_values = flags.FlagValues()
@@ -244,7 +245,7 @@ def read_config(workdir: Path) -> ExperimentConfig:
     if missing:
         raise UsageError(f"{path} is damaged (no --{missing[0]}); train the run again in another --workdir.")
     if not flag_values["protocols"].present:
-        # Versions that had no such option scored by all of them.
+        # Versions without this option used all protocols.
         flag_values.protocols = list(PROTOCOLS)
     return ExperimentConfig(
         **{
@@ -255,13 +256,13 @@ def read_config(workdir: Path) -> ExperimentConfig:
 
 
 def to_flagfile(config: ExperimentConfig) -> str:
-    """The text of a flagfile that gives every flag its value here."""
+    """The text of a flagfile with the value of every flag."""
     values = {**config.options(), "mode": "train"}
     return "".join(f"--{name}={_to_flag_text(value)}\n" for name, value in values.items())
 
 
 def require_same_settings(stored: ExperimentConfig, asked: ExperimentConfig) -> None:
-    """Refuses to mix two experiments in one folder; where the data lie is no part of an experiment.
+    """Refuses to mix two experiments in one folder; the location of the data may differ.
 
     Raises:
         UsageError: the two differ in anything that defines the outcome.
@@ -274,8 +275,8 @@ def require_same_settings(stored: ExperimentConfig, asked: ExperimentConfig) -> 
     ]
     if differences:
         raise UsageError(
-            f"{asked.folder} holds a run with {' '.join(differences)}, which the flags contradict; "
-            "give those values or another --workdir."
+            f"{asked.folder} holds a run with {' '.join(differences)}, which differs from the flags; give those values "
+            "or another --workdir."
         )
 
 
@@ -302,7 +303,7 @@ def _whole_number(text: str) -> int:
     try:
         return int(text)
     except ValueError as error:
-        raise UsageError(f"--scales holds '{text}', which is no whole number; give such as 1,2,4.") from error
+        raise UsageError(f"--scales holds '{text}', not a whole number; give numbers such as 1,2,4.") from error
 
 
 def _to_flag_text(value: Any) -> str:

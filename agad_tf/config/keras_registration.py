@@ -1,10 +1,9 @@
-"""The classes of this package become known to Keras when Keras is imported, whichever of the two comes first.
+"""Registers the classes of this package with Keras, in either order of imports.
 
-Then `import agad_tf` is all that `keras.models.load_model` needs to read a model, and it still costs nothing where
-Keras is not used, as for `--help`.
+So `keras.models.load_model` needs only `import agad_tf`, and `--help` does not import Keras.
 
 Keras' image format, floatx, epsilon and limits on `fit` are set to Keras' defaults for the whole process, with a
-warning where a user's `~/.keras/keras.json` or environment says otherwise.
+warning if the user's `~/.keras/keras.json` or environment has other values.
 """
 
 import importlib.abc
@@ -23,8 +22,8 @@ from typing import Any
 from agad_tf.config.errors import BackendError, KerasSettingsError, LegacyKerasError
 
 _BACKEND = "tensorflow"
-# Settings of Keras that this package counts on. A user's ~/.keras/keras.json or environment may have others; with a
-# limit on epochs or steps, a run would never come to its end.
+# Settings of Keras that this package needs. A user's ~/.keras/keras.json or environment may have others; with a limit
+# on epochs or steps, a run would never finish.
 _SETTINGS: dict[str, Any] = {
     **{"image_data_format": "channels_last", "floatx": "float32", "epsilon": 1e-7},
     **{"max_epochs": None, "max_steps_per_epoch": None},
@@ -34,10 +33,10 @@ _MODULES = ("agad_tf.models.ganomaly", "agad_tf.models.skip_ganomaly")
 
 
 def register_with_keras() -> None:
-    """Registers the classes now if Keras is there, or else as soon as it has been imported.
+    """Registers the classes now if Keras is loaded, or as soon as it is imported.
 
     Raises:
-        BackendError: Keras is there, with another backend.
+        BackendError: Keras is loaded with another backend.
     """
     if "keras" in sys.modules:
         _look_at(sys.modules["keras"])
@@ -46,13 +45,13 @@ def register_with_keras() -> None:
 
 
 def register_classes() -> None:
-    """Registers the classes, which takes Keras."""
+    """Registers the classes; imports Keras."""
     for module in _MODULES:
         import_module(module)
 
 
 def _backend_asked_for() -> str:
-    """The backend by the environment or the user's file; Keras itself fails where that is not installed."""
+    """The backend in the environment or the user's file; Keras itself fails if it is not installed."""
     if backend := os.environ.get("KERAS_BACKEND"):
         return backend
     try:
@@ -72,14 +71,14 @@ def _look_at(keras: Any) -> None:
     for name, value in _SETTINGS.items():
         # Earlier versions of Keras have no limits.
         if hasattr(keras.config, name) and (found := getattr(keras.config, name)()) != value:
-            warnings.warn(f"agad_tf sets Keras' {name} to {value}, which was {found}.", stacklevel=2)
+            warnings.warn(f"agad_tf changes Keras' {name} from {found} to {value}.", stacklevel=2)
             getattr(keras.config, f"set_{name}")(value)
-    # The rooms that import Keras do so before all else: none of their modules is half imported here.
+    # Rooms import Keras first, so none of their modules is partly imported at this point.
     register_classes()
 
 
 class _KerasFinder(importlib.abc.MetaPathFinder):
-    """Finds Keras as it would be found anyway, and registers the classes after it has been imported."""
+    """An import hook that registers the classes after Keras is imported."""
 
     def __init__(self) -> None:
         self.searching = False
@@ -87,7 +86,7 @@ class _KerasFinder(importlib.abc.MetaPathFinder):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
-        """Gives Keras' own specification, with a loader that registers; None for all other modules."""
+        """Returns Keras' own specification, with a loader that registers; None for all other modules."""
         if fullname != "keras" or self.searching:
             return None
         self.searching = True
@@ -109,7 +108,7 @@ class _KerasFinder(importlib.abc.MetaPathFinder):
             try:
                 execute(module)
             except Exception as error:
-                # Keras asserts what its settings are, or fails in its own ways.
+                # Keras asserts its settings, or raises other exceptions.
                 if not _users_file().is_file():
                     raise
                 raise KerasSettingsError(str(_users_file()), f"{type(error).__name__}: {error}".rstrip(": ")) from error

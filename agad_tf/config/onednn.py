@@ -1,7 +1,7 @@
 """oneDNN's kernels on every x86 processor.
 
-TensorFlow turns them on by itself only where a processor has AVX-512 VNNI. On others a training step takes about twice
-as long without them. TensorFlow reads the variable when it is imported, so it is set before.
+TensorFlow turns them on by itself only on processors with AVX-512 VNNI. On others, a training step takes about twice as
+long without them. TensorFlow reads the variable on import, so it must be set before.
 """
 
 import os
@@ -30,7 +30,7 @@ def enable_onednn() -> None:
 
 
 def kernels() -> str:
-    """Which kernels TensorFlow takes on the processor, in words."""
+    """The kernels that TensorFlow uses on the processor, as a phrase."""
     if platform.machine() not in _X86:
         return "TensorFlow's own kernels"
     enabled = os.environ.get(VARIABLE, "1" if _turned_on_by_itself() else "0") != "0"
@@ -38,7 +38,7 @@ def kernels() -> str:
 
 
 def _turned_on_by_itself() -> bool:
-    """Whether the processor has AVX-512 VNNI; where that cannot be told, yes."""
+    """Whether the processor has AVX-512 VNNI; true if this is unknown."""
     try:
         return "avx512_vnni" in _PROCESSOR.read_text(encoding="ascii", errors="replace")
     except OSError:

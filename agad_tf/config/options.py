@@ -11,7 +11,7 @@ from agad_tf.config.errors import UsageError
 
 @dataclasses.dataclass(frozen=True)
 class Interval:
-    """The numbers an option may take; an end that is None is open to infinity."""
+    """The numbers that an option may take; an end that is None means infinity."""
 
     low: float | None = None
     high: float | None = None
@@ -21,7 +21,7 @@ class Interval:
     def __contains__(self, value: float) -> bool:
         above = self.low is None or (value >= self.low if self.low_included else value > self.low)
         below = self.high is None or (value <= self.high if self.high_included else value < self.high)
-        # NaN compares as false with everything; infinity is no setting that could be meant.
+        # NaN compares as false with everything; infinity is not a valid setting.
         return above and below and abs(value) < float("inf")
 
     def __str__(self) -> str:
@@ -34,14 +34,14 @@ class Interval:
 
 
 class Unsaid(int):
-    """A number that is the default and was not given, though it is the same as one that was.
+    """A default value, distinguishable from an equal number that the user gave.
 
-    Where it may be meant or not, the user is asked, or it adapts to what is given.
+    The value may then adapt to other options, or the user is asked.
     """
 
 
 class UnsaidName(str):
-    """A name that is the default and was not given, as `Unsaid` is for numbers."""
+    """A default name, like `Unsaid` for numbers."""
 
     __slots__ = ()
 
@@ -81,7 +81,7 @@ def parse_budget(text: str) -> float:
     """Reads a time budget.
 
     Args:
-        text: a number with its unit, such as "30s", "90m" or "2h"; empty means no end.
+        text: a number with its unit, such as "30s", "90m" or "2h"; empty means no limit.
 
     Returns:
         Seconds, above 0; infinity for an empty text.

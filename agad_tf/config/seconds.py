@@ -1,6 +1,6 @@
-"""Where the time of a run goes. Every second belongs to one part, so that the parts add up to the whole.
+"""Times the parts of a run. Every second belongs to exactly one part, so the parts add up to the whole.
 
-A process has one clock, as it has one time: each room names the part that it works on, and nothing is passed around.
+A process has one clock. Each room names the part that it works on, so no clock is passed as an argument.
 """
 
 import contextlib
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 
 class Clock:
-    """A clock that is always in one part of a run, at first in "other"."""
+    """A clock that always counts for one part of a run, at first for "other"."""
 
     def __init__(self) -> None:
         self._seconds: dict[str, float] = {}
@@ -18,7 +18,7 @@ class Clock:
         self._has_begun = False
 
     def begin_run(self) -> None:
-        """Forgets earlier runs of the process; what came before its first run, such as imports, counts with that."""
+        """Forgets earlier runs of the process; time before the first run, such as imports, counts for that run."""
         if self._has_begun:
             self._seconds, self._since = {}, time.monotonic()
         self._has_begun = True
@@ -39,7 +39,7 @@ class Clock:
 
     @contextlib.contextmanager
     def within(self, part: str) -> Iterator[None]:
-        """Counts what happens inside for a part, and not for the one around it; a decorator as well.
+        """Counts the time inside for a part, and not for the part around it; also a decorator.
 
         Args:
             part: its name, as users read it.
@@ -51,7 +51,7 @@ class Clock:
             self.enter(before)
 
     def seconds_by_part(self) -> dict[str, float]:
-        """The seconds of each part so far, by its name, in the order in which they were first left."""
+        """The seconds of each part so far, by its name, in the order in which the parts first ended."""
         self.enter(self._part)
         return dict(self._seconds)
 

@@ -1,1 +1,1 @@
-"""Where pixels come from, who is normal, and how batches are made of them."""
+"""Reading images, dividing them into normal and abnormal, and making batches."""

@@ -22,14 +22,15 @@ def read_own_npz(path: Path) -> dict[str, Any]:
     Args:
         path: of an `.npz` with train_images, train_labels, test_images, test_labels and, optional, val_images and
             val_labels; or x_train, y_train, x_test, y_test and, optional, x_val and y_val; and class_names, optional.
-            Of normal images alone, labels and test part may be missing.
+            For only normal images, labels and the test part may be missing.
 
     Returns:
-        Fields of a `Source`. Without a test part, a fifth of the training images becomes it, chosen by position.
+        Fields of a `Source`. Without a test part, a fifth of the training images becomes the test part, chosen by
+        position.
 
     Raises:
-        UsageError: it is no file, or arrays are missing.
-        RunError: it cannot be read, or an array is not what its name says.
+        UsageError: it is not a file, or arrays are missing.
+        RunError: it cannot be read, or an array has a wrong type or shape.
     """
     if not path.is_file():
         raise UsageError(f"--data_dir={path} must be the .npz file itself for --dataset=npz.")
@@ -38,10 +39,10 @@ def read_own_npz(path: Path) -> dict[str, Any]:
     own_names = {}
     if "class_names" in arrays:
         fields["class_names"] = tuple(str(name) for name in arrays["class_names"])
-    # Any other array might hold the labels under a name of its own: then nothing is taken as normal.
+    # Any other array might hold the labels under another name, so images do not count as normal then.
     without_labels = bool(arrays) and all(re.fullmatch(_IMAGES_NAME, name) for name in arrays)
     if without_labels:
-        fields["note"] = f"{path} holds no labels: all images count as normal, as class 0."
+        fields["note"] = f"{path} has no labels: all images count as normal (class 0)."
     for split in ("train", "test", "val"):
         for images_name, labels_name in ((f"{split}_images", f"{split}_labels"), (f"x_{split}", f"y_{split}")):
             if images_name in arrays and (labels_name in arrays or without_labels):
@@ -63,14 +64,12 @@ def read_own_npz(path: Path) -> dict[str, Any]:
         )
     shapes = {fields[name].shape[1:] for name in ("x_train", "x_test", "x_val") if name in fields}
     if len(shapes) > 1:
-        raise RunError(
-            f"{path}: images differ in size or channels from part to part, {sorted(shapes)}; make them alike."
-        )
+        raise RunError(f"{path}: the parts differ in image size or channels, {sorted(shapes)}; convert them to one.")
     return fields
 
 
 def _divided(fields: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """Training and test arrays of a set that has one class and no test part; empty where it cannot be divided."""
+    """Training and test arrays of a set with one class and no test part; empty if it cannot be divided."""
     images, labels = fields["x_train"], fields["y_train"]
     if len(images) < 2 or len(np.unique(np.concatenate([labels, fields.get("y_val", labels)]))) > 1:
         return {}
@@ -87,7 +86,8 @@ def _require_images(path: Path, name: str, images: np.ndarray) -> np.ndarray:
     is_number = images.dtype.kind in "buif"
     if images.ndim == 4 and is_number and images.shape[1] in (1, 3) and images.shape[-1] not in (1, 3):
         raise RunError(
-            f"{path}: {name} is {images.shape}, channels first; put them last, as np.moveaxis({name}, 1, -1) does."
+            f"{path}: {name} is {images.shape}, with channels first; put them last, for example with "
+            f"np.moveaxis({name}, 1, -1)."
         )
     if images.ndim != 4 or not is_number or images.shape[-1] not in (1, 3):
         raise RunError(
@@ -98,7 +98,7 @@ def _require_images(path: Path, name: str, images: np.ndarray) -> np.ndarray:
 
 
 def _as_pixels(path: Path, fields: dict[str, Any], own_names: Mapping[str, str]) -> None:
-    """Turns the images of all parts into uint8 by one range, and notes it where it is not that of bytes.
+    """Converts the images of all parts to uint8 by a common range, and notes the range if it is not 0 to 255.
 
     Args:
         path: of the file.
@@ -110,20 +110,20 @@ def _as_pixels(path: Path, fields: dict[str, Any], own_names: Mapping[str, str])
         return
     for name, images in parts.items():
         if not np.isfinite(images).all():
-            raise RunError(f"{path}: {own_names[name]} is {images.dtype} with values that are not finite; mend them.")
+            raise RunError(f"{path}: {own_names[name]} is {images.dtype} with values that are not finite.")
     kinds = ", ".join(f"{own_names[name]} {images.dtype}" for name, images in parts.items())
     if len({images.dtype.kind == "f" for images in parts.values()}) > 1:
-        raise RunError(f"{path} has whole numbers beside floating-point ones: {kinds}; make them alike.")
+        raise RunError(f"{path} mixes whole and floating-point numbers: {kinds}; convert them to one type.")
     if len({images.dtype == np.uint8 for images in parts.values()}) > 1 and any(
         images.max(initial=0) > np.iinfo(np.uint8).max for images in parts.values()
     ):
-        raise RunError(f"{path} has parts of 8 bits beside parts of more: {kinds}; make them alike.")
+        raise RunError(f"{path} mixes images of 8 bits with images of more: {kinds}; convert them to one type.")
     if any(images.min(initial=0) < 0 for images in parts.values()):
         parts = {name: images.astype(np.float64) for name, images in parts.items()}
     found = [extremes_of(images) for images in parts.values() if images.size]
     pixel_range = range_of(found)
     fields |= {name: in_pieces(images, pixel_range) for name, images in parts.items()}
-    # Whole numbers of 8 bits are read as they are.
+    # Whole numbers of 8 bits are not converted.
     said = pixel_range.sentences(found) if pixel_range.bits != 8 else []
     if said:
         fields["note"] = " ".join(filter(None, (fields.get("note", ""), *said, "The detector takes 0 to 255.")))
@@ -136,9 +136,7 @@ def _labels(path: Path, name: str, labels: np.ndarray, count: int) -> np.ndarray
         if is_one_hot:
             return labels.argmax(axis=1).astype(np.int64)
     if labels.size != count:
-        raise RunError(
-            f"{path}: {name} has shape {labels.shape} beside {count} images; one class for each image is needed."
-        )
+        raise RunError(f"{path}: {name} has shape {labels.shape} for {count} images; give one class for each image.")
     labels = labels.reshape(-1)
     is_whole = labels.dtype.kind in "bui" or (labels.dtype.kind == "f" and np.all(labels == np.floor(labels)))
     if not is_whole or labels.min(initial=0) < 0 or labels.max(initial=0) > np.iinfo(np.int64).max // 2:

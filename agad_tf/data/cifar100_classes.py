@@ -1,7 +1,7 @@
 """CIFAR-100's 20 coarse classes and the five fine ones in each; both numbered in alphabetical order.
 
-Some test images lie in the training set as well, pixel by pixel: 8 of the 10,000 in one half of it, of which 4 have
-another fine class there. Nothing is taken out, as published figures are made with them.
+Some test images also occur in the training set, pixel by pixel: 8 of the 10,000 in one half of it, 4 of them with
+    another fine class. They are not removed, because published figures include them.
 """
 
 FINE_OF_COARSE = {

@@ -1,6 +1,6 @@
-"""Parts of images at several scales, as large as the networks' input: from a small place, or averaged down from more.
+"""Parts of images at several scales, in the size of the networks' input: cut out at full size, or from a smaller image.
 
-A flaw of two pixels is seen at full size alone, and what is wrong with a whole part in a smaller image alone.
+A flaw of two pixels is visible only at full size, and a large flaw only in a smaller image.
 """
 
 import math
@@ -12,24 +12,24 @@ import tensorflow as tf
 
 Size = tuple[int, int]
 
-# A pixel of a smaller mask counts as abnormal where so much of what it stands for is.
+# A pixel of a smaller mask counts as abnormal if at least this share of its area is abnormal.
 LEAST_COVER = 0.25
-# Larger images are averaged otherwise, one channel at a time: a product of matrices keeps several copies in memory.
+# Larger images are averaged by another method, one channel at a time, because a matrix product needs several copies.
 _PIXELS_TOGETHER = 2**22
 
 
 def sizes_at_scales(shape: Size, least: Size, scales: Sequence[int], multiple: int) -> list[Size]:
-    """Heights and widths of images at scales: 1, as they are; 2, half; and so on.
+    """Heights and widths of images at scales: 1 for full size, 2 for half, and so on.
 
     Args:
         shape: height and width of the images in pixels.
-        least: height and width that none of the sizes is below; the networks' input.
+        least: smallest height and width, that of the networks' input.
         scales: positive, each a divisor of the sides; sides are rounded to multiples.
         multiple: of the sides that the networks take.
 
     Returns:
         The sizes in the order of the scales, without those that are too small and without repeats. If all are too
-        small, the images' own.
+        small, the images' own size.
     """
     sizes: list[Size] = []
     for scale in scales:
@@ -40,9 +40,9 @@ def sizes_at_scales(shape: Size, least: Size, scales: Sequence[int], multiple: i
 
 
 def at_size(images: tf.Tensor, size: Size) -> tf.Tensor:
-    """Averages images down to another height and width: a pixel is the mean of the area that it stands for.
+    """Averages images down to another height and width: a pixel is the mean of the area that it covers.
 
-    The result is that of `tf.image.resize` with the method "area", by operations that can be exported to other formats.
+    The result equals `tf.image.resize` with the method "area", but the operations can be exported to other formats.
 
     Args:
         images: float32 (images, height, width, channels).
@@ -81,7 +81,7 @@ def _averaged(images: tf.Tensor, axis: int, smaller: int) -> tf.Tensor:
 
 @lru_cache
 def _shares(side: int, smaller: int) -> np.ndarray:
-    """How much each of `side` pixels adds to each of a smaller number of pixels, float32 (smaller, side)."""
+    """The weight of each of `side` pixels in each of a smaller number of pixels, float32 (smaller, side)."""
     edges = np.arange(smaller + 1) * (side / smaller)
     pixels = np.arange(side)
     overlaps = np.minimum(edges[1:, np.newaxis], pixels + 1) - np.maximum(edges[:-1, np.newaxis], pixels)
@@ -99,7 +99,7 @@ def crops_at_scales(
         seeds: int32 (batch,), of the random numbers of each.
         size: height and width of the parts in pixels.
         sizes: of the images at the scales to choose from, from `sizes_at_scales`.
-        smallest: bool (batch,), whether to take the last scale, where a part shows the most.
+        smallest: bool (batch,), whether to take the last scale, at which a part covers most of the image.
 
     Returns:
         Parts of images, and of masks, of the same types.
@@ -116,7 +116,7 @@ def crops_at_scales(
 
 
 def _crops_at_scale(images: tf.Tensor, seeds: tf.Tensor, size: Size, scaled: Size) -> tf.Tensor:
-    """Parts of images that are averaged down to a size; where it divides theirs, only the parts are averaged."""
+    """Parts of images at a smaller size; if it divides the images' size, only the parts are averaged."""
     (down, down_rest), (along, along_rest) = (
         divmod(side, smaller) for side, smaller in zip(images.shape[1:3], scaled, strict=True)
     )

@@ -1,4 +1,4 @@
-"""What local anomalies are filled with: other places, other images, turned texture, other contrast, colours and noise.
+"""The content of local anomalies: other places, other images, rotated texture, other contrast, colours and noise.
 
 Each filling is given an `Original` and random numbers, float32 (images, DRAWS) in [0, 1), and returns float32
 (images, height, width, channels), which may be out of range.
@@ -17,14 +17,14 @@ from agad_tf.data.random_fields import between, move, uniform
 DRAWS = 12
 # A shift is by at least and at most these shares of a side.
 NEAREST, FARTHEST = 0.125, 0.5
-# How much brighter or darker than what was there, at least and at most.
+# Least and greatest change of brightness.
 LEAST_CHANGE, MOST_CHANGE = 0.1, 0.6
-# The quarter turns and mirrorings of a plane, without the one that changes nothing.
+# The quarter turns and reflections of a plane, without the identity.
 TURNS = np.array([(0, -1, 1, 0), (-1, 0, 0, -1), (0, 1, -1, 0), (-1, 0, 0, 1), (1, 0, 0, -1), (0, 1, 1, 0)], np.float32)
 
 
 class Original(NamedTuple):
-    """What a filling is made from."""
+    """The input of a filling."""
 
     images: tf.Tensor  # float32 (images, height, width, channels) in [-1, 1]
     partners: tf.Tensor  # other images, of the same shape
@@ -39,12 +39,12 @@ class Original(NamedTuple):
 
 
 def another_place(original: Original, draws: tf.Tensor) -> tf.Tensor:
-    """What the same image shows elsewhere."""
+    """Another place of the same image."""
     return _moved(original.images, np.array([(1, 0, 0, 1)], np.float32), draws)
 
 
 def partner(original: Original, draws: tf.Tensor) -> tf.Tensor:
-    """What another image shows elsewhere: at the same place of aligned objects it could show what is normal there."""
+    """Another place of another image; the same place would look normal if objects are aligned."""
     return another_place(original._replace(images=original.partners), draws)
 
 
@@ -60,7 +60,7 @@ def contrast(original: Original, draws: tf.Tensor) -> tf.Tensor:
 
 
 def one_colour(original: Original, draws: tf.Tensor) -> tf.Tensor:
-    """One grey, or one colour where images have any, that differs from what was there."""
+    """A uniform grey, or colour in colour images, that differs from the original."""
     channels = original.images.shape[-1]
     rise = tf.where(draws[:, :1] < 0.5, draws[:, 1 : 1 + channels], draws[:, 1:2])
     colour = original.within + 0.2 + 1.6 * rise[:, tf.newaxis, tf.newaxis]
@@ -68,14 +68,14 @@ def one_colour(original: Original, draws: tf.Tensor) -> tf.Tensor:
 
 
 def smooth_noise(original: Original, draws: tf.Tensor) -> tf.Tensor:
-    """Clouds, brighter and darker than what was there."""
+    """Smooth noise, brighter and darker than the original."""
     grain = between(2, max(3, min(original.size) / 8), draws[:, 0])
     clouds = random_fields.smooth_noise(original.tiles, grain, draws[:, 4:7], original.size)
     return _folded(_shifted(original.within, draws[:, 1:3]) + _each(0.5 + draws[:, 3]) * clouds)
 
 
 def rough_noise(original: Original, draws: tf.Tensor) -> tf.Tensor:
-    """Grain of one pixel, brighter and darker than what was there."""
+    """Noise in single pixels, brighter and darker than the original."""
     grain = 2 * uniform(original.seeds, (*original.size, 1), stream=2) - 1
     return _folded(_shifted(original.within, draws[:, 1:3]) + _each(0.2 + 0.6 * draws[:, 3]) * grain)
 
@@ -86,14 +86,14 @@ FILLINGS: Sequence[Callable[[Original, tf.Tensor], tf.Tensor]] = (
 
 
 def _shifted(colour: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
-    """Brighter or darker colours, in range wherever either is."""
+    """Brighter or darker colours, whichever stays in range."""
     shift = _each(LEAST_CHANGE + (MOST_CHANGE - LEAST_CHANGE) * draws[:, 0])
     shift = tf.where(_each(draws[:, 1]) < 0.5, -shift, shift)
     return colour + tf.where(tf.reduce_max(tf.abs(colour + shift), axis=-1, keepdims=True) > 1, -shift, shift)
 
 
 def _folded(values: tf.Tensor) -> tf.Tensor:
-    """Values that leave [-1, 1] turned back at its ends, so that noise on black or white is not lost."""
+    """Reflects values outside [-1, 1] at its ends, so that noise on black or white is not lost."""
     return tf.where(tf.abs(values) > 1, 2 * tf.sign(values) - values, values)
 
 
@@ -117,5 +117,5 @@ def _moved(images: tf.Tensor, turns: np.ndarray, draws: tf.Tensor) -> tf.Tensor:
 
 
 def _each(values: tf.Tensor) -> tf.Tensor:
-    """One value for each image, as images take it."""
+    """One value for each image, in a shape that broadcasts to images."""
     return values[:, tf.newaxis, tf.newaxis, tf.newaxis]

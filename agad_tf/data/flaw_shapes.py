@@ -1,8 +1,8 @@
-"""The shapes of local anomalies: blobs, boxes and strokes, as stains, missing parts, scratches and cracks have them.
+"""The shapes of local anomalies: blobs, boxes and strokes, like stains, missing parts, scratches and cracks.
 
 Each shape is given random numbers, float32 (images, DRAWS) in [0, 1), tiles of noise, and the height and width of the
-images. It returns float32 (images, height, width): how many pixels within its edge a pixel lies, and less than 0
-outside. The first random number says the area.
+images. It returns float32 (images, height, width): the distance of a pixel to the edge, in pixels, positive inside and
+negative outside. The first random number determines the area.
 """
 
 import functools
@@ -17,9 +17,9 @@ from agad_tf.data.random_fields import STEPS, between, direction, of_table, smoo
 
 # Random numbers that are drawn for a shape; none takes more.
 DRAWS = 24
-# Shares of the image that a shape takes up; their logarithms are spread evenly.
+# Least and greatest area as a share of the image; logarithms are uniform.
 SMALLEST_AREA, LARGEST_AREA = 0.001, 0.2
-# No more pixels each way are looked at to find the threshold of a blob.
+# At most this many pixels in each direction are used to find the threshold of a blob.
 SAMPLED_SIDE = 64
 SPOTS, PIECES = 4, 4
 
@@ -34,11 +34,11 @@ def blobs(draws: tf.Tensor, tiles: tf.Tensor, size: tuple[int, int]) -> tf.Tenso
     radius = tf.maximum(root * of_table(1 / np.sqrt(np.pi * np.arange(1, SPOTS + 1)), (count - 1) / SPOTS), 0.6)
     squares = []
     for spot in range(SPOTS):
-        # Those that are too many lie upon the first.
+        # Spots beyond the number drawn coincide with the first.
         number = tf.where(tf.cast(spot, tf.float32) < count, spot, 0)
         left, top, turn, scale = (tf.gather(draws, 4 + 4 * number + k, axis=1, batch_dims=1) for k in range(4))
         along, aside = _turned(x - _plane(left * (size[1] - 1)), y - _plane(top * (size[0] - 1)), turn)
-        # One and the same number says how large a spot is and how long.
+        # The same number determines the size and the length of a spot.
         length, breadth = radius * between(0.7, 1.6, scale), radius * between(0.7, 0.9, scale)
         squares.append(tf.square(along / _plane(length)) + tf.square(aside / _plane(breadth)))
     grain = tf.maximum(radius * between(0.4, 2, draws[:, 3]), 1.5)
@@ -115,7 +115,7 @@ def _room(corners: tf.Tensor, draws: tf.Tensor, side: int) -> tf.Tensor:
 
 
 def _turned(x: tf.Tensor, y: tf.Tensor, turns: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Places as seen from axes that are turned."""
+    """Coordinates along rotated axes."""
     cosine, sine = (_plane(values) for values in direction(turns))
     return cosine * x + sine * y, cosine * y - sine * x
 
@@ -127,5 +127,5 @@ def _grid(size: tuple[int, int]) -> tuple[tf.Tensor, tf.Tensor]:
 
 
 def _plane(values: tf.Tensor) -> tf.Tensor:
-    """One value for each image, as planes take it."""
+    """One value for each image, in a shape that broadcasts to planes."""
     return values[:, tf.newaxis, tf.newaxis]

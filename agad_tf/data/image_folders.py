@@ -1,4 +1,4 @@
-"""Users' own images in folders: what each layout says of parts, classes and masks."""
+"""Users' own images in folders: parts, classes and masks by each layout."""
 
 import shlex
 from collections import Counter
@@ -27,13 +27,13 @@ def list_folder(root: Path, normal_class: int | str = 0) -> tuple[pd.DataFrame, 
 
     Args:
         root: the folder.
-        normal_class: the normal class by number or name; of images in no class where others are in classes.
+        normal_class: the normal class by number or name; images without a class folder belong to it if others have one.
 
     Returns:
-        A row for each, with its file, name, label, split and masks, and what to tell the user of how they were read.
+        A row for each, with its file, name, label, split and masks, and a note for the user about how they were read.
 
     Raises:
-        UsageError: they lie in no layout that is known.
+        UsageError: their layout is not known.
     """
     root, mask_roots = _images_and_masks(root)
     inside_root = [file.relative_to(root) for file in pictures_below(root)]
@@ -41,14 +41,17 @@ def list_folder(root: Path, normal_class: int | str = 0) -> tuple[pd.DataFrame, 
     beside = {} if mask_roots else masks_beside(inside_root)
     inside_root = sorted(set(inside_root) - set(beside.values()))
     if not inside_root:
-        raise UsageError(f"There are no images in {root}{_other_files(root)}; put them as {LAYOUTS}.")
+        raise UsageError(
+            f"There are no images in {root}{_other_files(root)}; put normal images into it, or arrange images as "
+            f"{LAYOUTS}."
+        )
     _require_one_set(root)
     notes = [_said_of_others(root)]
     if beside:
         notes.append(f"{root} has {len(beside)} masks beside images, such as {next(iter(beside.values()))}.")
     if all(len(inside.parts) == 1 for inside in inside_root):
         notes.append(
-            f"{root} has no class folders: all {len(inside_root)} images count as normal, as class {ONLY_CLASS}."
+            f"{root} has no class folders: all {len(inside_root)} images count as normal (class {ONLY_CLASS})."
         )
         splits, labels, below = [""] * len(inside_root), [ONLY_CLASS] * len(inside_root), inside_root
     else:
@@ -62,14 +65,14 @@ def list_folder(root: Path, normal_class: int | str = 0) -> tuple[pd.DataFrame, 
         (str(root / inside), inside.as_posix(), label, split, tuple(map(str, masks.get(inside, ()))))
         for inside, label, split in zip(inside_root, labels, splits, strict=True)
     ]
-    # As objects: what pandas makes of text by default cannot hold names that are not UTF-8.
+    # As objects, because pandas' default type for text cannot hold names that are not UTF-8.
     table = pd.DataFrame(rows, columns=list(_COLUMNS), dtype=object)
     table.attrs["has_masks"] = bool(mask_roots or beside)
     return table, " ".join(filter(None, notes))
 
 
 def require_classes_right_below(root: Path, listed: pd.DataFrame, normal_class: int | str) -> None:
-    """Refuses a folder that the classes lie deeper below, where its own folders would be taken for classes.
+    """Refuses a folder whose classes are in a deeper folder, because its own folders would be taken for classes.
 
     Args:
         root: the folder.
@@ -77,7 +80,7 @@ def require_classes_right_below(root: Path, listed: pd.DataFrame, normal_class: 
         normal_class: the normal class by number or name.
 
     Raises:
-        UsageError: they lie deeper: the normal class is there, or all images are in one folder of folders.
+        UsageError: a deeper folder has the normal class, or one folder of folders holds all images.
     """
     classes = sorted(set(listed["label"]))
     if any(listed["split"]):
@@ -87,7 +90,7 @@ def require_classes_right_below(root: Path, listed: pd.DataFrame, normal_class: 
         if above:
             others = "" if len(above) == 1 else f", or one of {', '.join(map(str, above[1:]))}"
             raise UsageError(
-                f"{root} has no class '{normal_class}', only {', '.join(classes)}; {above[0]} has one: name that with "
+                f"{root} has no class '{normal_class}', only {', '.join(classes)}; {above[0]} has that class: give "
                 f"--data_dir={shlex.quote(str(above[0]))}{others}."
             )
     if len(classes) > 1 or not isinstance(normal_class, Unsaid) or classes[0].lower() in NORMAL_NAMES:
@@ -98,14 +101,14 @@ def require_classes_right_below(root: Path, listed: pd.DataFrame, normal_class: 
     if len(inner) > 1:
         names = ", ".join(each.name for each in inner)
         raise UsageError(
-            f"All images of {root} lie in {folder}, which holds {names}; if these are the classes, give "
-            f"--data_dir={shlex.quote(str(folder))} and the normal one as --normal_class, and if all images are "
-            f"normal, --normal_class={shlex.quote(classes[0])}."
+            f"All images of {root} are in {folder}, which holds {names}. If these are the classes, give "
+            f"--data_dir={shlex.quote(str(folder))} and name the normal class with --normal_class. If all images are "
+            f"normal, give --normal_class={shlex.quote(classes[0])}."
         )
 
 
 def _above(name: str, folders: list[Path], levels: int) -> list[Path]:
-    """The folders that hold one of this name, on the first level that has any."""
+    """The folders with a subfolder of this name, on the first level that has any."""
     if not folders or not levels:
         return []
     found = [folder for folder in folders if name in {inner.name for inner in _folders(folder)}]
@@ -115,13 +118,13 @@ def _above(name: str, folders: list[Path], levels: int) -> list[Path]:
 def _parts_and_classes(
     root: Path, inside_root: list[Path], normal_class: int | str
 ) -> tuple[list[str], list[str], list[Path], str]:
-    """The part and the class of every image, where it lies below its part, and what to tell the user."""
+    """The part and the class of every image, its path below its part, and a note for the user."""
     is_divided = _is_divided(root)
     if not is_divided:
         _require_classes_first(root, inside_root)
     splits = [_split_of(root, inside) for inside in inside_root] if is_divided else [""] * len(inside_root)
     depth = 1 if is_divided else 0
-    # A folder that all images of all parts lie in is no class, if folders in it are.
+    # A folder that holds all images of all parts is not a class if it contains classes.
     above = {inside.parts[1] for inside in inside_root if len(inside.parts) > 1}
     inner = {inside.parts[2].lower() for inside in inside_root if len(inside.parts) > 3}
     if is_divided and len(above) == 1 and inner & set(NORMAL_NAMES):
@@ -132,8 +135,8 @@ def _parts_and_classes(
         in_class = inside.parts[depth:]
         if len(in_class) < 2 and split not in loose:
             raise UsageError(
-                f"{root / inside} lies in no class, and other images of {root / '/'.join(inside.parts[:depth])} do; "
-                f"put images as {LAYOUTS}."
+                f"{root / inside} has no class folder, but other images of {root / '/'.join(inside.parts[:depth])} "
+                f"have one; arrange images as {LAYOUTS}."
             )
         labels.append(in_class[0] if len(in_class) > 1 else loose[split])
         below.append(Path(*in_class) if len(in_class) > 1 else Path(labels[-1], *in_class))
@@ -143,14 +146,14 @@ def _parts_and_classes(
 def _masks_in(
     mask_roots: list[Path], inside_root: list[Path], below: list[Path], splits: list[str]
 ) -> dict[Path, tuple[Path, ...]]:
-    """By image the masks it has."""
+    """The masks of each image."""
     masks: dict[Path, tuple[Path, ...]] = {}
     of_test, of_training = (
         {path: inside for inside, path, split in zip(inside_root, below, splits, strict=True) if split in parts}
         for parts in (("", "test"), ("train",))
     )
     for mask_root in mask_roots:
-        # Images of other parts have no say in whose mask it is, if it may be that of a test image.
+        # If a mask may belong to a test image, images of other parts are not considered.
         for images, before in ((of_training, list(of_test)), (of_test, [])):
             found = masks_of(mask_root, list(images), before)
             masks |= {images[path]: files for path, files in found.items()}
@@ -163,13 +166,13 @@ def _said_of_unused(mask_roots: list[Path], masks: Mapping[Path, tuple[Path, ...
     if not unused:
         return ""
     return (
-        f"Of the masks in {mask_roots[0]}, {len(unused)} fit no image or several, such as {unused[0]}; name them "
+        f"{len(unused)} masks in {mask_roots[0]} match no image or several images, such as {unused[0]}; name them "
         f"{mask_roots[0].name}/<class>/<image>_mask.png."
     )
 
 
 def _said_of_others(root: Path) -> str:
-    """Which image files are of a kind that is not read, and which folders hold no images."""
+    """A note about image files of unsupported formats, and about empty folders."""
     endings = Counter(path.suffix.lower() for path in root.rglob("*") if path.suffix.lower() in _OTHER_FORMATS)
     said = [f"{count} {ending} files of {root} are left out: save them as PNG." for ending, count in endings.items()]
     parts = [root] if not _is_divided(root) else [part for part in _folders(root) if part.name.lower() in SPLITS]
@@ -178,18 +181,18 @@ def _said_of_others(root: Path) -> str:
 
 
 def _require_classes_first(root: Path, inside_root: list[Path]) -> None:
-    """Refuses parts inside of classes, which would be divided anew."""
+    """Refuses parts inside classes, because they would be ignored and the images divided again."""
     inner = {inside.parts[1].lower() for inside in inside_root if len(inside.parts) > 2}
     if inner and {SPLITS.get(name) for name in inner} >= {"train", "test"}:
         first = next(inside for inside in inside_root if len(inside.parts) > 2)
         raise UsageError(
-            f"{root} has parts inside of classes, such as {Path(*first.parts[:2])}; put them the other way round, as "
+            f"{root} has parts inside classes, such as {Path(*first.parts[:2])}; put classes inside parts, as in "
             f"{Path(first.parts[1], first.parts[0])}."
         )
 
 
 def _folder_in(root: Path, names: tuple[str, ...]) -> Path | None:
-    """The folder of one of these names, in capitals or not."""
+    """The folder with one of these names, in upper or lower case; None if there is none."""
     return next((folder for folder in _folders(root) if folder.name.lower() in names), None)
 
 
@@ -198,13 +201,13 @@ def _folders(root: Path) -> list[Path]:
 
 
 def _images_and_masks(root: Path) -> tuple[Path, list[Path]]:
-    """Where classes or parts lie, and where masks do: as in VisA, images and masks may each have a folder."""
+    """The folder of classes or parts, and the folders of masks: as in VisA, images and masks may each have a folder."""
     for folder in (root, _folder_in(root, ("data",))):
         images = _folder_in(folder, ("images",)) if folder else None
         masks = _folder_in(folder, ("masks",)) if folder else None
         if images and masks:
             return images, [masks]
-    # Masks may lie in the part that they belong to, or have parts of their own.
+    # Masks may be in the part that they belong to, or have parts of their own.
     parts = [folder for folder in _folders(root) if folder.name.lower() in SPLITS] if _is_divided(root) else []
     found = [masks for folder in (root, *parts) if (masks := _folder_in(folder, MASK_FOLDERS))]
     of_parts = [part for masks in found for part in _folders(masks) if part.name.lower() in SPLITS]
@@ -212,7 +215,7 @@ def _images_and_masks(root: Path) -> tuple[Path, list[Path]]:
 
 
 def _is_divided(root: Path) -> bool:
-    """Whether folders are parts: `valid` beside `invalid` is a class."""
+    """Whether folders are parts of the set; `valid` beside `invalid` is a class."""
     return any(SPLITS.get(folder.name.lower()) in ("train", "test") for folder in _folders(root))
 
 
@@ -221,8 +224,8 @@ def _split_of(root: Path, inside: Path) -> str:
     if len(inside.parts) == 1 or first.lower() not in SPLITS:
         parts = ", ".join(folder.name for folder in _folders(root) if folder.name.lower() in SPLITS)
         raise UsageError(
-            f"{root / inside} lies in no part of the set, beside {parts}: {root / first} is none. Put its images into "
-            "one of them, masks into ground_truth/, or all of it elsewhere."
+            f"{root / inside} belongs to no part of the set: {root / first} is not one of {parts}. Move its images "
+            "into one of these, masks into ground_truth/, or all of it elsewhere."
         )
     return SPLITS[first.lower()]
 
@@ -230,7 +233,7 @@ def _split_of(root: Path, inside: Path) -> str:
 def _class_of_loose(
     root: Path, inside_root: list[Path], splits: list[str], normal_class: int | str
 ) -> tuple[dict[str, str], str]:
-    """The class of images that lie right in a part, where that part has no classes; and what to tell the user."""
+    """The class of images directly in a part without class folders, and a note for the user."""
     loose = Counter(
         split for inside, split in zip(inside_root, splits, strict=True) if split and len(inside.parts) == 2
     )
@@ -240,23 +243,23 @@ def _class_of_loose(
         return {}, ""
     if "test" in whole:
         raise UsageError(
-            f"{whole['test']} images of the test part of {root} lie in no class, so nobody knows which of them are "
-            "normal; put them into good/ and a folder for each defect."
+            f"{whole['test']} images of the test part of {root} have no class folder, so it is unknown which of them "
+            "are normal; put them into good/ and one folder for each defect."
         )
     normal = sorted(name for name in classes if name.lower() in NORMAL_NAMES)
     label = normal[0] if len(normal) == 1 else ONLY_CLASS
     if str(normal_class) in classes:
         label = str(normal_class)
-    note = " and ".join(f"{count} images right in the {split} part" for split, count in whole.items())
-    note = f"{root} has {note}: they count as normal, as class {label}."
+    note = " and ".join(f"{count} images directly in the {split} part" for split, count in whole.items())
+    note = f"{root} has {note}: they count as normal (class {label})."
     if classes and label not in classes:
         others = ", ".join(sorted(classes))
-        note += f" The others are not: {others}. If one of these is normal, name it with --normal_class."
+        note += f" These classes count as abnormal: {others}. If one of them is normal, name it with --normal_class."
     return dict.fromkeys(whole, label), note
 
 
 def _require_one_set(root: Path) -> None:
-    """Refuses a folder of sets: its folders would be taken for classes, and their defects for normal images."""
+    """Refuses a folder with several sets: they would be taken for classes, and their defects for normal images."""
     folders = [folder for folder in _folders(root) if folder.name.lower() not in MASK_FOLDERS]
     if _is_divided(root) or any(folder.name.lower() in NORMAL_NAMES for folder in folders):
         return
@@ -266,13 +269,13 @@ def _require_one_set(root: Path) -> None:
     what = ", ".join(str(folder.relative_to(root)) for folder in sets)
     kind = "one set of images, in" if len(sets) == 1 else f"{len(sets)} sets of images, not one:"
     raise UsageError(
-        f"{root} holds {kind} {what}; name it with --data_dir={shlex.quote(str(sets[0]))}"
+        f"{root} holds {kind} {what}; give --data_dir={shlex.quote(str(sets[0]))}"
         f"{'' if len(sets) == 1 else ', or another of them'}."
     )
 
 
 def _sets_in(folders: list[Path], levels: int) -> list[Path]:
-    """The sets among folders, or else among the folders in them, and so on; empty where none is on any level."""
+    """The sets on the first level of folders that has any; empty if there is none."""
     if not folders or not levels:
         return []
     below = [folder for each in folders for folder in _folders(each)]
@@ -289,7 +292,7 @@ def _is_set(folder: Path) -> bool:
 
 
 def _other_files(root: Path) -> str:
-    """What lies there instead, by the endings of names."""
+    """A note about the other files in a folder, by extension."""
     endings = Counter(path.suffix.lower() for path in root.rglob("*") if path.is_file() and path.suffix)
     found = ", ".join(f"{count} {ending}" for ending, count in endings.most_common(3))
     return f" that can be read (there are {found} files)" if found else ""

@@ -12,18 +12,18 @@ from agad_tf.data.images_in_files import Images, Pictures
 from agad_tf.data.preprocessing import sides_of
 from agad_tf.data.sources import Source
 
-# Of so many files, spread over all, the headers are read.
+# The headers of this many files, spread over all, are read.
 _HEADERS = 100
 
 
 def with_image_size(source: Source, image_size: int | str, keep_shape: bool) -> Source:
-    """Says to what size the images of a set are resized.
+    """Determines the size to which the images of a set are resized.
 
     Args:
         source: the set.
-        image_size: a side in pixels; height and width, such as "384x512"; or "native", the median of what they have.
-        keep_shape: whether a side is that of the longer side, by the shape that most images have. Smaller images are
-            not enlarged.
+        image_size: a side in pixels; height and width, such as "384x512"; or "native", the median of their own sizes.
+        keep_shape: whether one side means the longer side, with the median shape of the images. Smaller images are not
+            enlarged.
 
     Returns:
         The set with its `image_size`, height and width in multiples of 16.
@@ -43,8 +43,8 @@ def fitting_size(image_size: int | str, height: float, width: float, keep_shape:
 
     Args:
         image_size: see `with_image_size`.
-        height: that most images have, in pixels.
-        width: that most images have, in pixels.
+        height: median height of the images in pixels.
+        width: median width of the images in pixels.
         keep_shape: see `with_image_size`.
     """
     wanted = parse_image_size(image_size)
@@ -56,7 +56,7 @@ def fitting_size(image_size: int | str, height: float, width: float, keep_shape:
 
 
 def _sizes(images: Images) -> np.ndarray:
-    """Heights and widths of some of the images, int (n, 2), as their headers say."""
+    """Heights and widths of some of the images, int (n, 2), from their headers."""
     if not isinstance(images, Pictures):
         return np.array([images.shape[1:3]])
     sizes = []

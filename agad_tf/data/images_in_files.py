@@ -1,4 +1,4 @@
-"""Image files that stand where an array of images would: they are decoded when they are used."""
+"""Image files that act like an array of images: they are decoded when they are used."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from agad_tf.data.preprocessing import ImageSize, sides_of, to_network_input, to
 from agad_tf.data.readers import PICTURE_SUFFIXES, decode_picture, is_grey, require_file_size
 from agad_tf.files.own_output import own_images
 
-# How many files are decoded by one call, and how many pixel values of equal shape are resized together.
+# Number of files that one call decodes, and of pixel values of equal shape that are resized together.
 FILES_PER_CALL = 64
 _VALUES_TOGETHER = 2**20
-# Of so many images, spread over all, the headers are looked at.
+# The headers of this many images, spread over all, are read.
 _HEADERS = 100
 
 
 class Pictures:
     """Image files of any size as images of one size.
 
-    Has of an array what the rest of the package asks of one: length, shape, rows by index, and, as
-    `np.asarray(images)`, all pixels.
+    Supports the operations of arrays that the package uses: length, shape, rows by index, and `np.asarray(images)` for
+        all pixels.
 
     Args:
         paths: of the files.
         channels: 1 turns them grey, 3 into RGB.
         image_size: side in pixels that they are resized to.
-        pixel_range: which values are black and white where there are more than 8 bits.
+        pixel_range: the values that are black and white in images of more than 8 bits.
     """
 
     dtype = np.dtype(np.uint8)
@@ -90,11 +90,11 @@ class Pictures:
 
 
 class Decoded(NamedTuple):
-    """What has become of some files.
+    """The result of decoding files.
 
     Attributes:
-        inputs: float32 (files, image_size, image_size, channels) in [-1, 1]; 0 where a file is unreadable.
-        complaints: for each file what is wrong with it, or nothing.
+        inputs: float32 (files, image_size, image_size, channels) in [-1, 1]; 0 if a file is unreadable.
+        complaints: what is wrong with each file; empty if nothing is.
     """
 
     inputs: np.ndarray
@@ -110,7 +110,7 @@ def decode_files(
         paths: str (files,).
         channels: 1 turns them grey, 3 into RGB.
         image_size: side in pixels.
-        pixel_range: which values are black and white where there are more than 8 bits.
+        pixel_range: the values that are black and white in images of more than 8 bits.
 
     Returns:
         Their pixels, and what is wrong with those that cannot be read.
@@ -125,7 +125,7 @@ def decode_files(
         if stacked.size < _VALUES_TOGETHER:
             inputs[list(places)] = to_network_input(stacked, image_size)
             return
-        # Resizing keeps several copies in memory: of a large image, of one channel at a time.
+        # Resizing needs several copies in memory, so large images are resized one channel at a time.
         for channel in range(channels):
             inputs[list(places), ..., channel] = to_network_input(stacked[..., channel, np.newaxis], image_size)[..., 0]
 
@@ -152,8 +152,8 @@ def read_picture(
     Args:
         path: of the file.
         channels: 1 turns it grey, 3 into RGB.
-        pixel_range: which values are black and white where there are more than 8 bits.
-        to_be: the size that it will be resized to, see `agad_tf.data.readers.decode_picture`.
+        pixel_range: the values that are black and white in images of more than 8 bits.
+        to_be: the size to which the image will be resized, see `agad_tf.data.readers.decode_picture`.
 
     Returns:
         uint8 (height, width, channels).
@@ -168,7 +168,7 @@ def read_file(path: str) -> bytes:
     """Reads an image file, undecoded.
 
     Raises:
-        RunError: it cannot be read, or is too large to be an image.
+        RunError: it cannot be read, or is too large for an image.
     """
     try:
         file = Path(path)
@@ -177,13 +177,13 @@ def read_file(path: str) -> bytes:
     except PermissionError as error:
         raise RunError(f"{path} cannot be read ({error.strerror}); give this user the permission.") from error
     except OSError as error:
-        raise RunError(f"{path} cannot be read ({error.strerror}); mend or remove it.") from error
+        raise RunError(f"{path} cannot be read ({error.strerror}); repair or remove it.") from error
 
 
 def pictures_below(folder: Path) -> list[Path]:
-    """All files below a folder that have the name of an image, in order; links are followed.
+    """All files below a folder with an image's extension, sorted; links are followed.
 
-    Hidden files, and maps that predictions have written there, are left out.
+    Hidden files, and maps that predictions have written there, are skipped.
 
     Raises:
         OSError: a folder cannot be read.
@@ -193,7 +193,7 @@ def pictures_below(folder: Path) -> list[Path]:
 
 def _files_below(folder: Path, above: tuple[Path, ...]) -> Iterator[Path]:
     here = folder.resolve()
-    # A link may lead back to where it is.
+    # A link may lead back to a folder above it.
     if here in above:
         return
     written = own_images(folder)
@@ -207,13 +207,13 @@ def _files_below(folder: Path, above: tuple[Path, ...]) -> Iterator[Path]:
 
 
 def channels_of(paths: list[str]) -> int:
-    """1 if the images are grey, 3 if any of those that are looked at has colour; unreadable ones say nothing."""
+    """1 if the images are grey, 3 if any of those that are checked has colour; unreadable ones are skipped."""
     for path in paths[:: max(1, len(paths) // _HEADERS)]:
         try:
             with Image.open(path) as picture:
                 if not is_grey(picture):
                     return 3
-        except Exception:  # As in decode_picture, which will say what is wrong.
+        except Exception:  # As in decode_picture, which reports what is wrong.
             continue
     return 1
 
@@ -223,7 +223,7 @@ Images = np.ndarray | Pictures
 
 
 def joined(parts: Sequence[Images]) -> Images:
-    """One after the other; all of them are in memory, or all in files."""
+    """Concatenates images that are all in memory or all in files."""
     pictures = [part for part in parts if isinstance(part, Pictures)]
     if pictures:
         paths = np.concatenate([part.paths for part in pictures])

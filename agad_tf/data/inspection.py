@@ -1,4 +1,4 @@
-"""A look at every image file before training: what cannot be read is left out and named, and copies are counted."""
+"""Inspection of every image file before training: unreadable files are left out and listed, and copies are counted."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _COLUMNS = ("path", "complaint")
 
 
 class _Look(NamedTuple):
-    """What a file has shown: what is wrong with it, or a digest of its content, and its extremes beyond 8 bits."""
+    """The result for a file: what is wrong with it, or a digest of its content and its extremes beyond 8 bits."""
 
     complaint: str
     digest: str
@@ -36,26 +36,26 @@ class _Look(NamedTuple):
 def leave_out_unreadable(source: Source, known: Path, pixel_range: PixelRange = FULL_RANGE) -> Source:
     """The source without the files that cannot be read as images.
 
-    All are decoded once. That is said on stderr, and so are files of equal content, which stay.
+    All are decoded once. Unreadable files, and files with equal content, which stay, are reported on stderr.
 
     Args:
-        source: of image files; any other is given back as it is.
-        known: what an earlier call for the same run has found, as `write_left_out` writes it; then no file is read, and
-            the parts of the set are what they were.
-        pixel_range: what the earlier call has found.
+        source: of image files; any other is returned unchanged.
+        known: the list that an earlier call for the same run has written by `write_left_out`; then no file is read, and
+            the parts of the set do not change.
+        pixel_range: found by the earlier call.
 
     Returns:
-        The source, with "left_out" and "pixel_range" set: all files are read by the one range that they use together.
+        The source, with "left_out" and "pixel_range" set: all files are read by one common range.
 
     Raises:
-        RunError: no image of a class, or of a part of the set, is left.
+        RunError: a class, or a part of the set, has no image left.
     """
     if not isinstance(source.x_train, Pictures):
         return source
     if known.exists():
         left_out = _read_left_out(known)
         if not left_out.keys() <= set(_paths(source)):
-            # The set has been moved, and the list has its earlier place.
+            # The set has been moved, and the list has the earlier paths.
             left_out = _complaints(_look_at_all(source))
         return _without(_read_by(source, pixel_range), left_out)
     found = _look_at_all(source)
@@ -84,23 +84,23 @@ def _read_left_out(path: Path) -> dict[str, str]:
     except PermissionError:
         raise
     except (OSError, ValueError, csv.Error) as error:
-        raise RunError(f"{path} cannot be read ({error}); remove it, and the images are looked at again.") from error
+        raise RunError(f"{path} cannot be read ({error}); if you remove it, the images are inspected again.") from error
     if tuple(header) != _COLUMNS or any(len(row) != len(_COLUMNS) for row in rows):
-        raise RunError(f"{path} is damaged; remove it, and the images are looked at again.")
+        raise RunError(f"{path} is damaged; if you remove it, the images are inspected again.")
     return dict(rows)
 
 
 def _look_at_all(source: Source) -> dict[str, _Look]:
-    """By path of every image and mask."""
+    """The result for every image and mask, by path."""
     paths = _paths(source)
     with ThreadPoolExecutor() as pool:
         bar = {"unit": " images", "delay": 1, "leave": False, "disable": None}
-        looks = tqdm(pool.map(_look, paths), "looking at images", len(paths), **bar)
+        looks = tqdm(pool.map(_look, paths), "inspecting images", len(paths), **bar)
         return dict(zip(paths, looks, strict=True))
 
 
 def _paths(source: Source) -> list[str]:
-    """Of every image and mask, each once."""
+    """The paths of all images and masks, each once."""
     paths = [path for images in _parts(source).values() for path in images.paths.tolist()]
     all_masks = (*source.train_masks.values(), *source.test_masks.values())
     return list(dict.fromkeys([*paths, *(str(mask) for masks in all_masks for mask in masks)]))
@@ -122,7 +122,8 @@ def _look(path: str) -> _Look:
 def _report(left_out: Mapping[str, str], found: Mapping[str, _Look]) -> None:
     if left_out:
         first = " ".join(list(left_out.values())[:_SHOWN])
-        _say(f"{len(left_out)} of {len(found)} images are left out; left_out.csv lists them. {first}")
+        are = "is" if len(left_out) == 1 else "are"
+        _say(f"{len(left_out)} of {len(found)} images {are} left out; see left_out.csv. {first}")
 
 
 def _report_copies(source: Source, found: Mapping[str, _Look]) -> None:
@@ -141,8 +142,8 @@ def _report_copies(source: Source, found: Mapping[str, _Look]) -> None:
     if leaks:
         pair = dict(leaks[0])
         text += (
-            f". Of {len(leaks)} there is one for training and one for testing, which flatters the figures: "
-            f"{pair['train']} and {pair['test']}"
+            f". Copies in both training and test: {len(leaks)}, such as {pair['train']} and {pair['test']}; they make "
+            "the figures look better than they are"
         )
     _say(f"{text}.")
 
@@ -165,7 +166,7 @@ def _without(source: Source, left_out: Mapping[str, str]) -> Source:
         if part == "test":
             changed["test_names"] = tuple(np.array(source.test_names, object)[kept])
         if part in ("train", "test"):
-            # Without one of its masks nobody knows where an image is normal.
+            # If one of its masks is missing, it is unknown where the image is normal.
             row_of = dict(zip(np.flatnonzero(kept).tolist(), range(len(kept)), strict=False))
             changed[f"{part}_masks"] = {
                 row_of[row]: masks

@@ -1,6 +1,6 @@
-"""Light and exposure: whole images are made a little brighter, darker, flatter or harder, for training.
+"""Variation of light and exposure in training: brightness, contrast and gamma of whole images change a little.
 
-Where images differ in these for no reason that matters, a detector that has seen them vary does not go by them.
+If light varies between images without meaning, a detector that has seen this variation ignores it.
 """
 
 import numpy as np
@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from agad_tf.data.random_fields import STEPS, between, of_table, uniform
 
-# What a strength of 1 does at most: times or divided by these, and grey levels of a range of 2.
+# Greatest changes at strength 1: factors for gain and gamma, and an offset in a range of 2.
 MOST_GAIN, MOST_GAMMA, MOST_OFFSET = 1.6, 1.6, 0.4
 
 
@@ -28,17 +28,17 @@ def vary_light(images: tf.Tensor, seeds: tf.Tensor, strength: float) -> tf.Tenso
         ValueError: the strength is out of range.
     """
     if not 0 <= strength <= 1:
-        raise ValueError(f"The strength of a change of light is from 0 to 1, not {strength}.")
+        raise ValueError(f"The strength of light variation must be from 0 to 1, not {strength}.")
     if strength == 0:
         return images
     draws = uniform(seeds, [3], stream=3)[:, :, tf.newaxis, tf.newaxis, tf.newaxis]
     gain = between(MOST_GAIN**-strength, MOST_GAIN**strength, draws[:, 0])
     offset = strength * MOST_OFFSET * (2 * draws[:, 1] - 1)
-    # Schlick's curve is close to light ** gamma and meets it in the middle. A division has the same last digit in any
-    # batch, which a power may not have.
+    # Schlick's curve is close to light ** gamma and meets it in the middle. A division is exact to the same digit in
+    # any batch, but a power may not be.
     gamma = np.geomspace(MOST_GAMMA**-strength, MOST_GAMMA**strength, STEPS)
     bend = of_table(2.0**gamma - 2, draws[:, 2])
     light = (images + 1) / 2
     light = light / (1 + bend * (1 - light))
-    # The gain is about middle grey, so that it is contrast.
+    # Gain around middle grey changes contrast.
     return tf.clip_by_value(gain * (2 * light - 1) + offset, -1, 1)

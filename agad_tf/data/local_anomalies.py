@@ -1,7 +1,7 @@
-"""Local synthetic anomalies: small flaws at known places of normal images, as scratches, stains and missing parts are.
+"""Local synthetic anomalies: small flaws at known places in normal images, like scratches, stains and missing parts.
 
-A flaw is a shape filled with something else and blended in. It is a pure function of an image, of its partner and of
-a seed, so that any number of replicas, and a run that goes on, see the same, to the bit.
+A flaw is a shape with other content, blended in. It is a pure function of an image, its partner and a seed, so any
+number of replicas, and a continued run, see the same flaws to the bit.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,12 +14,12 @@ from agad_tf.data.flaw_fillings import FILLINGS, Original
 from agad_tf.data.flaw_shapes import SHAPES
 from agad_tf.data.random_fields import CELLS, between, noise_tiles, uniform
 
-# A pixel counts as altered where any channel differs by more; images have a range of 2.
+# A pixel counts as altered if any channel differs by more; images have a range of 2.
 VISIBLE = 0.03
 LEAST_OPACITY = 0.2
-# Flaws that would differ less than by this, and this share of the image's own range, are made more opaque.
+# Flaws are made more opaque until they differ by at least this, and by this share of the image's own range.
 LEAST_CONTRAST, SHARE_OF_RANGE = 0.1, 0.15
-# The widest of soft edges, as a share of the image's side.
+# Width of the softest edges, as a share of the image's side.
 SOFTEST = 1 / 12
 
 # Random numbers of one image: its shape, its filling, its opacity, whether edges are soft and how much; then of these.
@@ -37,8 +37,8 @@ def add_local_anomalies(images: tf.Tensor, partners: tf.Tensor, seeds: tf.Tensor
 
     Returns:
         The altered images, of the same shape and range, and masks, float32 (images, height, width, 1): 1 where any
-        channel differs by more than `VISIBLE`, and 0 elsewhere, where the pixels are the image's own. The mask is
-        empty where nothing can be seen, as when a part of a constant image is laid upon another.
+        channel differs by more than `VISIBLE`, and 0 elsewhere, where the pixels are the image's own. The mask is empty
+        if the flaw is invisible, for example when both images have the same constant colour.
     """
     height, width, channels = images.shape[1:]
     chosen, for_shape, for_filling, cells = _draws(seeds)
@@ -49,7 +49,7 @@ def add_local_anomalies(images: tf.Tensor, partners: tf.Tensor, seeds: tf.Tensor
     edge = between(1, max(2, SOFTEST * min(height, width)), chosen[:, 3])
     edge = tf.where(chosen[:, 2] < 0.5, 1.0, edge)
     cover = tf.clip_by_value((tf.reshape(depth, (-1, height, width, 1)) + 0.5) / _each(edge), 0, 1)
-    cover = cover / tf.maximum(_greatest(cover), 1e-3)  # opaque somewhere, however small and soft
+    cover = cover / tf.maximum(_greatest(cover), 1e-3)  # fully opaque at one pixel
 
     deepest = tf.argmax(tf.reshape(cover, (-1, height * width)), axis=1)
     within = tf.gather(tf.reshape(images, (-1, height * width, channels)), deepest, batch_dims=1)
@@ -94,7 +94,7 @@ def _of_original(filling: Callable[[Original, tf.Tensor], tf.Tensor]) -> Callabl
 
 
 def _by_kind(kinds: Sequence[Callable[..., tf.Tensor]], of_kind: tf.Tensor, *values: Any, **options: Any) -> tf.Tensor:
-    """Gives the rows of the values to the functions that are to have them, and puts the results in order."""
+    """Applies to each row the function of its kind, and restores the order of rows."""
     rows = tf.dynamic_partition(tf.range(tf.size(of_kind)), of_kind, len(kinds))
     made = [
         kind(*(tf.gather(value, chosen) for value in values), **options)
@@ -109,5 +109,5 @@ def _greatest(images: tf.Tensor) -> tf.Tensor:
 
 
 def _each(values: tf.Tensor) -> tf.Tensor:
-    """One value for each image, as images take it."""
+    """One value for each image, in a shape that broadcasts to images."""
     return values[:, tf.newaxis, tf.newaxis, tf.newaxis]

@@ -1,4 +1,4 @@
-"""Ground-truth masks: which files show where an image is abnormal, and what they hold.
+"""Ground-truth masks: their files and their content.
 
 Layouts of MVTec AD (`ground_truth/<defect>/<name>_mask.png`), MVTec LOCO (a folder for each image, with a mask for each
 defect), BTAD (`ground_truth/ko/<name>.png` or `.bmp`) and VisA (`Masks/Anomaly/<name>.png`).
@@ -17,18 +17,18 @@ from agad_tf.data.images_in_files import pictures_below, read_file
 from agad_tf.data.preprocessing import ImageSize, resized, sides_of
 from agad_tf.data.readers import decode_values
 
-# What follows an image's name in that of its mask; the first that is there counts.
+# Suffixes of a mask's name after that of its image; the first that exists is used.
 _ENDINGS = ("_mask", "", "-mask", "_gt", "_label", "_seg", "_segmentation", "_groundtruth", "_ground_truth")
-# The same for a mask that lies beside its image, where it must not be taken for an image by mistake.
+# The same for a mask beside its image; fewer, so that no image is mistaken for a mask.
 _ENDINGS_BESIDE = ("_mask", "-mask", "_gt")
-# Their compression leaves dark grey where black was.
+# Their compression turns black into dark grey.
 _LOSSY_SUFFIXES = (".jpg", ".jpeg", ".webp")
 
 Place = tuple[tuple[str, ...], str]
 
 
 def masks_of(folder: Path, images: Sequence[Path], before: Sequence[Path] = ()) -> dict[Path, tuple[Path, ...]]:
-    """Finds the masks of images; a mask that fits several is that of none.
+    """Finds the masks of images; a mask that matches several images is not used.
 
     Args:
         folder: of the masks.
@@ -36,8 +36,8 @@ def masks_of(folder: Path, images: Sequence[Path], before: Sequence[Path] = ()) 
         before: images of another part, of the same form; a mask that fits one of them is not that of `images`.
 
     Returns:
-        By image, those it has: in the folder of the same name, or right below that of the class if no other image of
-        the class has the same name without its ending.
+        The masks by image: from the folder of the same name, or directly from that of the class if no other image of
+        the class has the same name without its extension.
     """
     found: dict[Place, list[Path]] = defaultdict(list)
     for mask in pictures_below(folder):
@@ -54,13 +54,13 @@ def masks_of(folder: Path, images: Sequence[Path], before: Sequence[Path] = ()) 
 
 
 def masks_beside(images: Sequence[Path]) -> dict[Path, Path]:
-    """Files that lie beside an image, with its name and an ending that says that they are its mask.
+    """Finds masks beside their images, by the image's name and a suffix.
 
     Args:
         images: all files that may be images or masks.
 
     Returns:
-        By image, its mask.
+        The mask by image.
     """
     by_place = {_place(image.parts[:-1], image.stem): image for image in images}
     found = {}
@@ -73,7 +73,7 @@ def masks_beside(images: Sequence[Path]) -> dict[Path, Path]:
 
 
 def _fitting(found: Mapping[Place, list[Path]], images: Sequence[Path]) -> dict[Path, tuple[Path, ...]]:
-    """By image, the masks that have its name."""
+    """The masks that have an image's name, by image."""
     own = {image: _first(found, image.parts[:-1], image.stem) for image in images}
     by_class: dict[Place, list[Path]] = defaultdict(list)
     for image in images:
@@ -97,11 +97,11 @@ def _first(found: Mapping[Place, list[Path]], folders: tuple[str, ...], stem: st
 
 
 def read_masks(files: Iterable[Path]) -> np.ndarray:
-    """Where an image is abnormal by any of its masks.
+    """Where an image is abnormal, according to any of its masks.
 
     Args:
-        files: the masks of one image, at least one. What is not black is abnormal; of lossy files, what is brighter
-            than half of the brightest.
+        files: the masks of one image, at least one. Pixels that are not black are abnormal; in lossy files, pixels
+            brighter than half of the maximum.
 
     Returns:
         bool (height, width).
@@ -115,10 +115,10 @@ def read_masks(files: Iterable[Path]) -> np.ndarray:
         darkest = values.max() / 2 if file.suffix.lower() in _LOSSY_SUFFIXES else 0
         mask = values > darkest
         if together is not None and together.shape != mask.shape:
-            raise RunError(f"{file} is a mask of another size than those beside it; mend or remove it.")
+            raise RunError(f"{file} is a mask with another size than the image's other masks; correct or remove it.")
         together = mask if together is None else together | mask
     if together is None:
-        raise ValueError("Give one mask at least.")
+        raise ValueError("Give at least one mask.")
     return together
 
 
@@ -126,7 +126,7 @@ def masks_at_size(masks: Iterable[Sequence[Path]], image_size: ImageSize) -> np.
     """Masks of several images, resized as their images are.
 
     Args:
-        masks: of each image its files; none where nothing but the image's label is known.
+        masks: the files of each image; none if only the image's label is known.
         image_size: side, or height and width, in pixels.
 
     Returns:

@@ -1,7 +1,8 @@
-"""Which values are black and white in images of more than 8 bits: one range for all of a set.
+"""The values that are black and white in images of more than 8 bits: one range for a whole set.
 
-A camera of 12 bits leaves values up to 4095 in files of 16: by the files' own range they would be nearly black. Whole
-numbers are read by the fewest bits that hold all of a set's, floating-point numbers from the lowest to the highest.
+A camera of 12 bits writes values up to 4095 into files of 16 bits, which would look nearly black in the full range of
+the files. For whole numbers, the range is the fewest bits that hold all values of the set; for floating-point numbers,
+it is from the lowest to the highest value.
 """
 
 from __future__ import annotations
@@ -18,12 +19,12 @@ from tqdm import tqdm
 
 from agad_tf.config.errors import RunError
 
-# Of cameras. Numbers that are wider have no usual depths.
+# Depths of cameras. Wider numbers have no usual depths.
 _DEPTHS = (8, 10, 12, 14, 16)
 _MOST_BITS = 64
-# Whose white is that of the type they are kept in; nothing needs to be said of them.
+# Depths that fill their type; these need no note for the user.
 _WIDTHS = (16, 32, 64)
-# What floating-point numbers usually lie between; the first that holds all of a set's is taken for its range.
+# Usual ranges of floating-point numbers; the first that contains all values of a set is used.
 _USUAL = ((0.0, 1.0), (-1.0, 1.0), (0.0, 255.0))
 _PLACES_AT_ONCE = 2**24
 
@@ -42,7 +43,7 @@ class PixelRange(NamedTuple):
     Attributes:
         bits: of whole numbers, at least 8: 2^bits - 1 is white.
         low: the floating-point number that is black.
-        high: the one that is white; where it is `low`, none is known.
+        high: the floating-point number that is white; equal to `low` if the range is unknown.
     """
 
     bits: int = 16
@@ -50,16 +51,16 @@ class PixelRange(NamedTuple):
     high: float = 0.0
 
     def to_8_bits(self, values: np.ndarray) -> np.ndarray:
-        """Values as pixels; what lies beyond the range is black or white.
+        """Converts values to pixels; values beyond the range become black or white.
 
         Args:
             values: whole or floating-point numbers of any shape.
 
         Returns:
-            uint8, of the same shape. Of whole numbers the upper 8 of all bits are kept.
+            uint8, of the same shape. For whole numbers, the upper 8 bits are kept.
 
         Raises:
-            ValueError: floating-point numbers of a range that is not known, or that are not finite.
+            ValueError: floating-point numbers that are not finite, or whose range is unknown.
         """
         if np.issubdtype(values.dtype, np.integer):
             if self.bits < FULL_RANGE.bits and values.max(initial=0) >= 2**self.bits:
@@ -71,12 +72,12 @@ class PixelRange(NamedTuple):
         return np.round(255 * shares.clip(0, 1)).astype(np.uint8)
 
     def sentences(self, found: Iterable[Extremes]) -> list[str]:
-        """What to tell the user of how images were read, where it is not as everybody would."""
+        """Notes for the user about how images with unusual values were read."""
         found, said = list(found), []
         if any(each.whole for each in found) and self.bits not in _WIDTHS:
-            said.append(f"Values of more than 8 bits are read as {self.bits}-bit ones: {2**self.bits - 1} is white.")
+            said.append(f"Values of more than 8 bits are read as {self.bits}-bit values: {2**self.bits - 1} is white.")
         if not all(each.whole for each in found):
-            said.append(f"Floating-point values are read from {self.low:g}, black, to {self.high:g}, white.")
+            said.append(f"Floating-point values are read with {self.low:g} as black and {self.high:g} as white.")
         return said
 
 
@@ -85,10 +86,10 @@ FULL_RANGE = PixelRange()
 
 @lru_cache
 def _warn_of_brighter_values(bits: int) -> None:
-    """Says once that an image is of another depth than those that the range was found on."""
+    """Warns once that an image has another depth than the images that determined the range."""
     tqdm.write(
-        f"agad_tf: An image has values above {2**bits - 1}, which is white in images of {bits} bits, as those for "
-        "training were; they count as white. Give images of the same depth.",
+        f"agad_tf: An image has values above {2**bits - 1}, but the training images had {bits} bits; higher values "
+        f"count as white. Give images of the same depth.",
         file=sys.stderr,
     )
 
@@ -114,13 +115,13 @@ def range_of(found: Iterable[Extremes]) -> PixelRange:
 
 
 def _fits(low: float, high: float, black: float, white: float) -> bool:
-    """Whether values lie in a usual range, but for rounding, and make use of it."""
+    """Whether values lie in a usual range, except for rounding, and fill enough of it."""
     slack = (white - black) / 1000
     return black - slack <= low and white / 4 < high <= white + slack
 
 
 def require_finite(values: np.ndarray) -> np.ndarray:
-    """The values as they are.
+    """Returns the values if all are finite.
 
     Raises:
         ValueError: one is not a finite number.
@@ -131,7 +132,7 @@ def require_finite(values: np.ndarray) -> np.ndarray:
 
 
 def in_pieces(images: np.ndarray, pixel_range: PixelRange) -> np.ndarray:
-    """`PixelRange.to_8_bits` of many images, without a second copy of them at full width."""
+    """`PixelRange.to_8_bits` of many images, without a second copy of them in memory."""
     step = max(1, _PLACES_AT_ONCE // max(1, images[:1].size))
     pixels = np.empty(images.shape, np.uint8)
     for start in range(0, len(images), step):
@@ -146,7 +147,7 @@ def write_pixel_range(file: TextIO, pixel_range: PixelRange) -> None:
 
 
 def read_pixel_range(path: Path) -> PixelRange:
-    """The range that a run reads images by; of a run that an earlier version began, that of the files.
+    """The range by which a run reads images; for runs of earlier versions, the files' own range.
 
     Raises:
         RunError: the file is damaged.
@@ -160,5 +161,5 @@ def read_pixel_range(path: Path) -> PixelRange:
     except PermissionError:
         raise
     except (OSError, ValueError, TypeError) as error:
-        raise RunError(f"{path} cannot be read ({error}); put it back from a copy of the run.") from error
-    raise RunError(f"{path} is damaged; put it back from a copy of the run.")
+        raise RunError(f"{path} cannot be read ({error}); restore it from a copy of the run.") from error
+    raise RunError(f"{path} is damaged; restore it from a copy of the run.")

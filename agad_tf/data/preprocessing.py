@@ -1,4 +1,4 @@
-"""The one way from pixels to what the networks take, and back.
+"""The only conversion of pixels to the networks' input, and back.
 
 Pixels lie in [0, 255]. The networks take and give values in [-1, 1], the networks' range.
 """
@@ -9,7 +9,7 @@ from typing import TypeVar
 import numpy as np
 import tensorflow as tf
 
-# Of pixel values in one unit of the networks' range, which is two units wide.
+# Pixel values in one unit of the networks' range, which is two units wide.
 PIXELS_PER_UNIT = 127.5
 
 ImageSize = int | tuple[int, int]
@@ -24,13 +24,13 @@ def sides_of(image_size: ImageSize) -> tuple[int, int]:
 
 
 def enough_pixels(image_size: ImageSize) -> int:
-    """Least side in pixels that a JPEG is decoded at to be resized: one and a half times the longer side it will have.
+    """Smallest side in pixels at which a JPEG may be decoded: one and a half times the longer side after resizing.
 
-    So one whose shorter side is less than three times that is decoded whole. With fewer pixels, images of a set would
-    differ in sharpness by their sizes.
+    So a JPEG is decoded at full size if its shorter side is less than three times the longer side after resizing. With
+    fewer pixels, the sharpness of images would depend on their sizes.
 
     Args:
-        image_size: that it is resized to.
+        image_size: to which the JPEG is resized.
     """
     return math.ceil(1.5 * max(sides_of(image_size)))
 
@@ -42,7 +42,7 @@ def to_network_input(images: tf.Tensor, image_size: ImageSize) -> tf.Tensor:
 
     Args:
         images: uint8 or float (batch, height, width, channels) in [0, 255], of any size.
-        image_size: of what comes out.
+        image_size: of the result.
 
     Returns:
         float32 (batch, height, width, channels) in [-1, 1].
@@ -55,7 +55,7 @@ def resized(images: tf.Tensor, image_size: ImageSize) -> tf.Tensor:
 
     Args:
         images: uint8 or float (batch, height, width, channels) in [0, 255], of any size.
-        image_size: of what comes out.
+        image_size: of the result.
 
     Returns:
         float32 (batch, height, width, channels) in [0, 255].
@@ -79,7 +79,7 @@ def to_network_range(pixels: ArrayOrTensor) -> ArrayOrTensor:
 
 
 def to_pixels(images: ArrayOrTensor) -> ArrayOrTensor:
-    """Scales what the networks take or give back to pixels, the inverse of `to_network_range`.
+    """Scales the networks' input or output back to pixels, the inverse of `to_network_range`.
 
     Args:
         images: float array or tensor of any shape, in [-1, 1].
@@ -91,7 +91,7 @@ def to_pixels(images: ArrayOrTensor) -> ArrayOrTensor:
 
 
 def to_uint8(images: np.ndarray | tf.Tensor) -> np.ndarray:
-    """Scales what the networks take or give to whole pixel values, as image files hold them.
+    """Scales the networks' input or output to whole pixel values, as in image files.
 
     Args:
         images: float array or tensor of any shape, in [-1, 1]; values beyond are clipped.

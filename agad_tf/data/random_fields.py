@@ -1,7 +1,7 @@
-"""Random numbers by seeds, smooth noise and moved pixels, the same to the bit whatever else is in a batch.
+"""Random numbers by seeds, smooth noise and moved pixels, equal to the bit in any batch.
 
-A kernel may compute a root or a cosine of the last few numbers of a batch in another way than those before, and get
-another last digit. So these come from tables, and what is left is exact arithmetic.
+A kernel may compute roots or cosines of the last few numbers of a batch differently from the others, with another last
+digit. So these come from tables, and the rest is exact arithmetic.
 """
 
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
-# Noise is drawn in so many cells each way, and each becomes so many pixels of the tile that it is taken from.
+# Noise is drawn in this many cells in each direction, and each becomes this many pixels of a tile.
 CELLS, CELL = 16, 4
 # A power of two, so that a random number becomes a row of a table without rounding.
 STEPS = 1024
@@ -61,7 +61,7 @@ def direction(turns: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
 
 
 def noise_tiles(cells: tf.Tensor) -> tf.Tensor:
-    """Makes smooth tiles of random numbers, for `smooth_noise` to take its own from.
+    """Makes smooth tiles of random numbers for `smooth_noise`.
 
     Args:
         cells: float32 (images, CELLS²) in [0, 1).
@@ -72,7 +72,7 @@ def noise_tiles(cells: tf.Tensor) -> tf.Tensor:
     tiles = 2 * tf.reshape(cells, (-1, CELLS, CELLS)) - 1
     side = CELLS
     while side < CELLS * CELL:
-        # Cutting the corners of steps, twice each way, makes a smooth spline of them.
+        # Averaging twice in each direction turns the steps into a smooth spline.
         for axis in (1, 2):
             before, after = tf.roll(tiles, 1, axis), tf.roll(tiles, -1, axis)
             halves = tf.stack([0.75 * tiles + 0.25 * before, 0.75 * tiles + 0.25 * after], axis=axis + 1)
@@ -105,7 +105,7 @@ def move(images: tf.Tensor, matrix: Sequence[tf.Tensor], size: tuple[int, int], 
     Args:
         images: float32 (images, height, width, channels).
         matrix: a, b, s, c, d, t, float32 (images,) each.
-        size: height and width of what is made.
+        size: height and width of the result.
         interpolation: "BILINEAR" or "NEAREST".
 
     Returns:

@@ -1,4 +1,4 @@
-"""Readers of the forms that benchmark sets come in: IDX files, `.npz`, images in folders or in a tar."""
+"""Readers of benchmark sets: IDX files, `.npz`, images in folders or in a tar."""
 
 import contextlib
 import gzip
@@ -24,7 +24,7 @@ from agad_tf.data.tiff_colours import colours_of_tiff, has_colours_of_16_bits
 
 PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"})
 MAX_FILE_BYTES = 2**30
-# Pillow's modes of whole and of floating-point numbers beyond 8 bits.
+# Pillow's modes for whole and floating-point numbers beyond 8 bits.
 _DEEP_MODES = ("I", "F")
 _PNG = b"\x89PNG\r\n\x1a\n"
 _TIFF = (b"II*\0", b"MM\0*")
@@ -38,13 +38,13 @@ def read_idx(path: Path) -> np.ndarray:
     """Reads an IDX file of unsigned bytes, gzipped or not.
 
     Args:
-        path: the file; `.gz` at the end of its name says that it is gzipped.
+        path: the file; the extension `.gz` means that it is gzipped.
 
     Returns:
-        uint8, of the shape that the file's header gives.
+        uint8, with the shape in the file's header.
 
     Raises:
-        RunError: the file cannot be read, is no such file, or its length is not what its header says.
+        RunError: the file cannot be read, is not an IDX file, or its length contradicts its header.
     """
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
@@ -55,22 +55,22 @@ def read_idx(path: Path) -> np.ndarray:
             if len(sizes) < 4 * magic[3]:
                 raise RunError(f"{path} is not an IDX file of unsigned bytes; get the file again.")
             shape = struct.unpack(f">{magic[3]}I", sizes)
-            # Not a byte more than announced: what a small file unpacks to may be without end.
+            # Not a byte more than the header announces: a small file may unpack without end.
             data = _read_up_to(file, math.prod(shape) + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise RunError(f"{path} cannot be read ({error}); get the file again.") from error
     expected = math.prod(shape)
     if len(data) != expected:
         found = str(len(data)) if len(data) < expected else f"more than {expected}"
-        raise RunError(f"{path} holds {found} bytes where its header says {expected}; get the file again.")
+        raise RunError(f"{path} has {found} bytes, but its header says {expected}; get the file again.")
     try:
         return np.frombuffer(data, np.uint8).reshape(shape)
     except ValueError as error:
-        raise RunError(f"{path} has the impossible shape {shape}; get the file again.") from error
+        raise RunError(f"{path} has an impossible shape, {shape}; get the file again.") from error
 
 
 def _read_up_to(file: io.BufferedIOBase, size: int) -> bytes:
-    """Reads in pieces, as `read` would at once take the memory for all that is asked for."""
+    """Reads in pieces, because `read` would allocate the memory for all bytes at once."""
     pieces = []
     while size > 0 and (piece := file.read(min(size, _PIECE))):
         pieces.append(piece)
@@ -79,7 +79,7 @@ def _read_up_to(file: io.BufferedIOBase, size: int) -> bytes:
 
 
 def read_idx_folder(folder: Path) -> Arrays | None:
-    """Reads the four files of MNIST and its kin; None where they are not all there."""
+    """Reads the four IDX files of MNIST and similar sets; None if any is missing."""
     paths = {}
     for split, prefix in (("train", "train"), ("test", "t10k")):
         for key, name in ((f"x_{split}", "images-idx3-ubyte"), (f"y_{split}", "labels-idx1-ubyte")):
@@ -108,14 +108,14 @@ def read_npz(path: Path) -> Arrays:
             arrays = dict(archive)
     except (RunError, PermissionError):
         raise
-    # Of a damaged file zipfile and NumPy raise whatever they stumble over, NotImplementedError and MemoryError too.
+    # For damaged files, zipfile and NumPy raise many kinds of exceptions, NotImplementedError and MemoryError included.
     except Exception as error:
         raise RunError(
             f"{path} cannot be read as an .npz of plain arrays ({type(error).__name__}); save arrays of numbers, or "
             "get the file again."
         ) from error
     if others := [name for name, array in arrays.items() if not isinstance(array, np.ndarray)]:
-        raise RunError(f"{path} holds {others[0]}, which is no array; get the file again.")
+        raise RunError(f"{path} holds {others[0]}, which is not an array; get the file again.")
     return arrays
 
 
@@ -126,8 +126,8 @@ def read_pictures(path: Path) -> tuple[Arrays, list[str]] | None:
         path: folder, or tar file of any compression.
 
     Returns:
-        x_train, y_train, x_test, y_test, and the classes' names in alphabetical order, which y counts;
-        None where the path holds no such images.
+        x_train, y_train, x_test, y_test, and the classes' names in alphabetical order, whose positions y holds; None if
+        the path holds no such images.
 
     Raises:
         RunError: an image cannot be read, or images differ in size or colour.
@@ -143,7 +143,7 @@ def read_pictures(path: Path) -> tuple[Arrays, list[str]] | None:
         return None
     shapes = {picture.shape for split in pictures.values() for picture in split}
     if len(shapes) > 1:
-        raise RunError(f"The images in {path} differ in size or colour ({sorted(shapes)}); make them alike.")
+        raise RunError(f"The images in {path} differ in size or channels ({sorted(shapes)}); convert them to one.")
     names = sorted(set(labels["train"]) | set(labels["test"]))
     arrays = {}
     for split in ("train", "test"):
@@ -159,17 +159,17 @@ def decode_picture(
     pixel_range: PixelRange = FULL_RANGE,
     to_be: ImageSize | None = None,
 ) -> np.ndarray:
-    """Decodes an image file, turned upright as its EXIF data says.
+    """Decodes an image file, and turns it upright by its EXIF data.
 
-    Of several frames it is the first; alpha is left out; more than 8 bits are read by `pixel_range`.
+    Only the first frame is read; alpha is dropped; more than 8 bits are read by `pixel_range`.
 
     Args:
         name: for the message.
         data: what the file holds.
-        channels: 1 for grey, 3 for RGB; None leaves grey ones grey and turns all others into RGB.
-        pixel_range: which values are black and white where there are more than 8 bits.
+        channels: 1 for grey, 3 for RGB; None keeps grey images grey and converts all others to RGB.
+        pixel_range: the values that are black and white in images of more than 8 bits.
         to_be: the size that the image will be resized to. A JPEG is decoded at a half, a quarter or an eighth of its
-            size where that is enough, see `agad_tf.data.preprocessing.enough_pixels`.
+            size if that is enough, see `agad_tf.data.preprocessing.enough_pixels`.
 
     Returns:
         uint8 (height, width, channels).
@@ -187,7 +187,7 @@ def decode_picture(
 
 
 def decode_values(name: str, data: bytes) -> np.ndarray:
-    """Decodes an image file to grey values of whatever range, as masks need it.
+    """Decodes an image file to grey values of any range, for masks.
 
     Args:
         name: for the message.
@@ -206,37 +206,37 @@ def decode_values(name: str, data: bytes) -> np.ndarray:
 
 @contextlib.contextmanager
 def _opened(name: str, data: bytes) -> Iterator[Image.Image]:
-    """An image while it is decoded; what is wrong with it becomes one sentence."""
+    """An opened image; errors while it is decoded become one sentence."""
     try:
         with Image.open(io.BytesIO(data)) as picture:
             yield picture
     except UnidentifiedImageError as error:
         if data.startswith(_TIFF):
             raise RunError(
-                f"{name} is a TIFF of a kind that cannot be read, such as one of floating-point colours; save it as "
-                "PNG."
+                f"{name} is a TIFF of an unsupported kind, such as floating-point colours; save it as PNG."
             ) from error
-        raise RunError(f"{name} cannot be read as an image (its format is not known); mend or remove it.") from error
+        raise RunError(f"{name} cannot be read as an image (unknown format); repair or remove it.") from error
     except Image.DecompressionBombError as error:
         raise RunError(
-            f"{name} has more pixels than --max_megapixels={max_megapixels():g} allows; raise that, or remove it."
+            f"{name} has more pixels than --max_megapixels={max_megapixels():g} allows; raise that option, or remove "
+            "the image."
         ) from error
-    # Pillow's decoders raise whatever they stumble over in a damaged file: OSError, SyntaxError, IndexError,
+    # For damaged files, Pillow's decoders raise many kinds of exceptions: OSError, SyntaxError, IndexError,
     # struct.error and others.
     except Exception as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise RunError(f"{name} cannot be read as an image ({reason}); mend or remove it.") from error
+        raise RunError(f"{name} cannot be read as an image ({reason}); repair or remove it.") from error
 
 
 def limit_pixels(megapixels: float) -> None:
-    """Sets how many pixels an image may have; its header is asked before anything is decoded.
+    """Sets how many pixels an image may have; this is checked in its header before anything is decoded.
 
     A file of a few kilobytes can hold an image that fills all memory (a decompression bomb).
 
     Args:
         megapixels: in millions of pixels, for this process.
     """
-    # Pillow warns of more than its limit, and refuses more than twice that.
+    # Pillow warns above its limit, and refuses images above twice that.
     Image.MAX_IMAGE_PIXELS = max(1, int(megapixels * 1e6 / 2))
     warnings.simplefilter("ignore", Image.DecompressionBombWarning)
 
@@ -247,7 +247,7 @@ def max_megapixels() -> float:
 
 
 def require_file_size(name: str, size: int) -> None:
-    """Refuses what would fill memory before it is known to be an image.
+    """Refuses files that would fill memory before they are known to be images.
 
     Raises:
         RunError: the file is larger than any image.
@@ -257,7 +257,7 @@ def require_file_size(name: str, size: int) -> None:
 
 
 def is_grey(picture: Image.Image) -> bool:
-    """Whether an image has no colour; its header says so, no pixel is decoded."""
+    """Whether an image has no colour, by its header; no pixel is decoded."""
     return picture.mode in ("1", "L", "LA", "La") or picture.mode.startswith(_DEEP_MODES)
 
 
@@ -269,7 +269,7 @@ def depth_of(name: str, data: bytes) -> Extremes | None:
         data: what the file holds.
 
     Returns:
-        None for 8 bits and less. Of colours of 16 bits the lower 8 do not count, but for those of most TIFFs.
+        None for 8 bits or fewer. The lower 8 bits of 16-bit colours are ignored, except in most TIFFs.
 
     Raises:
         RunError: it cannot be read as an image.
@@ -283,7 +283,7 @@ def depth_of(name: str, data: bytes) -> Extremes | None:
                 return extremes_of(colours_of_tiff(data, picture))
         elif not _is_png_of_16_bit_colours(data):
             if picture.format == "JPEG":
-                # All that can be wrong with the file is met at an eighth of the size as well.
+                # Decoding at an eighth of the size finds all errors of the file as well.
                 picture.draft(None, (1, 1))
             ImageOps.exif_transpose(picture).load()
             return None
@@ -308,7 +308,7 @@ def _of_8_bits(picture: Image.Image, data: bytes, pixel_range: PixelRange) -> Im
 
 
 def _is_png_of_16_bit_colours(data: bytes) -> bool:
-    """By its header: 16 bits, with colours and, it may be, alpha."""
+    """By its header: 16 bits, with colours and possibly alpha."""
     return data.startswith(_PNG) and data[24:26] in (b"\x10\x02", b"\x10\x06")
 
 
@@ -325,7 +325,7 @@ def _folder_files(folder: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def _tar_members(path: Path) -> Iterator[tuple[str, bytes]]:
-    """Members are read where they lie in the archive; nothing is unpacked to disk."""
+    """Members are read from within the archive; nothing is unpacked to disk."""
     try:
         with tarfile.open(path) as archive:
             for member in archive:

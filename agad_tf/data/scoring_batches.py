@@ -1,4 +1,4 @@
-"""From pixels to the batches that networks score, in the order of the images."""
+"""Batches of images for scoring, in the order of the images."""
 
 import math
 from collections.abc import Callable, Iterable, Iterator
@@ -11,15 +11,15 @@ from agad_tf.data.images_in_files import FILES_PER_CALL, Images, Pictures
 from agad_tf.data.preprocessing import ImageSize, sides_of, to_network_input
 
 SCORING_BATCH_SIZE = 256
-# Of so many pixels images are scored at a time, whatever the batch: with the networks of `own_images` 1.2 GiB.
+# At most this many pixels are scored at a time, for any batch size: 1.2 GiB with the networks of `own_images`.
 SCORING_PIXELS = 2**22
 
 
-# Made ready while a step is under way.
+# Batches that are prepared during a step.
 BATCHES_AHEAD = 2
 
 
-# tf.data's tuner sleeps, in the end for a minute at a time, and whoever stops using batches waits for it to wake.
+# tf.data's tuner sleeps for up to a minute, and the end of iteration waits for it.
 UNTUNED = tf.data.Options()
 
 
@@ -27,7 +27,7 @@ UNTUNED.autotune.enabled = False
 
 
 def images_at_a_time(image_size: ImageSize, most: int = SCORING_BATCH_SIZE) -> int:
-    """How many images are scored at a time: as many as asked for, and fewer where they are large.
+    """How many images are scored at a time: `most`, or fewer if they are large.
 
     Args:
         image_size: of the images.
@@ -37,21 +37,21 @@ def images_at_a_time(image_size: ImageSize, most: int = SCORING_BATCH_SIZE) -> i
 
 
 def spread(count: int, most: int) -> np.ndarray:
-    """Rows of so many at most, evenly spread over all, int (rows,).
+    """At most `most` rows, evenly spread over all, int (rows,).
 
     Args:
         count: of all rows, at least 1.
-        most: of those that are taken, at least 1.
+        most: number of rows to take, at least 1.
     """
     kept = min(count, most)
     return np.arange(kept) * count // kept
 
 
 class _ArrayBatches:
-    """Batches of an array, made ready one by one.
+    """Batches of an array, prepared one by one.
 
-    No pipeline: tf.data keeps some of every one that is built, and scoring would build one after each epoch. Making
-    256 images ready takes no time beside scoring them.
+    Without tf.data, which leaks memory for every pipeline: scoring would build one after each epoch. The time to
+        prepare 256 images is negligible beside scoring them.
     """
 
     def __init__(self, images: np.ndarray, image_size: ImageSize, batch_size: int):
@@ -68,7 +68,7 @@ class _ArrayBatches:
 
 
 def scoring_batches(images: Images, image_size: ImageSize, batch_size: int | None = None) -> Iterable[tf.Tensor]:
-    """Images in their order, in batches of which the last may be short.
+    """Batches of images in their order; the last may be shorter.
 
     Args:
         images: uint8 (images, height, width, channels), in memory or in files, which are decoded in parallel.
@@ -76,7 +76,7 @@ def scoring_batches(images: Images, image_size: ImageSize, batch_size: int | Non
         batch_size: images in a batch; None takes `images_at_a_time`.
 
     Returns:
-        float32 (batch, image_size, image_size, channels) in [-1, 1], again and again.
+        An iterable of float32 (batch, image_size, image_size, channels) in [-1, 1], which can be iterated repeatedly.
     """
     batch_size = batch_size or images_at_a_time(image_size)
     if not isinstance(images, Pictures):
@@ -87,17 +87,17 @@ def scoring_batches(images: Images, image_size: ImageSize, batch_size: int | Non
 def decoded_ahead(
     files: tf.data.Dataset, decode: Callable[[tf.Tensor], Any], image_size: ImageSize, batch_size: int
 ) -> tf.data.Dataset:
-    """Batches of images in files that are decoded while others are scored, but for large ones, which come one by one.
+    """Batches of images in files, decoded while others are scored; large images come one by one.
 
     Args:
-        files: rows or names, one an element.
-        decode: makes what a batch holds of some of them.
+        files: rows or names, one for each element.
+        decode: makes the content of a batch from some of them.
         image_size: of the images that it makes.
         batch_size: images in a batch.
     """
     together = images_at_a_time(image_size, min(batch_size, FILES_PER_CALL))
     if images_at_a_time(image_size) == 1:
-        # Each that is made ready while others are scored would be in memory beside them.
+        # Each one that is decoded ahead takes additional memory.
         decoded = files.batch(1).map(decode)
         return (decoded if batch_size == 1 else decoded.rebatch(batch_size)).with_options(UNTUNED)
     decoded = files.batch(together).map(decode, num_parallel_calls=tf.data.AUTOTUNE)
@@ -105,7 +105,7 @@ def decoded_ahead(
 
 
 def inputs_by_row(images: Images, image_size: ImageSize) -> Callable[[tf.Tensor], tf.Tensor]:
-    """A function from rows to the networks' input that reads their pixels each time."""
+    """A function from rows to the networks' input that reads pixels at each call."""
     shape = (None, *sides_of(image_size), images.shape[-1])
 
     def read(rows: np.ndarray) -> np.ndarray:

@@ -1,20 +1,20 @@
-"""How parts and classes of users' sets are named."""
+"""Names of parts and classes of users' sets."""
 
 import os
 import zlib
 from collections.abc import Iterable, Sequence
 
-# What the folder of normal images is called; it is class 0, and normal where --normal_class does not say otherwise.
+# Names for the folder of normal images; it is class 0, and the normal class unless --normal_class names another.
 NORMAL_NAMES = ("normal", "good", "ok", "healthy", "negative")
-# What parts of a set are called in folders, CSV columns and arrays.
+# Names for parts of a set in folders, CSV columns and arrays.
 SPLITS = {
     **{"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val"},
     **{"test": "test", "testing": "test"},
 }
 MASK_FOLDERS = ("ground_truth", "ground-truth", "ground truth", "groundtruth", "masks", "gt")
-# The class of images that no folder or column gives a class.
+# The class of images without a class folder or label.
 ONLY_CLASS = "good"
-# The share of the normal images that is for testing, where a set has no parts: most are for training.
+# The share of normal images for testing in a set without parts.
 NORMAL_TEST_SHARE = 0.2
 LAYOUTS = (
     "normal/ and, if you have any, abnormal/; train/good/, test/good/ and test/<defect>/; or a CSV with the columns "
@@ -23,7 +23,7 @@ LAYOUTS = (
 
 
 def class_order(names: Iterable[str]) -> tuple[str, ...]:
-    """The one that is called normal first, the others by the alphabet."""
+    """The class called normal first, then the others in alphabetical order."""
     return tuple(sorted(names, key=lambda name: (name.lower() not in NORMAL_NAMES, name)))
 
 
@@ -32,7 +32,8 @@ def normal_name(names: Sequence[str], normal_class: int | str) -> str:
 
     Args:
         names: of all classes, in the order of their numbers.
-        normal_class: its name or number. If there is no such class, which is refused elsewhere, the first one counts.
+        normal_class: its name or number. If there is no such class, which is refused elsewhere, the first class is
+            used.
     """
     if str(normal_class) in names:
         return str(normal_class)
@@ -41,5 +42,5 @@ def normal_name(names: Sequence[str], normal_class: int | str) -> str:
 
 
 def checksum(name: str) -> int:
-    """A number by which images are divided, so that no seed moves them between the parts."""
+    """A number by which images are divided, independent of the seed."""
     return zlib.crc32(os.fsencode(name))

@@ -1,4 +1,4 @@
-"""Where pixels come from: each `--dataset` name is one row of `SOURCES`."""
+"""Data sets: each name of `--dataset` is a row of `SOURCES`."""
 
 import dataclasses
 import shlex
@@ -22,32 +22,32 @@ from agad_tf.data.user_sets import read_own_pictures
 
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 DIGITS_TEST_FRACTION = 0.2
-# The split of the digits is part of the data set, as the others' is; it does not follow --seed.
+# The split of the digits is fixed like that of the other sets, and does not depend on --seed.
 DIGITS_SPLIT_SEED = 0
 
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """A labelled set of images, as it was published or as its owner has it.
+    """A labelled set of images, with its published or user-defined parts.
 
     Attributes:
-        name: as `--dataset` gives it.
+        name: that of `--dataset`.
         x_train: uint8 (images, height, width, channels), in memory or in files.
         y_train: int (images,), the class of each.
         x_test: uint8, as x_train.
         y_test: int, as y_train.
         origin: the file or folder it was read from, or the package it came with.
-        class_names: of the classes in the order of their numbers, where they have names.
-        x_val: validation images, where the set has a validation part of its own.
+        class_names: of the classes in the order of their numbers; empty if they have no names.
+        x_val: validation images, if the set has a validation part.
         y_val: int, as y_train.
-        test_names: of the test images, where they have any.
+        test_names: of the test images, if they have names.
         test_masks: files that show where test images are abnormal, by position in the test set; one or several.
-        train_masks: the same of training images.
-        has_masks: whether there are masks at all, be they of test images or not.
-        pixel_range: by which values of more than 8 bits are read.
+        train_masks: the same for training images.
+        has_masks: whether the set has any masks, also of images in other parts.
+        pixel_range: black and white for values of more than 8 bits.
         left_out: files that could not be read, with what is wrong with each.
         image_size: height and width in pixels that the images are resized to, see `agad_tf.data.image_size`.
-        note: what the user should know of how the set was read, a sentence; empty if there is nothing to say.
+        note: a sentence for the user about how the set was read; may be empty.
     """
 
     name: str
@@ -82,14 +82,14 @@ class Source:
         return dataclasses.replace(self, **empty)
 
     def class_name(self, number: int) -> str:
-        """The name of a class, or its number where it has none."""
+        """The name of a class, or its number if it has no name."""
         return self.class_names[number] if self.class_names else str(number)
 
     def class_number(self, name: int | str) -> int:
         """The number of a class that is given by its name or its number.
 
         Raises:
-            UsageError: there is no such class; or it was not given, and names of folders or labels do not tell it.
+            UsageError: there is no such class; or it was not given, and no class has a name like "normal".
         """
         known = self.class_names or tuple(str(number) for number in np.unique(self.y_train))
         if self.name == "folder" and isinstance(name, Unsaid):
@@ -116,16 +116,16 @@ class Source:
 
 @dataclasses.dataclass(frozen=True)
 class Benchmark:
-    """Where a published benchmark set is found, and how its labels are named.
+    """Where to find a published benchmark set, and how its labels are named.
 
     Attributes:
         channels: 1 for grey, 3 for RGB.
         label: the label's name in TensorFlow Datasets.
         npz_labels: names of the labels in an `.npz`, before `_train` and `_test`, the first one that is there.
-        folders: places that are searched without being told.
-        names: of the classes in the order of their numbers, for images in folders; where empty, the
-            folders in alphabetical order are the classes.
-        alias: class name of a folder's name, where folders are finer than the classes.
+        folders: places that are searched by default.
+        names: of the classes in the order of their numbers, for images in folders; if empty, the classes are the
+            folders in alphabetical order.
+        alias: class name by folder name, if folders are finer than classes.
     """
 
     channels: int
@@ -152,23 +152,22 @@ BENCHMARKS = {
 
 
 def load_source(name: str, data_dir: str = "", image_size: ImageSize = 32, normal_class: int | str = 0) -> Source:
-    """Loads a data set: from `data_dir`, else from a local copy, else through TensorFlow Datasets.
+    """Loads a data set: from `data_dir`, otherwise from a local copy, otherwise with TensorFlow Datasets.
 
     Args:
         name: one of `SOURCES`.
         data_dir: folder or file that holds it; empty searches the known places. A folder may hold IDX files,
-            `<name>.npz`, a tar or folder of images, or what TensorFlow Datasets has prepared. Of the sets "folder"
-            and "npz" it is the set itself.
+            `<name>.npz`, a tar or folder of images, or data prepared by TensorFlow Datasets. For "folder" and "npz" it
+            is the set itself.
         image_size: side in pixels that images in files of different sizes are resized to.
-        normal_class: the class that will be normal, by number or name: a set of files that is not divided is divided
-            by it.
+        normal_class: the class that will be normal, by number or name: needed to divide a set of files without parts.
 
     Returns:
         The images and their classes.
 
     Raises:
         UsageError: an unknown name, or a `data_dir` that does not exist.
-        RunError: the data is not to be had, or damaged.
+        RunError: the data cannot be obtained, or is damaged.
     """
     if name not in SOURCES:
         raise UsageError(f"Unknown data set '{name}'; choose one of {', '.join(SOURCES)}.")
@@ -203,7 +202,7 @@ def _benchmark(name: str, data_dir: str, *_: object) -> Source:
     for place in places:
         for arrays in _local_copies(Path(place), name, benchmark):
             return _checked(name, arrays, benchmark, place)
-    # A folder of the user's is not filled with downloads, unless TensorFlow Datasets has been at work there before.
+    # A user's folder is not filled with downloads, unless TensorFlow Datasets has already used it.
     if data_dir and not any((Path(data_dir) / traces).is_dir() for traces in (name, "downloads")):
         raise UsageError(
             f"--data_dir={data_dir} holds no {name}: no {name}.npz, no set of four IDX files, no tar or folder of "
@@ -215,7 +214,7 @@ def _benchmark(name: str, data_dir: str, *_: object) -> Source:
 
 
 def _local_copies(path: Path, name: str, benchmark: Benchmark) -> Iterator[Arrays]:
-    """The forms a local copy may have, in the order they are looked for; read only when asked for."""
+    """The possible forms of a local copy, in the order of search; each is read only when needed."""
     npz_paths = [path] if path.suffix == ".npz" else [path / f"{name}.npz"]
     for npz_path in npz_paths:
         if npz_path.is_file():
@@ -239,13 +238,13 @@ def _named_labels(arrays: Arrays, benchmark: Benchmark) -> Arrays:
 
 
 def _numbered_classes(arrays: Arrays, folder_names: list[str], benchmark: Benchmark) -> Arrays:
-    """From positions in the alphabetical list of folders to the data set's class numbers."""
+    """Converts positions in the alphabetical list of folders to the data set's class numbers."""
     if not benchmark.names:
         return arrays
     class_names = [benchmark.alias.get(folder_name, folder_name) for folder_name in folder_names]
     unknown = sorted(set(class_names) - set(benchmark.names))
     if unknown:
-        raise RunError(f"Folder '{unknown[0]}' is no class of this data set; its classes are {benchmark.names}.")
+        raise RunError(f"Folder '{unknown[0]}' is not a class of this data set; its classes are {benchmark.names}.")
     numbers = np.array([benchmark.names.index(class_name) for class_name in class_names])
     return {**arrays, "y_train": numbers[arrays["y_train"]], "y_test": numbers[arrays["y_test"]]}
 
@@ -260,8 +259,8 @@ def _from_tensorflow_datasets(name: str, data_dir: str, benchmark: Benchmark) ->
         for split in ("train", "test"):
             examples = tfds.as_numpy(builder.as_dataset(split=split, batch_size=-1))
             arrays[f"x_{split}"], arrays[f"y_{split}"] = examples["image"], examples[benchmark.label]
-    # Whatever hinders TensorFlow Datasets (no network, a full disk, a changed file) comes as an exception of its
-    # own; the user's ways out are the same.
+    # TensorFlow Datasets raises various exceptions (no network, full disk, changed file), but the remedies are the
+    # same.
     except Exception as error:
         package = (
             " (3) install Debian's package dataset-fashion-mnist"
@@ -272,9 +271,9 @@ def _from_tensorflow_datasets(name: str, data_dir: str, benchmark: Benchmark) ->
             )
         )
         raise RunError(
-            f"{name} is not on this machine, and TensorFlow Datasets could not fetch it "
-            f"({type(error).__name__}). Three ways out: (1) give the machine a network and try again; (2) name a "
-            f"folder that holds {name}.npz, its IDX files or its images with --data_dir;{package}."
+            f"{name} is not on this machine, and TensorFlow Datasets could not fetch it ({type(error).__name__}). "
+            "Three remedies: (1) connect the machine to a network and try again; (2) name a folder that holds "
+            f"{name}.npz, its IDX files or its images with --data_dir;{package}."
         ) from error
     return arrays
 

@@ -1,4 +1,4 @@
-"""The one-class protocol: who is normal, which anomalies are labelled, what is held out."""
+"""The one-class protocol: the normal class, the labelled anomalies, and the images that are held out."""
 
 import dataclasses
 import math
@@ -19,7 +19,7 @@ class Split:
     Attributes:
         images: uint8 (images, height, width, channels), in memory or in files.
         labels: int32 (images,): 0 normal, 1 abnormal.
-        ids: int64 (images,), position in the training or test set as it was read from its source.
+        ids: int64 (images,), position in the training or test set of the source.
     """
 
     images: Images
@@ -37,15 +37,14 @@ class Split:
 
 @dataclasses.dataclass(frozen=True)
 class OneClassTask:
-    """What one detector is trained, steered and measured on; they share no image.
+    """The disjoint sets of images for training, validation and test of one detector.
 
     Attributes:
         train: normal images and, for γ > 0, labelled anomalies.
-        validation: of the same kinds in the same shares; thresholds and epochs may be chosen on it.
-        reference: normal images that say what is usual, for scores that need to know; kept from the gradient. None
-            where no score does.
-        test: the published test set, for figures alone. All normals come first; of a set of normal images alone
-            there are no others.
+        validation: of the same kinds in the same shares; used to choose thresholds and epochs.
+        reference: normal images that are not trained on, for scores that need statistics of normal images; None for
+            other scores.
+        test: the test set, used only for figures. Normal images come first; there may be no others.
     """
 
     train: Split
@@ -73,10 +72,10 @@ def one_class_task(
         source: a labelled set of images.
         normal_class: the class that is normal.
         gamma: γ = a / (n + a), the share of the a labelled anomalies beside the n normal training images, in [0, 1).
-        anomaly_classes: classes that labelled anomalies are drawn from; empty means all but the normal one.
-            The test set holds all classes in either case.
+        anomaly_classes: classes that labelled anomalies are drawn from; empty means all but the normal one. The test
+            set always holds all classes.
         validation_fraction: share of the training images, of both labels, that is held out, in (0, 1).
-        seed: of what is drawn and what is held out.
+        seed: for the choice of labelled anomalies and held-out images.
 
     Returns:
         The task.
@@ -90,14 +89,15 @@ def one_class_task(
     tested = int(np.sum(source.y_test == normal_class))
     if not len(normals) or not tested:
         raise UsageError(
-            f"Class {name} of {source.name} has {len(normals)} images for training and {tested} for testing; some are "
-            "needed for both. Add them, or choose another --normal_class."
+            f"Class {name} of {source.name} has {len(normals)} images for training and {tested} for testing, but needs "
+            "some for both. Add images, or choose another --normal_class."
         )
-    # A set of normal images alone is welcome. One whose anomalies all lie in the training part was divided by mistake.
+    # A set of only normal images is accepted. If all anomalies are in the training part, the set was divided by
+    # mistake.
     if (source.y_test == normal_class).all() and (source.y_train != normal_class).any():
         raise UsageError(
-            f"The test set of {source.name} has class {name} alone: nothing could be measured. "
-            "Add images of another class to it, or take them out of the training part as well."
+            f"The test set of {source.name} has only class {name}, so nothing can be measured. Add images of another "
+            "class to it, or remove them from the training part as well."
         )
     anomalies = np.empty(0, np.int64)
     if gamma:
@@ -105,21 +105,21 @@ def one_class_task(
         wanted = round(len(normals) * gamma / (1 - gamma))
         if len(pool) < 2:
             raise UsageError(
-                f"--gamma={gamma} asks for labelled anomalies, and the training part of {source.name} has {len(pool)}; "
-                "two are the least, one of them for validation. Give --gamma=0, or add some."
+                f"--gamma={gamma} needs at least two labelled anomalies, one of them for validation, but the training "
+                f"part of {source.name} has {len(pool)}. Give --gamma=0, or add some."
             )
         if not 2 <= wanted <= len(pool):
             raise UsageError(
-                f"--gamma={gamma} asks for {wanted} labelled anomalies beside {len(normals)} normal images, and "
-                f"{source.name} has {len(pool)}; two are the least, one of them for validation. "
-                f"Choose --gamma from {2 / (len(normals) + 2):.2g} to {len(pool) / (len(normals) + len(pool)):.2g}."
+                f"--gamma={gamma} asks for {wanted} labelled anomalies beside {len(normals)} normal images, but "
+                f"{source.name} has {len(pool)}; at least two are needed, one of them for validation. Choose --gamma "
+                f"from {2 / (len(normals) + 2):.2g} to {len(pool) / (len(normals) + len(pool)):.2g}."
             )
         anomalies = pool[:wanted]
     if source.x_val is not None and source.y_val is not None:
         train = _labelled(source.x_train, normals, anomalies)
         held_normals = np.flatnonzero(source.y_val == normal_class)
         held_pool = np.flatnonzero(_is_anomaly_source(source.y_val, normal_class, anomaly_classes))
-        # No more labelled anomalies than γ allows: those of the validation set are known as well.
+        # No more labelled anomalies than γ allows, because those of the validation set are known too.
         held_anomalies = min(len(held_pool), math.ceil(len(held_normals) * gamma / (1 - gamma)))
         if not len(held_normals) or (gamma and not held_anomalies):
             raise UsageError(f"The validation set of {source.name} lacks images of class {name} or of its anomalies.")
@@ -127,7 +127,7 @@ def one_class_task(
     else:
         counts = [held_out_count(len(indices), validation_fraction) for indices in (normals, anomalies)]
         if not counts[0]:
-            raise UsageError(f"Class {name} of {source.name} has one training image; two are the least.")
+            raise UsageError(f"Class {name} of {source.name} has one training image, but needs at least two.")
         train = _labelled(source.x_train, normals[counts[0] :], anomalies[counts[1] :])
         validation = _labelled(source.x_train, normals[: counts[0]], anomalies[: counts[1]])
     test_labels = (source.y_test != normal_class).astype(np.int32)
@@ -140,10 +140,10 @@ def one_class_task(
 
 
 def held_out_count(count: int, share: float) -> int:
-    """How many of some images are held out: at least one stays on either side, however small the share.
+    """Number of images to hold out; at least one is held out, and at least one is not.
 
     Args:
-        count: of the images. A single one is learned from.
+        count: of the images. A single image is not held out.
         share: in (0, 1).
     """
     return min(max(1, round(count * share)), max(count - 1, 0))
@@ -159,13 +159,13 @@ def _labelled(images: Images, normals: np.ndarray, anomalies: np.ndarray) -> Spl
 
 
 def with_reference(task: OneClassTask) -> OneClassTask:
-    """Takes every other normal validation image for the reference; the threshold is chosen on those that are left."""
+    """Moves every other normal validation image to the reference; the threshold is chosen on the others."""
     validation, reference = halved(task.validation)
     return dataclasses.replace(task, validation=validation, reference=reference)
 
 
 def halved(validation: Split) -> tuple[Split, Split]:
-    """Divides validation images: those to choose the threshold on, and the reference, every other normal one."""
+    """Divides validation images into those that choose the threshold, and the reference: every other normal image."""
     normals = np.flatnonzero(validation.labels == NORMAL)
     is_reference = np.isin(np.arange(len(validation.labels)), normals[1::2])
     return validation.rows(~is_reference), validation.rows(is_reference)

@@ -1,7 +1,7 @@
-"""Synthetic anomalies: what becomes of normal images that are turned, warped, cut up or laid over each other.
+"""Synthetic anomalies: normal images that are rotated, warped, cut up or blended.
 
-They stand in for anomalies that nobody has, as the pseudo-anomalies of the paper do, and cost as little. Each kind is a
-pure function of images and of random numbers, so that any number of replicas, and a run that goes on, see the same.
+They replace real anomalies in training, like the paper's pseudo-anomalies. Each kind is a pure function of images and
+random numbers, so any number of replicas, and a continued run, see the same.
 """
 
 import itertools
@@ -14,16 +14,16 @@ import tensorflow as tf
 from agad_tf.data.images_in_files import Images
 from agad_tf.data.preprocessing import ImageSize, to_network_input, to_uint8
 
-# Random numbers that are drawn for the making of an image; no kind takes more.
+# Random numbers that are drawn for each image; no kind takes more.
 DRAWS = 8
 # Sides of the boxes that are pasted or erased, as shares of the image's.
 SMALLEST_BOX, LARGEST_BOX = 0.2, 0.6
-# Standard deviations of what a warp does: logarithm of either scale, shear, shift as a share of the side.
+# Standard deviations of a warp: logarithm of either scale, shear, and shift as a share of the side.
 LOG_SCALE, SHEAR, SHIFT = 0.35, 0.35, 1 / 16
 
 
 def synthesize(images: tf.Tensor, partners: tf.Tensor, seeds: tf.Tensor, kinds: Sequence[str]) -> tf.Tensor:
-    """Makes an anomaly of each image.
+    """Makes an anomaly from each image.
 
     Args:
         images: normal ones, float32 (images, side, side, channels) in [-1, 1].
@@ -45,11 +45,11 @@ def synthesize(images: tf.Tensor, partners: tf.Tensor, seeds: tf.Tensor, kinds: 
 
 
 def synthetic_images(images: Images, image_size: ImageSize, kinds: Sequence[str]) -> np.ndarray:
-    """Makes an anomaly of each image, always the same one, to watch training by.
+    """Makes an anomaly of each image, the same at every call, to monitor training.
 
     Args:
         images: normal ones, uint8 (images, height, width, channels), in memory or in files.
-        image_size: side in pixels of what is made.
+        image_size: side of the anomalies in pixels.
         kinds: of `agad_tf.config.choices.SYNTHETIC_ANOMALIES`.
 
     Returns:
@@ -89,7 +89,7 @@ def cut_paste(images: tf.Tensor, partners: tf.Tensor, draws: tf.Tensor) -> tf.Te
     shift_y = tf.floor(draws[:, 5] * (side - height + 1)) - top
     one, zero = tf.ones_like(shift_x), tf.zeros_like(shift_x)
     sources = tf.where(draws[:, 6, tf.newaxis, tf.newaxis, tf.newaxis] < 0.5, images, partners)
-    # What lies in the box comes from where the box would be at its other place.
+    # The content of the box comes from its other place.
     moved = _transform(sources, (one, zero, shift_x, zero, one, shift_y), "NEAREST")
     return tf.where(box, moved, images)
 

@@ -1,4 +1,4 @@
-"""The images of an experiment: read, looked at and divided."""
+"""Reads, inspects and divides the images of an experiment."""
 
 import dataclasses
 import sys
@@ -47,29 +47,29 @@ def load_task(
         gamma: γ, the share of labelled anomalies among the training images, in [0, 1).
         anomaly_classes: classes that labelled anomalies are drawn from; empty means all but the normal one.
         validation_fraction: share of the training images that is held out, in (0, 1).
-        seed: of what is drawn and what is held out.
+        seed: for the choice of labelled anomalies and held-out images.
 
     Returns:
         The data set, and the task.
 
     Raises:
-        UsageError: there is no such data set, or it does not fit what is asked for.
+        UsageError: there is no such data set, or it does not fit the arguments.
         RunError: it cannot be read.
     """
     limit_pixels(max_megapixels)
-    # A run that a version before this file began goes on with images as it read and divided them.
+    # A run of an earlier version, which has no such file, continues with images as that version read and divided them.
     earlier = left_out.exists() and not pixel_range.exists()
     source = load_source(dataset, data_dir, normal_class=0 if earlier else normal_class)
     source = with_image_size(source, image_size, keep_shape)
     if source.note:
         _say(source.note)
     if not gamma:
-        # Nobody will look at them.
+        # They will not be used.
         source = dataclasses.replace(source, train_masks={})
     source = leave_out_unreadable(source, left_out, read_pixel_range(pixel_range))
     normal = source.class_number(normal_class)
     if dataset == "npz" and isinstance(normal_class, Unsaid) and np.any(source.y_train != normal):
-        _say(f"Class {source.class_name(normal)} of {data_dir} counts as normal; --normal_class names another.")
+        _say(f"Class {source.class_name(normal)} of {data_dir} counts as normal; choose another with --normal_class.")
     labelled = {source.class_number(name): name for name in anomaly_classes}
     if normal in labelled:
         raise UsageError(

@@ -1,4 +1,4 @@
-"""TIFFs of 16-bit colours: Pillow keeps the upper 8 bits of them, and reads those of one grey channel whole."""
+"""Full depth for TIFFs of 16-bit colours, of which Pillow keeps only the upper 8 bits."""
 
 import io
 import struct
@@ -8,7 +8,7 @@ from PIL import Image
 
 # Tags of the directory, see the TIFF 6.0 specification.
 _WIDTH, _BITS, _PHOTOMETRIC, _CHANNELS, _PLANES, _PREDICTOR, _TILE, _FORMAT = 256, 258, 262, 277, 284, 317, 322, 339
-# What more channels are; and a tag of the same type that nobody asks for, right before it.
+# The tag for the meaning of additional channels, and an unused tag of the same type right before it.
 _EXTRA, _UNUSED = 338, 336
 _SHORT, _LONG = 3, 4
 
@@ -22,7 +22,7 @@ def has_colours_of_16_bits(picture: Image.Image) -> bool:
 def colours_of_tiff(data: bytes, picture: Image.Image) -> np.ndarray:
     """The colours of a TIFF at their full depth.
 
-    Its directory is rewritten to one grey channel of rows that are as much longer, which Pillow reads whole.
+    The directory of the file is rewritten to a single grey channel with longer rows, which Pillow reads at full depth.
 
     Args:
         data: of the file.
@@ -43,13 +43,13 @@ def colours_of_tiff(data: bytes, picture: Image.Image) -> np.ndarray:
     with Image.open(io.BytesIO(_with_tags(data, as_grey))) as grey:
         values = np.asarray(grey).astype(np.uint16).reshape(height, width, channels)
     if tags.get(_PREDICTOR, 1) == 2:
-        # Each value is the difference to that of the same channel before it.
+        # Each value is the difference from the previous value of the same channel.
         values = np.cumsum(values, axis=1, dtype=np.uint16)
     return values[..., :3]
 
 
 def _with_tags(data: bytes, tags: dict[int, int]) -> bytes:
-    """The file with other values of those tags that its first directory has."""
+    """The file with other values for tags in its first directory."""
     order = "<" if data.startswith(b"II") else ">"
     changed = bytearray(data)
     (start,) = struct.unpack_from(f"{order}I", data, 4)
@@ -61,6 +61,6 @@ def _with_tags(data: bytes, tags: dict[int, int]) -> bytes:
             value = f"{order}HI" + ("I" if kind == _LONG else "H2x")
             struct.pack_into(value, changed, entry + 2, kind, 1, tags[tag])
         elif tag == _EXTRA:
-            # Of one channel there are none beyond the colours.
+            # A single channel leaves none beyond the colours.
             struct.pack_into(f"{order}H", changed, entry, _UNUSED)
     return bytes(changed)

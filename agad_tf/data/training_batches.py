@@ -1,4 +1,4 @@
-"""tf.data pipelines: from raw pixels to the batches that the networks see."""
+"""tf.data pipelines that make training batches from raw pixels."""
 
 import math
 from typing import NamedTuple
@@ -15,7 +15,7 @@ from agad_tf.data.training_inputs import TrainingInputs
 
 
 class BatchPlan(NamedTuple):
-    """What a training batch holds, and how many batches an epoch has."""
+    """The composition of a training batch, and the number of batches in an epoch."""
 
     normals: int
     anomalies: int
@@ -41,14 +41,14 @@ def batch_size_that_fits(
 
     Args:
         train: the training images.
-        batch_size: images in a batch, as asked for.
-        min_anomalies: least number of anomalies in a batch, as asked for.
+        batch_size: images in a batch, as requested.
+        min_anomalies: least number of anomalies in a batch, as requested.
         kinds: of synthetic anomalies; empty means none.
         synthetic_share: their share of a batch, in (0, 1).
 
     Returns:
-        Batch size and least number of anomalies: as asked for where they fit, else the number of training images and
-        as large a share of anomalies.
+        Batch size and least number of anomalies: as requested if they fit, otherwise the number of training images with
+            the same share of anomalies.
     """
     normals, _, _ = _composition(train, batch_size, min_anomalies, kinds, synthetic_share)
     if normals <= np.sum(train.labels == NORMAL):
@@ -68,24 +68,24 @@ def plan_batches(
     horizontal_flip: bool = DEFAULTS["horizontal_flip"],
     least_steps: int = DEFAULTS["steps_per_epoch"],
 ) -> BatchPlan:
-    """Divides a batch between normals and anomalies: their share of the training set, yet never below the least.
+    """Divides a batch into normals and anomalies by their share of the training set, and at least `min_anomalies`.
 
     Args:
         train: the training images.
-        batch_size: images in a batch; at least 2 where the training set has anomalies.
-        min_anomalies: least number of anomalies in a batch, where the training set has any (Section 3.3.2).
-        replicas: how many share a batch evenly.
-        kinds: of synthetic anomalies, of `agad_tf.config.choices.SYNTHETIC_ANOMALIES`; without any there are none.
+        batch_size: images in a batch; at least 2 if the training set has anomalies.
+        min_anomalies: least number of anomalies in a batch, if the training set has any (Section 3.3.2).
+        replicas: number of replicas that share a batch evenly.
+        kinds: of synthetic anomalies, of `agad_tf.config.choices.SYNTHETIC_ANOMALIES`; empty means none.
         synthetic_share: their share of a batch, in (0, 1).
         horizontal_flip: whether images are mirrored left to right, each with a probability of one half.
-        least_steps: of an epoch; where there are fewer batches, it passes over the images several times.
+        least_steps: in an epoch; if there are fewer batches, the epoch passes over the images several times.
 
     Returns:
-        The plan; an epoch passes once over the normal images, in whole batches, or as often as it must.
+        The plan; an epoch passes once over the normal images in whole batches, or several times for `least_steps`.
 
     Raises:
-        UsageError: the training set has fewer normal images than one batch needs, or a replica would be left
-            without its share of the batch or of its anomalies.
+        UsageError: the training set has fewer normal images than one batch needs, or a replica would get no share of
+            the batch or of its anomalies.
     """
     normal_count = int(np.sum(train.labels == NORMAL))
     share = 1 - normal_count / len(train.labels)
@@ -97,7 +97,7 @@ def plan_batches(
         )
     if normals < 1 or (share and not anomalies):
         raise UsageError(
-            f"{synthetic} synthetic anomalies leave no room for all else in a batch of --batch_size={batch_size}; "
+            f"{synthetic} synthetic anomalies leave no room for other images in a batch of --batch_size={batch_size}; "
             "raise it, or lower --synthetic_share."
         )
     if anomalies + synthetic and min(normals, anomalies + synthetic) < replicas:
@@ -107,7 +107,7 @@ def plan_batches(
         )
     if normals > normal_count:
         raise UsageError(
-            f"A batch of --batch_size={batch_size} needs {normals} normal images, and the training set has "
+            f"A batch of --batch_size={batch_size} needs {normals} normal images, but the training set has "
             f"{normal_count}; choose a smaller --batch_size."
         )
     return BatchPlan(normals, anomalies, synthetic, kinds, horizontal_flip, max(normal_count // normals, least_steps))
@@ -116,10 +116,10 @@ def plan_batches(
 def _composition(
     train: Split, batch_size: int, min_anomalies: int, kinds: tuple[str, ...], synthetic_share: float
 ) -> tuple[int, int, int]:
-    """How many images of a batch are normal, labelled anomalies and synthetic ones."""
+    """Number of normal images, labelled anomalies and synthetic anomalies in a batch."""
     share = 1 - np.sum(train.labels == NORMAL) / len(train.labels)
     synthetic = max(1, round(batch_size * synthetic_share)) if kinds else 0
-    # However many anomalies there are, a normal image has its place.
+    # At least one image is normal.
     most = max(batch_size - synthetic - 1, 0)
     anomalies = min(max(min_anomalies, round(batch_size * share)), most) if share else 0
     return batch_size - anomalies - synthetic, anomalies, synthetic
@@ -134,10 +134,10 @@ def training_batches(
     first_step: int = 0,
     context: tf.distribute.InputContext | None = None,
 ) -> tf.data.Dataset:
-    """All batches of a training run, or of what is left of it, or a worker's part of them.
+    """All batches of a training run, or of the rest of it, or a worker's part of them.
 
-    The order within an epoch follows from the seed and the epoch's number alone, so that a run that is resumed
-    sees what an unbroken one would have seen, and so does one that is shared by replicas.
+    The order within an epoch depends only on the seed and the epoch's number, so a resumed run, and a run with
+    replicas, sees the same batches as an unbroken one.
 
     Args:
         inputs: from `training_inputs`.
@@ -145,16 +145,16 @@ def training_batches(
         epochs: number of the epoch to end before.
         seed: of the order.
         first_epoch: number of the epoch to begin with.
-        first_step: how many steps of that epoch to leave out.
-        context: which worker's part; by default all is one's own.
+        first_step: number of steps of that epoch to skip.
+        context: the worker whose part is returned; by default all batches are.
 
     Returns:
-        Dataset of images, float32 (batch, height, width, channels) in [-1, 1], and labels, float32
-        (batch,): `plan.anomalies` anomalies and `plan.synthetic` made from normal images, spread evenly among
-        normals, and mirrored if the plan says so. Where inputs have masks, these as well, float32 (batch, image_size,
-        image_size, 1): of labelled anomalies their own, of other anomalies NaN, of normal images 0. With a context the
+        Dataset of images, float32 (batch, height, width, channels) in [-1, 1], and labels, float32 (batch,):
+        `plan.anomalies` anomalies and `plan.synthetic` made from normal images, spread evenly among normals, and
+        mirrored if the plan says so. If the inputs have masks, the dataset has them as well, float32 (batch, height,
+        width, 1): those of labelled anomalies, NaN for other anomalies, 0 for normal images. With a context the
         elements are the batches of this worker's replicas one after the other: equal parts of a batch, each with its
-        share of anomalies, be they labelled or made.
+        share of labelled and synthetic anomalies.
     """
     context = context or tf.distribute.InputContext()
     replicas = context.num_replicas_in_sync
@@ -164,7 +164,7 @@ def training_batches(
     own_places = slice(first_replica * replica_batch, (first_replica + own_replicas) * replica_batch)
     abnormal = plan.normals + _spread_evenly(plan.anomalies, plan.synthetic)
     places = np.concatenate([np.arange(plan.normals), abnormal])[_spread_evenly(plan.normals, len(abnormal))]
-    # Rows from here on are of normal images again, for anomalies to be made of.
+    # Rows from here on repeat normal images, from which anomalies are made.
     first_synthetic = inputs.normals + inputs.anomalies
 
     @tf.autograph.experimental.do_not_convert
@@ -179,7 +179,7 @@ def training_batches(
             ],
             axis=1,
         )
-        # One for each place, so that what is made or mirrored there does not depend on who does it.
+        # One seed for each place, so that the result does not depend on which replica makes it.
         seeds = tf.random.stateless_uniform(tf.shape(rows), synthetic_seed, None, None, tf.int32)
         own = (tf.reshape(tf.gather(each, places[own_places], axis=1), (-1, replica_batch)) for each in (rows, seeds))
         return tf.data.Dataset.from_tensor_slices(tuple(own))
@@ -190,7 +190,7 @@ def training_batches(
         if plan.synthetic:
             chosen = tf.where(is_synthetic)
             synthetic_seeds = tf.boolean_mask(seeds, is_synthetic)
-            # Any other normal image; an only one is its own partner.
+            # Any other normal image; an only image is its own partner.
             steps = 1 + tf.math.floormod(synthetic_seeds, max(inputs.normals - 1, 1))
             own = tf.boolean_mask(rows, is_synthetic) - first_synthetic
             partners = inputs.of_rows(tf.math.floormod(own + steps, inputs.normals))
@@ -221,7 +221,7 @@ def training_batches(
 
 
 def _spread_evenly(normals: int, anomalies: int) -> np.ndarray:
-    """Where the images of a batch go that lists normals first, so that any equal parts of it hold equal shares.
+    """Reorders a batch that lists normals first, so that equal parts of it have equal shares of each kind.
 
     Returns:
         int (normals + anomalies,): for each place in the batch, the number of its image in the list.
@@ -232,7 +232,7 @@ def _spread_evenly(normals: int, anomalies: int) -> np.ndarray:
 
 
 def _order(count: int, steps: int, per_step: int, seed: tf.Tensor) -> tf.Tensor:
-    """Which images each batch of an epoch holds: all in random order, and again in another one until there are enough.
+    """The images of each batch of an epoch: all in random order, repeated in other orders until there are enough.
 
     Returns:
         int (steps, per_step), in [0, count).

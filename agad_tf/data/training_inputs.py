@@ -1,4 +1,4 @@
-"""The training images as the networks take them: whole, or as windows of large images."""
+"""The training images as input of the networks: whole, or as windows of large images."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -19,16 +19,16 @@ from agad_tf.data.training_windows import plan_windows
 
 
 class TrainingInputs(NamedTuple):
-    """The training images as the networks take them.
+    """The training images as input of the networks.
 
     Attributes:
-        of_rows: gives of rows, int (n,), the inputs, float32 (n, height, width, channels) in [-1, 1]: images, or
-            windows of large images.
-        normals: how many rows, from 0 on, are normal.
-        anomalies: how many rows, after those, are anomalies.
-        masks_of: gives of anomalies, int (n,) in [0, anomalies), their masks, float32 (n, height, width, 1), see
-            `agad_tf.data.masks.masks_at_size`; None where there are none.
-        whole: the inputs of whole images, where `of_rows` gives windows.
+        of_rows: maps rows, int (n,), to inputs, float32 (n, height, width, channels) in [-1, 1]: images, or windows of
+            large images.
+        normals: number of normal rows, which come first.
+        anomalies: number of rows after these, which are anomalies.
+        masks_of: maps anomalies, int (n,) in [0, anomalies), to masks, float32 (n, height, width, 1), see
+            `agad_tf.data.masks.masks_at_size`; None without masks.
+        whole: the inputs of whole images, if `of_rows` returns windows.
     """
 
     of_rows: Callable[[tf.Tensor], tf.Tensor]
@@ -47,16 +47,16 @@ def training_inputs(
     window: tuple[int, int] | None = None,
     seed: int = 0,
 ) -> TrainingInputs:
-    """Makes the training images ready, once for all epochs where memory allows.
+    """Prepares the training images, once for all epochs if memory allows.
 
     Args:
         train: the training images.
         image_size: side, or height and width, in pixels that images are resized to.
-        cache_bytes: how much memory the inputs may take. Where they need more they are made ready again for every
-            batch, which changes nothing but time. Masks come after them.
+        cache_bytes: memory for prepared inputs. If they need more, they are prepared again for every batch, which only
+            takes more time. Masks are cached after them.
         masks: files of the masks of labelled anomalies by their ids; empty or None means none.
-        window: height and width in pixels of the parts that training sees in place of whole images; None: whole images.
-        seed: of the places of the windows.
+        window: height and width in pixels of the windows that training uses; None uses whole images.
+        seed: seed for the places of the windows.
     """
     normals, anomalies = train.of_label(NORMAL), train.of_label(ABNORMAL)
     images = joined([normals.images, anomalies.images])
@@ -80,7 +80,7 @@ def training_inputs(
 
 
 def _inputs_by_row(images: Images, image_size: ImageSize, cache_bytes: float) -> Callable[[tf.Tensor], tf.Tensor]:
-    """A function from rows to the networks' input, made ready once for all epochs where memory allows."""
+    """A function from rows to the networks' input, prepared once for all epochs if memory allows."""
     if not len(images):
         return lambda rows: tf.zeros((tf.shape(rows)[0], *sides_of(image_size), images.shape[-1]))
     if _bytes(len(images), image_size, images.shape[-1]) > cache_bytes:
@@ -106,5 +106,5 @@ def _masks_by_row(
 
 
 def _bytes(count: int, image_size: ImageSize, channels: int) -> int:
-    """Memory that inputs take as the networks take them."""
+    """Memory of inputs of the networks, in bytes."""
     return count * math.prod(sides_of(image_size)) * channels * tf.float32.size

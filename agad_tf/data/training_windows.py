@@ -1,7 +1,7 @@
-"""Windows: parts of large images that training cuts its crops from.
+"""Windows: parts of large images, from which training takes its crops.
 
-Of an image of 12 megapixels a training step looks at 64×64 pixels, or at 256×256 that are averaged down to as many.
-With whole images a batch would take gigabytes.
+A training step uses only 64×64 pixels of an image of 12 megapixels, or 256×256 pixels averaged down to 64×64. A batch
+of whole images would take gigabytes.
 """
 
 import math
@@ -18,24 +18,24 @@ from agad_tf.data.masks import masks_at_size
 
 Size = tuple[int, int]
 
-# Images of more pixels are cut into windows.
+# Images with more pixels are cut into windows.
 LARGEST_WHOLE = 2**20
-# Of all images together, where that is more than one of each: 3 GiB at 256×256 pixels in colour.
+# Number of windows of all images together, if each image has at least one: 3 GiB at 256×256 pixels in colour.
 WINDOWS = 4096
-# Of one image at most so many times as many as would cover it.
+# An image has at most this many times the number of windows that would cover it.
 _TIMES_COVERED = 2
 
 
 def window_of(image: Size, crop: Size, coarsest: int) -> Size | None:
-    """How large windows are: as large as what a crop at the coarsest scale shows.
+    """Size of windows: the area that a crop at the coarsest scale covers.
 
     Args:
         image: height and width of the images in pixels.
-        crop: height and width of what the networks see in a training step.
-        coarsest: by how much images are made smaller at the coarsest scale.
+        crop: height and width of the networks' input in a training step.
+        coarsest: factor by which images are shrunk at the coarsest scale.
 
     Returns:
-        Height and width in pixels, or None where images are small enough to be trained on whole.
+        Height and width in pixels, or None if images are small enough for training on whole images.
     """
     height, width = (min(side, part * coarsest) for side, part in zip(image, crop, strict=True))
     return (height, width) if math.prod(image) > LARGEST_WHOLE and (height, width) != image else None
@@ -43,12 +43,12 @@ def window_of(image: Size, crop: Size, coarsest: int) -> Size | None:
 
 @dataclass(frozen=True)
 class Windows:
-    """Which windows are cut from which image.
+    """The windows of each image.
 
     Attributes:
         image: height and width of the images in pixels.
         window: height and width of the windows.
-        per_image: how many windows an image has; rows `per_image * i` and those that follow are of image i.
+        per_image: number of windows of an image; those of image i begin at row `per_image * i`.
         corners: int (rows, 2), the upper left corner of each window.
     """
 
@@ -59,7 +59,7 @@ class Windows:
 
     @property
     def count(self) -> int:
-        """Of all images together."""
+        """Number of windows of all images."""
         return len(self.corners)
 
     def of_images(
@@ -68,10 +68,10 @@ class Windows:
         """A function from rows to windows.
 
         Args:
-            whole: gives of rows of images, int (n,), the images, float32 (n, *image, channels).
+            whole: maps rows of images, int (n,), to images, float32 (n, *image, channels).
             channels: of the images.
-            cached: whether all windows are cut now, and each image is read once. Otherwise an image is read again for
-                every window of a batch.
+            cached: whether all windows are cut now, so that each image is read once. Otherwise an image is read again
+                for every window of a batch.
         """
 
         def read(image: int) -> np.ndarray:
@@ -87,8 +87,8 @@ class Windows:
         """A function from the numbers of windows of anomalies to their masks.
 
         Args:
-            files: of the masks, of each anomaly.
-            normals: how many images come before the anomalies.
+            files: of the masks of each anomaly.
+            normals: number of images before the anomalies.
         """
 
         def read(image: int) -> np.ndarray:
@@ -97,7 +97,7 @@ class Windows:
         return self._by_row(lambda rows: self._cut(read, rows + normals * self.per_image, 1), 1)
 
     def _cut(self, read: Callable[[int], np.ndarray], rows: Any, channels: int) -> np.ndarray:
-        """Windows by their rows, each from its image; windows of one image in a row read it once."""
+        """Windows by their rows; for consecutive windows of an image, the image is read once."""
         height, width = self.window
         cut = np.empty((len(rows), height, width, channels), np.float32)
         image, pixels = -1, np.empty(0)
@@ -115,14 +115,14 @@ class Windows:
 
 
 def plan_windows(normals: int, masks: Sequence[Sequence[Path]], image: Size, window: Size, seed: int) -> Windows:
-    """Chooses windows at random. Every other window of an anomaly with a mask shows some of what is abnormal.
+    """Chooses windows at random. Every other window of an anomaly with a mask contains abnormal pixels.
 
     Args:
         normals: number of normal images, which come first.
-        masks: of each anomaly the files of its masks; none where it has no mask.
+        masks: files of the masks of each anomaly; empty if it has no mask.
         image: height and width of the images in pixels.
         window: height and width of the windows.
-        seed: of the places.
+        seed: for the places of the windows.
     """
     covering = math.prod(math.ceil(side / part) for side, part in zip(image, window, strict=True))
     images = normals + len(masks)
@@ -133,7 +133,7 @@ def plan_windows(normals: int, masks: Sequence[Sequence[Path]], image: Size, win
     for place, files in enumerate(masks):
         abnormal = np.argwhere(masks_at_size([files], image)[0, ..., 0] == 1) if files else ()
         if len(abnormal):
-            # Somewhere in the window lies one of its pixels.
+            # The window contains this abnormal pixel, at a random position.
             pixels = abnormal[rng.integers(0, len(abnormal), (per_image + 1) // 2)]
             offsets = rng.integers(0, window, pixels.shape)
             corners[normals + place, ::2] = np.clip(pixels - offsets, 0, last)

@@ -1,6 +1,6 @@
 """Users' own image files, in folders or listed in a CSV, as the fields of a `Source` by name.
 
-A set may have one class only, the normal one.
+A set may have only one class, the normal class.
 """
 
 from pathlib import Path
@@ -17,9 +17,9 @@ from agad_tf.data.preprocessing import ImageSize
 from agad_tf.data.readers import PICTURE_SUFFIXES
 from agad_tf.data.set_names import NORMAL_TEST_SHARE, checksum, class_order, normal_name
 
-# The share of the abnormal images that is for testing, where a set has no parts: half, since few are needed to train.
+# The share of abnormal images for testing in a set without parts; few are needed for training.
 ABNORMAL_TEST_SHARE = 0.5
-# Files that are no CSV, by their endings, and what to do with them.
+# Files that are not a CSV, by extension, and what to do with them.
 _NO_LISTS = {
     ".npz": "an array file; read it with --dataset=npz",
     **dict.fromkeys((".xlsx", ".xls", ".ods"), "a spreadsheet; save it as CSV"),
@@ -37,15 +37,15 @@ def read_own_pictures(path: Path, image_size: ImageSize, normal_class: int | str
         path: a CSV with the columns path (relative to the CSV), label and, optional, split and mask; or a folder with
             `<class>/…`, or with `train/<class>/…`, `test/<class>/…` and, optional, `val/<class>/…` and
             `ground_truth/<class>/<name>_mask.png`, see `agad_tf.data.masks`. Images may lie in folders of any depth
-            below that of the class.
-            Without a column label, or where all images lie directly in the folder, all are of the class "good".
+            below that of the class. Without a column label, or if all images are directly in the folder, all belong to
+            the class "good".
         image_size: side in pixels that they are resized to when they are used.
-        normal_class: the class that is normal, by number or name, as most of its images are for training.
+        normal_class: the class that is normal, by number or name, because most of its images are used for training.
 
     Returns:
-        Fields of a `Source`. Class numbers follow the alphabet, but for one of `NORMAL_NAMES`, which is 0. A set that
-        is not divided is divided by the names of its files: the same files always come to lie in the same part. So are
-        the normal images of a training part where the test part has none, or is not there.
+        Fields of a `Source`. Class numbers follow the alphabet, except that one of `NORMAL_NAMES` is 0. A set without
+        parts is divided by file names, so a file always belongs to the same part. If the test part has no normal
+        images, those of the training part are divided in the same way.
 
     Raises:
         UsageError: there are no images, or not in one of these layouts.
@@ -75,7 +75,7 @@ def read_own_pictures(path: Path, image_size: ImageSize, normal_class: int | str
 
 
 def _all_parts(path: Path, listed: pd.DataFrame, normal: str) -> tuple[pd.Series, str]:
-    """The part of every image, with a test part where there was none of normal images; and what to tell the user."""
+    """The part of every image, with held-out normal test images if there were none; and a note for the user."""
     split, parts, note = listed["split"].copy(), set(listed["split"]), ""
     of_train = split == "train"
     if parts == {""}:
@@ -86,25 +86,27 @@ def _all_parts(path: Path, listed: pd.DataFrame, normal: str) -> tuple[pd.Series
         found = ", ".join(f"{sum(split == part)} for {part or 'no part'}" for part in sorted(parts))
         way_out = " Rename its part val to test." if parts == {"train", "val"} else ""
         raise UsageError(
-            f"{path} has images {found}; it must have some for both train and test, or not be divided at all. Only a "
-            f"set of one class can do without a test part.{way_out}"
+            f"{path} has images {found}; give some for both train and test, or do not divide the set. A set may lack a "
+            f"test part only if it has one class.{way_out}"
         )
     elif not ((split == "test") & (listed["label"] == normal)).any():
         chosen = of_train & (listed["label"] == normal)
         split[chosen] = _divide(listed[chosen], normal)
         note = (
             f"{path} has no images of class {normal} for testing: {sum(chosen & (split == 'test'))} of {sum(chosen)} "
-            "are held out of its training part for that."
+            "are held out from its training part instead."
         )
     if not {"train", "test"} <= set(split):
-        raise UsageError(f"{path} has {len(listed)} images, too few to divide them for training and testing.")
+        raise UsageError(
+            f"{path} has {len(listed)} images, which are too few to divide for training and testing; add images."
+        )
     return split, note
 
 
 def _divide(listed: pd.DataFrame, normal: str) -> pd.Series:
     """Train or test for every image, by a checksum of its name.
 
-    So no seed moves images between the parts, and an image that is added moves few others.
+    So the division does not depend on the seed, and adding an image moves few others.
     """
     order = listed["name"].map(checksum)
     rank = order.groupby(listed["label"]).rank(method="first") - 1

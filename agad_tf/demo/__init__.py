@@ -1,1 +1,1 @@
-"""A page on this machine that scores the images that are dropped on it."""
+"""A local web page that scores images that a user drops on it."""

@@ -1,4 +1,4 @@
-"""`--mode=demo`: opens a page on this machine that scores the images that are dropped on it."""
+"""`--mode=demo`: opens a local web page that scores images that a user drops on it."""
 
 import os
 import tempfile
@@ -17,12 +17,12 @@ from agad_tf.evaluation.results import SCORE_COLUMNS, decision_of, read_results,
 from agad_tf.files.workdir import Workdir
 from agad_tf.training.restore import restore
 
-# Gradio counts its users and looks for new versions unless it is told not to.
+# Turns off Gradio's usage statistics and its search for new versions.
 QUIET = {"GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_OFFLINE": "1"}
 
 
 def demo(config: ExperimentConfig) -> None:
-    """Serves the page of a finished run until it is interrupted; what was dropped on it is deleted then.
+    """Serves the page of a finished run until it is interrupted, and then deletes the dropped images.
 
     Args:
         config: of the run.
@@ -47,7 +47,7 @@ def demo(config: ExperimentConfig) -> None:
         try:
             threading.Event().wait()
         except KeyboardInterrupt:
-            print("The demo has ended, and the images that were dropped on it are deleted.")
+            print("The demo has ended, and the dropped images are deleted.")
 
 
 def read_detector(config: ExperimentConfig) -> Detector:

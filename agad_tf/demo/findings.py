@@ -1,4 +1,4 @@
-"""What a detector says of the images that are dropped on the page."""
+"""Scores of the images that a user drops on the page."""
 
 import csv
 import dataclasses
@@ -29,12 +29,12 @@ class Detector:
     Attributes:
         model: as its last epoch left it.
         decision: how it judges scores.
-        channels: that images are read with, 1 or 3.
-        map_scale: value of an error map that has the brightest colour, above 0.
-        pixel_range: which values are black and white where there are more than 8 bits.
+        channels: of the images that it reads, 1 or 3.
+        map_scale: value of an error map that is shown in the brightest colour, above 0.
+        pixel_range: the values that are black and white in images of more than 8 bits.
         batch_size: images that are scored at a time.
         validation: its validation images, with the columns image_id, label (0 normal, 1 abnormal) and anomaly_score;
-            without rows where the run does not have them.
+            without rows if the run does not have them.
     """
 
     model: AGAD
@@ -48,7 +48,7 @@ class Detector:
 
 @dataclasses.dataclass(frozen=True)
 class Finding:
-    """What is known of one file.
+    """The result for one file.
 
     Attributes:
         path: of the file.
@@ -76,12 +76,12 @@ def findings_of(detector: Detector, paths: list[str], folder: Path) -> Iterator[
     """Scores images in files.
 
     Args:
-        detector: that scores them.
+        detector: of the page.
         paths: of the files.
-        folder: that the images which the page shows are written to.
+        folder: for the images that the page shows.
 
     Yields:
-        What is known of each file, in the order of the paths.
+        The finding for each file, in the order of the paths.
     """
     model, pixel_range = detector.model, detector.pixel_range
     for batch in scored_batches(model, paths, detector.batch_size, with_error_maps=True, pixel_range=pixel_range):
@@ -105,7 +105,7 @@ def _write_shown(pixels: np.ndarray, place: Path) -> str:
 def write_table(path: Path, findings: Sequence[Finding], threshold: float) -> None:
     """Writes the scores with the columns of `--mode=predict`.
 
-    A browser does not tell when a file was changed, so modified_ns is empty. Files with a complaint have no row.
+    A browser does not report when a file was changed, so modified_ns is empty. Files with a complaint have no row.
 
     Args:
         path: of the CSV.
@@ -126,7 +126,7 @@ def slider_range(detector: Detector, findings: Sequence[Finding]) -> tuple[float
 
     Args:
         detector: whose validation scores and threshold lie in the range.
-        findings: their scores lie in it as well, unless they are several times as far away.
+        findings: their scores lie in it too, unless they are several times as far away.
 
     Returns:
         Lowest, highest, step.

@@ -29,9 +29,9 @@ NORMAL_COLOUR, ABNORMAL_COLOUR, OWN_COLOUR = "#2a9d5c", "#d1344b", "#3b6fd4"
 NO_VALIDATION = (
     "This run was measured by an earlier version and has no scores of validation images; --mode=evaluate writes them."
 )
-# Of the chart: bars across, and its width in units of its own.
+# Number of bars of the chart, and its width in SVG units.
 BINS, WIDTH = 80, 600
-# Of flagged validation images, so many are named.
+# Number of flagged validation images that are listed.
 NAMED = 100
 
 
@@ -56,7 +56,7 @@ def _card(finding: Finding, threshold: float) -> str:
     flagged = finding.score >= threshold
     images = "".join(
         f'<a href="{source}" target="_blank"><img src="{source}" alt="{kind}" title="{kind}"></a>'
-        for kind, source in (("image", _source(finding.image)), ("heat map", _source(finding.overlay)))
+        for kind, source in (("image", _source(finding.image)), ("error map", _source(finding.overlay)))
     )
     return (
         f'<div class="card {"flagged" if flagged else "passed"}"><h3>{name}</h3><div class="pair">{images}</div>'
@@ -72,7 +72,7 @@ def _source(path: str) -> str:
 def summary(
     validation: pd.DataFrame, findings: Sequence[Finding], threshold: float, lowest: float, highest: float
 ) -> str:
-    """What a threshold flags: shares in words, a chart of all scores, and the names of validation images.
+    """The images that a threshold flags: shares in words, a chart of all scores, and a list of validation images.
 
     Args:
         validation: image_id, label and anomaly_score of each validation image.
@@ -112,8 +112,8 @@ def _flagged(flagged: pd.DataFrame) -> str:
         for image, label, score in ordered.head(NAMED).itertuples(index=False)
     )
     return (
-        f"<details><summary>Flagged validation images, at most {NAMED} of the highest scores</summary>"
-        f"<table><tr><th>image</th><th>label</th><th>score</th></tr>{lines}</table></details>"
+        f"<details><summary>Flagged validation images: the {NAMED} highest "
+        f"scores</summary><table><tr><th>image</th><th>label</th><th>score</th></tr>{lines}</table></details>"
     )
 
 

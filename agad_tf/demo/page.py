@@ -1,4 +1,4 @@
-"""The page itself, made with Gradio; it is served to this machine alone."""
+"""The page itself, made with Gradio; it is served only to this machine."""
 
 import dataclasses
 from pathlib import Path
@@ -14,19 +14,19 @@ from agad_tf.demo.findings import Detector, Finding, findings_of, slider_range, 
 from agad_tf.demo.fragments import STYLE, cards, summary
 
 HOST = "127.0.0.1"
-# The browser fetches nothing from anywhere else, whatever a version of Gradio asks for.
+# The browser fetches nothing from other servers, whatever a version of Gradio requests.
 POLICY = "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:"
 PROGRESS = gr.Progress()
 EXPLANATION = """# {title}
-Drop images below. Each gets a score, a probability ({probability}) and a heat map of where it is unusual. Images that
-score at or above the threshold are flagged as abnormal. The detector's own threshold is {threshold:.5g}
+Drop images below. Each gets a score, a probability ({probability}) and an error map that shows where it is unusual.
+Images that score at or above the threshold are flagged as abnormal. The detector's own threshold is {threshold:.5g}
 ({threshold_source}); the arrow beside the number goes back to it. The page runs on this machine, and your images do not
 leave it.
 """
 
 
 async def with_policy(request: Any, answer: Any) -> Any:
-    """Answers a request, and tells the browser to fetch from this page's own address alone."""
+    """Answers a request, and allows the browser to fetch only from this page's own address."""
     response = await answer(request)
     response.headers["Content-Security-Policy"] = POLICY
     return response
@@ -37,8 +37,8 @@ class Page:
     """The page of a detector.
 
     Args:
-        detector: that scores the images.
-        folder: that what the page shows is written to.
+        detector: for the images.
+        folder: for the files that the page shows.
         title: of the page.
     """
 
@@ -97,7 +97,7 @@ class Page:
     def _look(
         self, files: list[str] | None, known: list[Finding], threshold: float, progress: Any = PROGRESS
     ) -> tuple[Any, ...]:
-        """Scores the files that are new, and forgets those that were taken away."""
+        """Scores new files, and forgets those that the user has removed."""
         paths = list(dict.fromkeys(files or []))
         kept = [each for each in known if each.path in paths]
         left = [path for path in paths if path not in {each.path for each in kept}]

@@ -1,4 +1,4 @@
-"""The detector by the conventions of scikit-learn."""
+"""The detector with the interface of scikit-learn."""
 
 from agad_tf.estimator.detector import AGADDetector
 

@@ -1,4 +1,4 @@
-"""The detector by the conventions of scikit-learn's outlier detectors."""
+"""The detector with the interface of scikit-learn's outlier detectors."""
 
 import math
 import pickle
@@ -33,42 +33,41 @@ from agad_tf.models.agad import AGAD
 
 
 class AGADDetector(OutlierMixin, BaseEstimator):
-    """AGAD as an outlier detector of scikit-learn.
+    """AGAD with the interface of scikit-learn's outlier detectors.
 
     `X` is images (n, height, width) or (n, height, width, channels) with 1 or 3 channels, or rows (n, features) as
-    pipelines pass them. Rows become images of `image_shape`, or else the smallest grey square that holds them; what
-    they leave of it is filled with the lowest value. Images are resized to `image_size`.
+    pipelines pass them. Rows become images of `image_shape`, or by default the smallest grey square that holds them;
+    empty pixels are filled with the lowest value. Images are resized to `image_size`.
 
-    A share of the training images, `validation_fraction` of either label, is held out for the threshold and the
-    probability; with the recipe "own_images" every other normal one of them says what is usual instead. With fewer
-    than 10 normal images none is held out, and all is chosen on the training images themselves.
+    A share of the training images, `validation_fraction` of each label, is held out for the threshold and the
+    probability. With the recipe "own_images", half of the held-out normal images are used for the statistics of the
+    score instead. With fewer than 10 normal images, none is held out, and everything is chosen on the training images.
 
     Args:
-        recipe: values of all arguments that are None: "own_images", which finds small flaws from normal images alone,
-            or "paper", the defaults of `agad_tf.ExperimentConfig`.
+        recipe: values of all arguments that are None: "own_images", which learns from normal images to find small
+            flaws, or "paper", the defaults of `agad_tf.ExperimentConfig`.
         residual_norm: the score, as the option `score` of `agad_tf.ExperimentConfig`; an estimator's own `score` is a
             method.
         image_shape: (height, width) or (height, width, channels) of the images; None takes it from `X`.
-        value_range: the lowest and the highest value that pixels can have, in `fit` as in all that follows. "auto":
-            (0, 255) for uint8, else minimum and maximum of the training data. Values beyond it are kept as they are.
-        random_state: of weights, of what is held out, and of the order: None, an int or a RandomState. On CPU the
-            same int repeats scores to the bit. None draws a seed from NumPy's random state; else that and Python's
-            stay as they are, while TensorFlow's global seed is set.
-        verbose: as in Keras' `fit`: 0 is silent, 1 a bar, 2 a line an epoch.
+        value_range: the lowest and the highest value of pixels, in `fit` and in all later calls. "auto": (0, 255) for
+            uint8, otherwise the minimum and maximum of the training data. Values beyond it are not clipped.
+        random_state: seed for weights, held-out images and order: None, an int or a RandomState. On a CPU, the same int
+            gives bit-identical scores. None draws a seed from NumPy's random state; otherwise the random states of
+            NumPy and Python do not change. TensorFlow's global seed is set.
+        verbose: as in Keras' `fit`: 0 is silent, 1 shows a bar, 2 prints a line for each epoch.
 
-    All other arguments have the name, the meaning and the allowed values of an option of `agad_tf.ExperimentConfig`,
-    and are checked by it in `fit`; None takes the value of the recipe. A number is taken for `threshold` as well. Where
-    there are fewer training images than `batch_size`, all of them are a batch, and `min_anomalies` is lowered in
-    proportion.
+    All other arguments are options of `agad_tf.ExperimentConfig` with the same names, meanings and values, which `fit`
+    checks; None means the recipe's value. `threshold` may also be a number. If there are fewer training images than
+    `batch_size`, they form one batch, and `min_anomalies` is lowered in proportion.
 
     Attributes:
         model_: the Keras model, `agad_tf.AGAD`.
-        decision_: the `Decision` that turns scores into verdicts.
+        decision_: the `Decision`: threshold and probability of scores.
         threshold_: anomaly score at or above which an image is flagged.
-        offset_: -threshold_, but for its last bit: `decision_function` is negative at the threshold itself.
+        offset_: -threshold_, with the last bit changed so that `decision_function` is negative at the threshold itself.
         image_shape_: (height, width, channels) of the images.
         value_range_: lowest and highest pixel value.
-        n_features_in_: values an image or a row has.
+        n_features_in_: number of values in an image or row.
 
     Example:
         >>> import numpy as np
@@ -78,8 +77,9 @@ class AGADDetector(OutlierMixin, BaseEstimator):
         >>> detector.predict(images).shape  # 1 normal, -1 abnormal
         (24,)
 
-    `GridSearchCV` maximises `score`, the AUROC of either labelling. The scorer "roc_auc" asks `decision_function` for
-    the greater label: that is right where normal is +1 and abnormal -1, and the wrong way round for 0 and 1.
+    `GridSearchCV` maximises `score`, the AUROC with either kind of labels. The scorer "roc_auc" takes
+    `decision_function` as the score of the greater label. This is right for +1 (normal) and -1 (abnormal), but inverted
+    for 0 and 1.
     """
 
     def __init__(
@@ -175,14 +175,14 @@ class AGADDetector(OutlierMixin, BaseEstimator):
             The detector itself.
 
         Raises:
-            ValueError: `X`, `y` or a parameter is not what it has to be; the message says which.
+            ValueError: `X`, `y` or a parameter is invalid; the message says which.
             RunError: the losses have diverged.
         """
         images = self._images(X, fitting=True)
         labels = np.zeros(len(images), np.int32) if y is None else is_abnormal(y)
         check_consistent_length(images, labels)
         if labels.all():
-            raise ValueError("y has no normal image to learn from; label some 0, or +1 beside -1 for abnormal ones.")
+            raise ValueError("y has no normal images to learn from; label them 0 (abnormal: 1) or +1 (abnormal: -1).")
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         config = config_of(self.get_params(deep=False), gamma=float(labels.mean()), seed=seed)
         train, validation, reference = divide(images, labels, config.validation_fraction, seed, config.score == PEAK)
@@ -199,7 +199,7 @@ class AGADDetector(OutlierMixin, BaseEstimator):
         return self.fit(X, y).predict(X)
 
     def score_samples(self, X: Any) -> np.ndarray:  # noqa: N803
-        """The anomaly score with its sign turned.
+        """The anomaly score with the opposite sign.
 
         Args:
             X: images or rows of the shape that the detector was fitted on.
@@ -208,22 +208,22 @@ class AGADDetector(OutlierMixin, BaseEstimator):
             float64 (n,), -A(x): higher is more normal.
 
         Raises:
-            NotFittedError: there is no model yet.
-            ValueError: `X` is not what it has to be.
+            NotFittedError: `fit` has not been called.
+            ValueError: `X` is invalid.
         """
         check_is_fitted(self, "decision_")
         return -self._scorer.per_image(self._images(X, fitting=False)).astype(np.float64)
 
     def decision_function(self, X: Any) -> np.ndarray:  # noqa: N803
-        """`score_samples` less `offset_`, float64 (n,): negative is an outlier."""
+        """`score_samples` minus `offset_`, float64 (n,): outliers are negative."""
         return self.score_samples(X) - self.offset_
 
     def predict(self, X: Any) -> np.ndarray:  # noqa: N803
-        """Verdicts, int (n,): 1 normal, -1 abnormal."""
+        """Labels by the threshold, int (n,): 1 normal, -1 abnormal."""
         return np.where(self.decision_function(X) < 0, -1, 1)
 
     def predict_proba(self, X: Any) -> np.ndarray:  # noqa: N803
-        """Probabilities, float64 (n, 2) in [0, 1]: normal, abnormal; of what, `decision_.probability_source` says."""
+        """Probabilities, float64 (n, 2) in [0, 1]: normal, abnormal; see `decision_.probability_source`."""
         abnormal = -self.score_samples(X)
         probability = self.decision_.probability(abnormal)
         return np.column_stack([1 - probability, probability])
@@ -239,15 +239,15 @@ class AGADDetector(OutlierMixin, BaseEstimator):
 
     @property
     def offset_(self) -> float:
-        """What `decision_function` subtracts."""
+        """The value that `decision_function` subtracts."""
         # scikit-learn counts 0 as normal, while a score at the threshold is flagged.
         return float(np.nextafter(-self.threshold_, np.inf))
 
     def save(self, path: str | Path) -> None:
-        """Writes the fitted detector: model.keras, which Keras opens by itself, and detector.json.
+        """Writes the fitted detector: model.keras, which Keras can open without this package's help, and detector.json.
 
         Args:
-            path: folder, made if need be. A `random_state` that is neither None nor an int is left out.
+            path: folder, created if necessary. A `random_state` other than None or an int is not saved.
         """
         check_is_fitted(self, "decision_")
         parameters = self.get_params(deep=False)
@@ -264,7 +264,7 @@ class AGADDetector(OutlierMixin, BaseEstimator):
 
     @classmethod
     def load(cls, path: str | Path) -> "AGADDetector":
-        """Reads what `save` wrote.
+        """Reads a detector that `save` has written.
 
         Args:
             path: the folder.
@@ -273,7 +273,7 @@ class AGADDetector(OutlierMixin, BaseEstimator):
             A fitted detector that gives the same scores.
         """
         model, facts = read_detector(Path(path).expanduser())
-        # Versions that knew no recipe had the paper's defaults.
+        # Versions without recipes had the paper's defaults.
         detector = cls(**{"recipe": PAPER, **facts["parameters"]})
         for name, value in facts["fitted"].items():
             setattr(detector, name, value)
@@ -286,12 +286,12 @@ class AGADDetector(OutlierMixin, BaseEstimator):
     def __getstate__(self) -> dict[str, Any]:
         state = {name: value for name, value in super().__getstate__().items() if name != "_scorer"}
         if "model_" in state:
-            # In a pickle of its own, for Keras to read it while the random state is kept.
+            # In a separate pickle, so that the random state can be protected while Keras reads it.
             state["model_"] = pickle.dumps(self.model_)
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        # Versions that knew no recipe had the paper's defaults.
+        # Versions without recipes had the paper's defaults.
         super().__setstate__({**dict.fromkeys(self._get_param_names()), "recipe": PAPER, **state})
         if "model_" in state:
             with random_state_kept():
@@ -308,7 +308,7 @@ class AGADDetector(OutlierMixin, BaseEstimator):
         self._scorer = Scorer(model, value_of(self.get_params(deep=False), "batch_size"))
 
     def _images(self, X: Any, fitting: bool) -> np.ndarray:  # noqa: N803
-        """Checks `X`, and in `fit` takes shape and range from it.
+        """Checks `X`, and in `fit` stores its shape and range.
 
         Returns:
             uint8 or float32 (n, height, width, channels); [0, 255] is the value range.
@@ -321,16 +321,16 @@ class AGADDetector(OutlierMixin, BaseEstimator):
             self.value_range_ = value_range_of(self.value_range, array)
         if shape and shape != self.image_shape_:
             raise ValueError(
-                f"X has images of height, width and channels {shape}; they must be {self.image_shape_}, "
-                f"as {'image_shape says' if fitting else 'in fit'}."
+                f"X has images of height, width and channels {shape}; they must be {self.image_shape_}, as in "
+                f"{'image_shape' if fitting else 'fit'}."
             )
         rows = array.reshape(len(array), -1)
         validate_data(self, X if array.ndim == 2 else rows, reset=fitting, skip_check_array=True)
         missing = math.prod(self.image_shape_) - rows.shape[1]
         if missing and self.image_shape is not None:
             raise ValueError(
-                f"X has {rows.shape[1]} features, and images of image_shape={self.image_shape} have "
-                f"{math.prod(self.image_shape_)}; give the shape that the rows were made from."
+                f"X has {rows.shape[1]} features, but images of image_shape={self.image_shape} have "
+                f"{math.prod(self.image_shape_)}; give the shape of the images in the rows."
             )
         warn_of_another_range(rows, self.value_range_)
         return np.pad(as_bytes(rows, self.value_range_), ((0, 0), (0, missing))).reshape(-1, *self.image_shape_)

@@ -1,4 +1,4 @@
-"""What a fitted `AGADDetector` leaves on disk: model.keras, which Keras opens by itself, and detector.json."""
+"""The files of a saved `AGADDetector`: model.keras and detector.json."""
 
 import io
 import json
@@ -13,32 +13,32 @@ from agad_tf.estimator.random_state import random_state_kept
 from agad_tf.files.whole_files import write_whole
 from agad_tf.models.agad import AGAD
 
-# Where models were, in pickles of versions up to 0.6.
+# The place of the model in pickles of versions up to 0.6.
 MOVED = {"agad_tf.model": "agad_tf.models.agad"}
 
 
 def write_detector(folder: Path, model: AGAD, facts: dict[str, Any]) -> None:
-    """Writes both files, each beside its place and then put there.
+    """Writes both files, each under a temporary name first.
 
     Args:
-        folder: made if need be.
+        folder: created if necessary.
         model: the fitted model.
-        facts: all else; numbers, texts, lists and dictionaries of them.
+        facts: all other state; numbers, texts, lists and dictionaries of them.
     """
     folder.mkdir(parents=True, exist_ok=True)
     beside = folder / "partial-model.keras"
     model.save(beside)
     beside.replace(folder / "model.keras")
-    # What is not JSON are NumPy's numbers, as a grid search sets them.
+    # For NumPy's numbers, which a grid search sets.
     text = json.dumps(facts, indent=1, default=lambda number: number.item())
     write_whole(folder / "detector.json", lambda file: file.write(text))
 
 
 def read_detector(folder: Path) -> tuple[AGAD, dict[str, Any]]:
-    """Reads what `write_detector` wrote; lists of the facts' inner dictionaries come back as tuples.
+    """Reads a detector that `write_detector` has written; lists in inner dictionaries become tuples.
 
     Raises:
-        OSError: a file is not there, or cannot be read.
+        OSError: a file does not exist or cannot be read.
         ValueError: a file is damaged.
     """
     facts_file, model_file = folder / "detector.json", folder / "model.keras"
@@ -48,9 +48,9 @@ def read_detector(folder: Path) -> tuple[AGAD, dict[str, Any]]:
         raise ValueError(f"{facts_file} is damaged ({error}); save the detector again.") from error
     for name, inner in facts.items():
         if isinstance(inner, dict):
-            # JSON has lists alone.
+            # JSON has lists, but no tuples.
             facts[name] = {key: tuple(value) if isinstance(value, list) else value for key, value in inner.items()}
-    # Keras says of a file that is damaged that it is not there.
+    # Keras reports a damaged file as missing.
     if not zipfile.is_zipfile(model_file):
         model_file.open("rb").close()
         raise ValueError(f"{model_file} is damaged; save the detector again.")

@@ -1,4 +1,4 @@
-"""From the parameters of the estimator to an experiment."""
+"""Converts the parameters of the estimator to an experiment."""
 
 import contextlib
 import re
@@ -9,7 +9,7 @@ from agad_tf.config.errors import UsageError
 from agad_tf.config.experiment import DEFAULTS, ExperimentConfig
 from agad_tf.config.recipes import RECIPES
 
-# Where the estimator has another word than the command.
+# Words that differ between the command and the estimator.
 _OWN_WORDS = (
     (r"--gamma above 0", "y with anomalies"),
     (r"--gamma=0\b(?!\.)", "y"),
@@ -22,7 +22,7 @@ _OWN_WORDS = (
 
 @contextlib.contextmanager
 def in_own_words() -> Iterator[None]:
-    """Says of parameters, not of flags, what is wrong with them."""
+    """Rewrites an error message about flags in terms of parameters."""
     try:
         yield
     except UsageError as error:
@@ -33,15 +33,15 @@ def in_own_words() -> Iterator[None]:
 
 
 def config_of(parameters: Mapping[str, Any], gamma: float, seed: int) -> ExperimentConfig:
-    """The experiment that the estimator carries out.
+    """The experiment of the estimator.
 
     Args:
         parameters: of `agad_tf.AGADDetector`; None takes the value of the recipe.
         gamma: share of the images that are labelled abnormal.
-        seed: of all that is drawn.
+        seed: of all random choices.
 
     Raises:
-        ValueError: a parameter has a value that it cannot have.
+        ValueError: a parameter has an invalid value.
     """
     if parameters["recipe"] not in RECIPES:
         raise ValueError(f"recipe is '{parameters['recipe']}'; choose one of {', '.join(RECIPES)}.")
@@ -60,7 +60,7 @@ def config_of(parameters: Mapping[str, Any], gamma: float, seed: int) -> Experim
 
 
 def value_of(parameters: Mapping[str, Any], option: str, parameter: str = "") -> Any:
-    """The value of an option: what the parameter of its name, or of another, says; else the recipe's.
+    """The value of an option: that of its parameter, otherwise the recipe's.
 
     Args:
         parameters: of `agad_tf.AGADDetector`; the recipe is a known one.

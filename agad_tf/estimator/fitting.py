@@ -20,17 +20,16 @@ def fitted_model(config: ExperimentConfig, train: Split, reference: Split | None
     """Builds a model and trains it.
 
     Args:
-        config: the experiment. Where there are fewer training images than its batch has, all of them are a batch.
+        config: the experiment. If there are fewer training images than its batch size, they form one batch.
         train: the training images, arrays of one shape.
-        reference: normal images that say what is usual, for a model whose score is the peak of maps; None takes the
-            training images.
+        reference: normal images for the statistics of the score "peak"; None means the training images.
         verbose: as in Keras' `fit`.
 
     Returns:
         The trained model.
 
     Raises:
-        UsageError: the images are too few for the batches.
+        UsageError: there are too few images for a batch.
         RunError: the losses have diverged.
     """
     batch_size = min(config.batch_size, len(train.labels))

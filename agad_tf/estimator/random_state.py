@@ -1,4 +1,4 @@
-"""The random state that others rely on."""
+"""Protects the caller's random state."""
 
 import contextlib
 import random
@@ -9,7 +9,7 @@ import numpy as np
 
 @contextlib.contextmanager
 def random_state_kept() -> Iterator[None]:
-    """Puts back the random state of Python and NumPy, which Keras sets and draws from."""
+    """Restores the random states of Python and NumPy, which Keras changes."""
     of_python, of_numpy = random.getstate(), np.random.get_state()
     try:
         yield

@@ -1,1 +1,1 @@
-"""Scores, the two protocols they are taken under, figures of merit, and the threshold."""
+"""Scores and the protocols of scoring, metrics, error maps and the threshold."""

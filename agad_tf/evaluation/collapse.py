@@ -6,11 +6,11 @@ from collections.abc import Mapping
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
-# Below this share of the images' spread reconstructions are one image.
+# If reconstructions vary less than this share of the images' variation, they count as one image.
 CONSTANT = 0.05
-# A discriminator whose accuracy is so near to a half, or to 1, is no opponent.
+# A discriminator whose accuracy is this close to 0.5 or to 1 teaches the generator nothing.
 DECIDED = 0.005
-# AUROC of pseudo-anomalies: half, and a margin.
+# AUROC of pseudo-anomalies: 0.5 and a margin.
 CHANCE = 0.55
 
 
@@ -22,21 +22,21 @@ def collapse_figures(
     logits: np.ndarray,
     logits_of_pseudo_anomalies: np.ndarray,
 ) -> dict[str, float]:
-    """Measures how far the networks still tell images apart.
+    """Measures how well the networks still distinguish images.
 
     Args:
         images: normal ones, float (images, height, width, channels) in [-1, 1].
         reconstruction: x̂ = G(x) of them, the pseudo-anomalies.
         scores: A(x), float (images,).
         scores_of_pseudo_anomalies: A(x̂).
-        logits: what D says of x, above 0 real; any shape.
-        logits_of_pseudo_anomalies: what D says of x̂.
+        logits: D's logits for x, above 0 for real; any shape.
+        logits_of_pseudo_anomalies: D's logits for x̂.
 
     Returns:
         "validation_reconstruction_spread": standard deviation of reconstructions from image to image, as a share of
-        that of the images, which is 1 where all are alike; "validation_discriminator_accuracy": share of images and
-        pseudo-anomalies that D tells right; "validation_pseudo_anomaly_auroc": of scores, pseudo-anomalies being the
-        abnormal ones.
+        that of the images, 1 if all images are alike; "validation_discriminator_accuracy": share of images and
+        pseudo-anomalies that D classifies correctly; "validation_pseudo_anomaly_auroc": of the scores, with
+        pseudo-anomalies as the abnormal images.
     """
     spread = images.std(axis=0).mean()
     labels = np.repeat([0, 1], len(scores))
@@ -51,7 +51,7 @@ def collapse_figures(
 
 
 def collapse_signs(figures: Mapping[str, float]) -> list[str]:
-    """What of the figures of an epoch says that adversarial training has collapsed, each in a sentence.
+    """Signs in an epoch's figures that adversarial training has collapsed, a sentence each.
 
     Args:
         figures: of `collapse_figures`, all or some of them.
@@ -59,19 +59,19 @@ def collapse_signs(figures: Mapping[str, float]) -> list[str]:
     signs = []
     if (spread := figures.get("validation_reconstruction_spread", 1.0)) < CONSTANT:
         signs.append(
-            f"the generator draws nearly the same image whatever it is shown (they differ {100 * spread:.1f} % as "
-            "much as the images); train for more --epochs or with another --learning_rate."
+            f"the generator draws nearly the same image for every input (its images vary {100 * spread:.1f} % as much "
+            "as the inputs); train for more --epochs or with another --learning_rate."
         )
     accuracy = figures.get("validation_discriminator_accuracy", math.nan)
     if accuracy > 1 - DECIDED:
         signs.append(
-            f"the discriminator tells {100 * accuracy:.1f} % of images and reconstructions right, which leaves the "
-            "generator nothing to learn from it; raise --reinit_threshold or lower --learning_rate."
+            f"the discriminator classifies {100 * accuracy:.1f} % of images and reconstructions correctly, so the "
+            "generator learns nothing from it; raise --reinit_threshold or lower --learning_rate."
         )
     if abs(accuracy - 0.5) < DECIDED:
         signs.append(
-            f"the discriminator tells {100 * accuracy:.1f} % of images and reconstructions right, no more than a coin "
-            "would; its share of the losses teaches the generator nothing."
+            f"the discriminator classifies {100 * accuracy:.1f} % of images and reconstructions correctly, no more "
+            "than by chance, so the generator learns nothing from it."
         )
     if (auroc := figures.get("validation_pseudo_anomaly_auroc", 1.0)) < CHANCE:
         signs.append(

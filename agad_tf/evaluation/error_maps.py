@@ -15,7 +15,7 @@ from agad_tf.data.splits import NORMAL, Split
 from agad_tf.evaluation.localization import PixelMetrics, at_size, has_deviation_maps, scores_and_error_maps
 from agad_tf.models.agad import AGAD
 
-# So many validation images say what errors are usual.
+# This many validation images are used to find the errors of normal images.
 SCALE_IMAGES = 256
 
 
@@ -44,16 +44,16 @@ def localization_metrics(model: AGAD, test: Split, masks: Mapping[int, tuple[Pat
 
 
 def _in_pixel_values(error_map: np.ndarray) -> np.ndarray:
-    """Deviations, of any size, in the same order in [0, 255], as `PixelMetrics` takes them."""
+    """Maps deviations of any size to [0, 255], as `PixelMetrics` needs them, and keeps their order."""
     return 255 * (0.5 + np.arctan(error_map / 4) / np.pi)
 
 
 def error_map_scale(model: AGAD, validation: Split) -> float:
-    """The error that error maps are drawn with the brightest colour from.
+    """The error from which error maps show the brightest colour.
 
     Args:
         model: the detector.
-        validation: its normal images say what errors are usual.
+        validation: the validation images, of which the normal ones are used.
 
     Returns:
         Twice the median, over normal images, of the highest value of their maps, in [1, 255].

@@ -1,4 +1,4 @@
-"""What the family protocol keeps of training: the test scores of the epoch that is best on the test set."""
+"""The scores that the family protocol keeps during training: those of the epoch that is best on the test set."""
 
 from pathlib import Path
 from typing import NamedTuple

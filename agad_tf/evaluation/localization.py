@@ -42,7 +42,7 @@ def smoothed_error_maps(inputs: tf.Tensor, reconstruction: tf.Tensor) -> tf.Tens
 
 
 def scores_and_maps(model: AGAD, inputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """What a model says of images, from one pass.
+    """Reconstructions, scores and error maps of images, from one pass.
 
     Args:
         model: the detector.
@@ -50,8 +50,8 @@ def scores_and_maps(model: AGAD, inputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tenso
 
     Returns:
         Reconstructions G(x), like `inputs`; scores, float32 (images,); and error maps, float32 (images, height, width):
-        smoothed errors in pixel values, see `smoothed_error_maps`, or, of a model whose score is the peak of maps, how
-        far each pixel deviates from what is usual.
+        smoothed errors in pixel values, see `smoothed_error_maps`, or, of a model whose score is the peak of maps, the
+        deviation of each pixel from normal images.
     """
     if isinstance(model, SegmentingAGAD):
         return model.reconstruct_score_and_map(inputs)
@@ -67,7 +67,7 @@ def scores_and_error_maps(model: AGAD, inputs: tf.Tensor) -> tuple[tf.Tensor, tf
 
 
 def has_deviation_maps(model: AGAD) -> bool:
-    """Whether a model's error maps are deviations from what is usual; else they are errors in pixel values."""
+    """Whether a model's error maps are deviations from normal images; otherwise they are errors in pixel values."""
     return isinstance(model, SegmentingAGAD)
 
 
@@ -75,7 +75,7 @@ def has_deviation_maps(model: AGAD) -> bool:
 def _gaussian(size: int, sigma: float) -> tf.Tensor:
     """The matrix that smooths a column of `size` pixels, float32 (size, size): SciPy's filter of each unit vector."""
     smooth = ndimage.gaussian_filter1d(np.eye(size), sigma, axis=0)
-    # Outside of the graph that is being made: an exported detector then holds it once, not in each of its functions.
+    # Outside the current graph, so that an exported detector holds it once, not in each of its functions.
     with tf.init_scope():
         return tf.constant(smooth, tf.float32)
 
@@ -95,7 +95,7 @@ def at_size(error_map: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 class PixelMetrics:
-    """Adds up, image by image, how well error maps tell abnormal from normal pixels; memory does not grow."""
+    """Measures, image by image, how well error maps separate abnormal from normal pixels; memory does not grow."""
 
     def __init__(self) -> None:
         self._normal, self._abnormal, self._overlap = np.zeros((3, _BINS))
@@ -111,7 +111,7 @@ class PixelMetrics:
         bins = np.minimum(error_map * (_BINS / 256), _BINS - 1).astype(np.int64)
         self._normal += np.bincount(bins[~mask], minlength=_BINS)
         self._abnormal += np.bincount(bins[mask], minlength=_BINS)
-        # Pixels that touch at a corner belong together.
+        # Pixels that touch at a corner belong to one region.
         regions, count = ndimage.label(mask, np.ones((3, 3)))
         for region in range(1, count + 1):
             found = bins[regions == region]
@@ -122,9 +122,9 @@ class PixelMetrics:
         """Figures over all images.
 
         Returns:
-            As fractions: "pixel_auroc", and "pro", the per-region overlap of Bergmann et al. (2020): which share of
-            an abnormal region is found, mean over regions whatever their size, integrated over shares of false
-            positives up to 0.3 and divided by that. Empty where there are no abnormal pixels, or no normal ones.
+            As fractions: "pixel_auroc", and "pro", the per-region overlap of Bergmann et al. (2020): the share of an
+            abnormal region that is found, averaged over regions of any size and over false positive rates up to 0.3.
+            Empty without abnormal or without normal pixels.
         """
         if not self._regions or not self._normal.any():
             return {}

@@ -21,24 +21,25 @@ from agad_tf.evaluation.scorer import Scorer
 from agad_tf.evaluation.thresholds import Decision, decide, threshold_basis
 from agad_tf.models.agad import AGAD
 
-# Of so many held-out normal images, synthetic anomalies are made to measure by.
+# Synthetic anomalies for measurement are made from at most this many held-out normal images.
 SYNTHETIC_IMAGES = 1000
-# Of so many, local anomalies.
+# Local anomalies are made from at most this many.
 LOCAL_IMAGES = 200
 
 
 class Measurement(NamedTuple):
-    """What is measured of a detector.
+    """All measured figures and scores of a detector.
 
     Attributes:
         test_scores: float (images,), of each test image by itself; higher is more abnormal.
         validation_scores: the same of each validation image.
         decision: how the detector judges scores, chosen on the validation images.
-        threshold_basis: what the threshold rests on, see `agad_tf.evaluation.thresholds.threshold_basis`.
-        at_threshold: how well the decision tells the test images apart, see `agad_tf.evaluation.metrics.figures_at`.
+        threshold_basis: the images that the threshold was chosen on, see
+            `agad_tf.evaluation.thresholds.threshold_basis`.
+        at_threshold: figures of the test images at the threshold, see `agad_tf.evaluation.metrics.figures_at`.
         protocols: the figures of each protocol by its name, "per_image" first. Without anomalies in the test set it is
-            the only one, and what needs anomalies is None in it.
-        error_map_scale: the error that error maps are drawn with the brightest colour from; None without error maps.
+            the only one, and figures that need anomalies are None.
+        error_map_scale: the error from which error maps show the brightest colour; None without error maps.
     """
 
     test_scores: np.ndarray
@@ -65,7 +66,7 @@ def measure_model(
     seed: int,
     protocols: tuple[str, ...] = PROTOCOLS,
 ) -> Measurement:
-    """Scores the test set under the protocols asked for; without anomalies in it, under "per_image" alone.
+    """Scores the test set by the given protocols, or only by "per_image" if it has no anomalies.
 
     Args:
         model: as the last epoch left it.
@@ -111,7 +112,7 @@ def measure_model(
         found["family"] = {
             **detection_metrics(family.labels, family.scores, seed),
             "epoch": family.epoch,
-            # The difference is what the choice of an epoch on the test set has added.
+            # The difference is the gain from choosing an epoch on the test set.
             "last_epoch_auroc": float(roc_auc_score(*of_last_epoch)),
         }
     return measured._replace(protocols=found)
@@ -166,7 +167,7 @@ def _measure_scores(
 
 
 def _of_normals_alone(scores: np.ndarray) -> dict[str, Any]:
-    """What can be said of the scores of a test set without anomalies; None for what needs them."""
+    """Figures of a test set without anomalies; None for those that need anomalies."""
     lowest, median, highest = (float(quantile) for quantile in np.quantile(scores, [0, 0.5, 1]))
     return {
         **dict.fromkeys(DETECTION_FIGURES),
@@ -182,7 +183,7 @@ def _against_synthetic_anomalies(
 ) -> dict[str, float]:
     """AUROC of held-out normal images against anomalies made from them.
 
-    It says how well the detector finds what it was trained to find, and nothing of real anomalies.
+    It shows how well the detector finds what it was trained on, not how well it finds real anomalies.
     """
     rows = _spread(len(scores), SYNTHETIC_IMAGES)
     made = scorer.per_image(synthetic_images(test.images[rows], scorer.image_size, kinds))
@@ -190,19 +191,19 @@ def _against_synthetic_anomalies(
 
 
 def _against_local_anomalies(scorer: Scorer, test: Split, scores: np.ndarray, seed: int) -> dict[str, float]:
-    """AUROC of held-out normal images against copies of them with a flaw that the package makes, always the same.
+    """AUROC of held-out normal images against copies of them with artificial flaws, the same at every call.
 
-    It says how well such flaws are found, and nothing of real anomalies.
+    It shows how well such flaws are found, not how well real anomalies are found.
     """
     rows = _spread(len(scores), LOCAL_IMAGES)
-    # Two at least: what fills a flaw comes from another image.
+    # At least two: the content of a flaw comes from another image.
     together = max(2, images_at_a_time(scorer.image_size))
     made = [np.empty(0, np.float32)]
     for start in range(0, len(rows), together):
         inputs = to_network_input(np.asarray(test.images[rows[start : start + together]]), scorer.image_size)
         seeds = tf.range(start, start + len(inputs), dtype=tf.int32)
         altered, masks = add_local_anomalies(inputs, tf.roll(inputs, 1, axis=0), seeds)
-        # In an image of one grey a flaw may be invisible.
+        # A flaw may be invisible in a uniform image.
         is_altered = masks.numpy().any(axis=(1, 2, 3))
         if is_altered.any():
             made.append(scorer.per_image(to_pixels(altered.numpy()[is_altered])))
@@ -210,7 +211,7 @@ def _against_local_anomalies(scorer: Scorer, test: Split, scores: np.ndarray, se
 
 
 def _spread(count: int, most: int) -> np.ndarray:
-    """Places in [0, count), at most so many, at equal distances."""
+    """At most `most` positions in [0, count), equally spaced."""
     return np.unique(np.linspace(0, count - 1, min(most, count)).round().astype(int))
 
 

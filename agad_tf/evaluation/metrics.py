@@ -1,11 +1,11 @@
-"""Figures of merit of anomaly scores."""
+"""Metrics of anomaly scores."""
 
 import numpy as np
 from scipy.stats import bootstrap
 from sklearn.metrics import average_precision_score, confusion_matrix, precision_recall_curve, roc_auc_score, roc_curve
 
 BOOTSTRAP_RESAMPLES = 1000
-# All at once are 160 MB of a test set of 20,000 images.
+# All at once would take 160 MB for a test set of 20,000 images.
 RESAMPLES_TOGETHER = 50
 CONFIDENCE = 0.95
 DETECTION_FIGURES = (
@@ -15,7 +15,7 @@ DETECTION_FIGURES = (
 
 
 def detection_metrics(labels: np.ndarray, scores: np.ndarray, seed: int = 0) -> dict[str, float]:
-    """How well scores tell abnormal from normal images.
+    """How well scores separate abnormal from normal images.
 
     Args:
         labels: int (images,): 0 normal, 1 abnormal; both kinds must be there.
@@ -23,21 +23,21 @@ def detection_metrics(labels: np.ndarray, scores: np.ndarray, seed: int = 0) -> 
         seed: of the bootstrap.
 
     Returns:
-        All as fractions: "auroc" with its 95 % bootstrap interval from "auroc_low" to "auroc_high" (normal and
-        abnormal images are each resampled among themselves), "average_precision", "fpr_at_95_tpr", the best F1 over
-        all thresholds, "oracle_f1", which is chosen by these labels, and the "oracle_threshold" it is reached at, in
+        All as fractions: "auroc" with its 95 % bootstrap interval from "auroc_low" to "auroc_high" (normal and abnormal
+        images are resampled separately), "average_precision", "fpr_at_95_tpr", the best F1 over all thresholds,
+        "oracle_f1", which is chosen by these labels, and the "oracle_threshold" it is reached at, in
         units of the score: images at or above it count as abnormal.
 
     Raises:
         ValueError: one kind of image is missing, or a score is not finite.
     """
     if set(np.unique(labels)) != {0, 1}:
-        raise ValueError("AUROC compares normal with abnormal images; labels must hold both 0 and 1.")
+        raise ValueError("AUROC compares normal with abnormal images; labels must contain both 0 and 1.")
     precision, recall, thresholds = precision_recall_curve(labels, scores)
-    # The last point of the curve has no threshold; where nothing is found, neither part of F1 is.
+    # The last point of the curve has no threshold. Without true positives, precision and recall are 0.
     f1 = 2 * precision[:-1] * recall[:-1] / np.maximum(precision[:-1] + recall[:-1], np.finfo(float).tiny)
     best = int(np.argmax(f1))
-    # All points: which of them are dropped as being on a line may include the first at 95 %.
+    # All points: dropping collinear ones could drop the first at 95 %.
     false_positive_rate, true_positive_rate, _ = roc_curve(labels, scores, drop_intermediate=False)
     auroc = float(roc_auc_score(labels, scores))
     low, high = _auroc_interval(scores[labels == 0], scores[labels == 1], seed)
@@ -53,7 +53,7 @@ def detection_metrics(labels: np.ndarray, scores: np.ndarray, seed: int = 0) -> 
 
 
 def figures_at(labels: np.ndarray, scores: np.ndarray, threshold: float) -> dict[str, float | int | None]:
-    """How well one threshold tells abnormal from normal images.
+    """How well one threshold separates abnormal from normal images.
 
     Args:
         labels: int (images,): 0 normal, 1 abnormal; at least one is normal.
@@ -62,9 +62,9 @@ def figures_at(labels: np.ndarray, scores: np.ndarray, threshold: float) -> dict
 
     Returns:
         Numbers of images: "true_positives", "false_positives", "true_negatives" and "false_negatives". In [0, 1]:
-        "false_positive_rate"; "true_positive_rate", which is the "recall" too; "precision", the share of flagged
-        images that are abnormal; and "f1". What needs anomalies is None without any, and the precision is None
-        where nothing is flagged.
+        "false_positive_rate"; "true_positive_rate", which is the "recall" too; "precision", the share of flagged images
+        that are abnormal; and "f1". Figures that need anomalies are None without any, and the precision is None if
+        nothing is flagged.
     """
     (passed, false), (missed, found) = confusion_matrix(labels, scores >= threshold, labels=[0, 1]).tolist()
     recall = found / (found + missed) if found + missed else None
@@ -83,9 +83,9 @@ def figures_at(labels: np.ndarray, scores: np.ndarray, threshold: float) -> dict
 
 def _auroc_interval(normal: np.ndarray, abnormal: np.ndarray, seed: int) -> tuple[float, float]:
     if min(len(normal), len(abnormal)) < 2:
-        # One image can be resampled in one way only, which says nothing of the spread.
+        # A single image can be resampled in only one way, so the spread is unknown.
         return 0.0, 1.0
-    # An AUROC knows scores by their order alone: that is found once, and no draw needs to be sorted again.
+    # AUROC depends only on the order of scores, so they are sorted once, not for each resample.
     values, ranks = np.unique(np.concatenate([normal, abnormal]), return_inverse=True)
 
     def auroc(normal_ranks: np.ndarray, abnormal_ranks: np.ndarray) -> float:

@@ -17,29 +17,29 @@ from agad_tf.data.sources import Source
 from agad_tf.data.splits import Split
 from agad_tf.evaluation.measurement import Measurement
 from agad_tf.evaluation.scorer import PROTOCOLS
-from agad_tf.evaluation.thresholds import FEW_NORMALS, Decision
+from agad_tf.evaluation.thresholds import FEW_ANOMALIES, FEW_NORMALS, Decision
 from agad_tf.files.whole_files import write_whole
 
 SCHEMA_VERSION = 3
-# The first that says how the detector judges scores.
+# The first schema version with the detector's threshold and probability.
 WITH_DECISION = 2
-# What figures of a protocol were called before version 3, which sounded like those of the detector's own threshold.
+# Names of figures before version 3; they sounded like figures at the detector's own threshold.
 _EARLIER_FIGURES = {"f1": "oracle_f1", "threshold": "oracle_threshold"}
 _REQUIRED = ("dataset", "normal_class", "gamma", "generator", "seed", "channels", "method", "protocols")
 SCORE_COLUMNS = ("image_id", "label", "anomaly_score")
-AT_THRESHOLD = {"f1": "F1", "precision": "precision", "recall": "recall", "false_positive_rate": "false positives"}
-ORACLE = "The oracle F1 is the best of all thresholds, chosen by the labels of the test set; no detector knows it."
+AT_THRESHOLD = {"f1": "F1", "precision": "precision", "recall": "recall", "false_positive_rate": "false positive rate"}
+ORACLE = "The oracle F1 is the highest over all thresholds, chosen by the test labels; no detector can know it."
 NO_ANOMALIES = "No anomalies in the test set: AUROC cannot be measured."
 FIGURES = {
     "auroc": "AUROC",
     "average_precision": "average precision",
-    "fpr_at_95_tpr": "false positives at 95 % true",
+    "fpr_at_95_tpr": "false positive rate at 95 % recall",
     "oracle_f1": "oracle F1",
 }
 
 
 def versions() -> dict[str, str]:
-    """Versions of what the figures depend on."""
+    """Versions of the packages that the figures depend on."""
     packages = ("agad_tf", "tensorflow", "keras", "numpy", "scikit-learn")
     return {"python": platform.python_version(), **{package: version(package) for package in packages}}
 
@@ -52,10 +52,10 @@ def results_of(
     warnings: Iterable[str] = (),
     epochs_trained: float | None = None,
 ) -> dict[str, Any]:
-    """Puts together what results.json says of a run.
+    """Puts together the content of results.json.
 
-    Without anomalies in the test set there is the protocol "per_image" alone; in it "auroc" and all else that needs
-    anomalies is None, which JSON writes as null, as in "detector", which has the figures at its own threshold.
+    Without anomalies in the test set, "per_image" is the only protocol, and "auroc" and all other figures that need
+    anomalies are None (null in JSON), there and in "detector", which has the figures at the detector's threshold.
 
     Args:
         settings: of the experiment, None for each that its method does not read.
@@ -89,13 +89,13 @@ def results_of(
 
 
 def threshold_uncertainty(detector: Mapping[str, Any]) -> str:
-    """What is known of the share of normal images that a detector will flag, in a sentence.
+    """How many normal images a detector will flag, as far as the validation images tell, in a sentence.
 
     Args:
         detector: of results.json.
 
     Returns:
-        The sentence; empty where nothing is known, or the run is of an earlier version.
+        The sentence; empty if this is unknown, or an earlier version wrote the run.
     """
     if detector.get("expected_flagged_low") is None:
         return ""
@@ -103,18 +103,24 @@ def threshold_uncertainty(detector: Mapping[str, Any]) -> str:
     share = f"between {low:.1f} % and {high:.1f} % of normal images will be flagged (95 % interval)"
     normals = detector["threshold_normals"]
     if normals is None:
-        return f"As the normal validation images tell, {share}."
+        return f"Judging by the normal validation images, {share}."
     few = "; with so few, " if normals < FEW_NORMALS else ": "
     return f"The threshold rests on {normals} normal validation image{'s' * (normals != 1)}{few}{share}."
 
 
 def _threshold_warnings(detector: Mapping[str, Any]) -> list[str]:
-    normals = detector["threshold_normals"]
-    if normals is None or normals >= FEW_NORMALS:
-        return []
-    return [
-        f"{threshold_uncertainty(detector)} Add normal images, or raise --validation_fraction in another --workdir."
-    ]
+    normals, anomalies = detector["threshold_normals"], detector["threshold_anomalies"]
+    if normals is not None and normals < FEW_NORMALS:
+        return [
+            f"{threshold_uncertainty(detector)} Add normal images, or raise --validation_fraction in another --workdir."
+        ]
+    if anomalies is not None and anomalies < FEW_ANOMALIES:
+        verb = "is" if anomalies == 1 else "are"
+        return [
+            f"The threshold has the best F1 on validation images of which only {anomalies} {verb} abnormal, so it is "
+            "uncertain. To choose it from normal images alone: --mode=evaluate --threshold=quantile=0.99."
+        ]
+    return []
 
 
 def has_test_anomalies(results: Mapping[str, Any]) -> bool:
@@ -127,7 +133,7 @@ def has_test_anomalies(results: Mapping[str, Any]) -> bool:
 
 
 def decision_of(results: Mapping[str, Any]) -> Decision:
-    """How the detector of a run judges scores.
+    """The threshold and probability of a run's detector.
 
     Args:
         results: the content of results.json.
@@ -153,7 +159,7 @@ def read_results(path: Path, oldest: int = WITH_DECISION) -> dict[str, Any]:
 
     Args:
         path: of the file.
-        oldest: schema version that will do; 1 has the figures, but not how the detector judges scores.
+        oldest: lowest schema version that is accepted; 1 has the figures, but not the detector's decision.
 
     Raises:
         RunError: it is missing, damaged, too old, or of a newer version of this package.
@@ -171,7 +177,7 @@ def read_results(path: Path, oldest: int = WITH_DECISION) -> dict[str, Any]:
     if schema_version > SCHEMA_VERSION:
         raise RunError(f"{path} has schema version {schema_version}, newer than {SCHEMA_VERSION}; update agad_tf.")
     if schema_version < oldest:
-        raise RunError(f"{path} was written by an earlier version; measure the run again with --mode=evaluate.")
+        raise RunError(f"{path} comes from an earlier version; measure the run again with --mode=evaluate.")
     for name, earlier in EARLIER_NAMES.items():
         if earlier in results:
             results[name] = results.pop(earlier)
@@ -185,7 +191,7 @@ def read_results(path: Path, oldest: int = WITH_DECISION) -> dict[str, Any]:
 
 
 def write_scores(path: Path, split: Split, scores: np.ndarray, names: Sequence[str] = ()) -> None:
-    """Writes a table of scores: a line for every image with its name, or else its position in its set.
+    """Writes a table of scores: a line for each image with its name, or with its position in the set if it has none.
 
     Args:
         path: of the file.
@@ -198,7 +204,7 @@ def write_scores(path: Path, split: Split, scores: np.ndarray, names: Sequence[s
     def write(file: TextIO) -> None:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(SCORE_COLUMNS)
-        # repr of a float32 as Python float is exact: equal files mean equal scores.
+        # The repr of a float32 as a Python float is exact, so equal files mean equal scores.
         writer.writerows(zip(ids, split.labels.tolist(), scores.tolist(), strict=True))
 
     write_whole(path, write)

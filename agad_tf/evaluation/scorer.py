@@ -1,10 +1,10 @@
 """The ways to score a test set.
 
-`per_image` is what a user gets, and the only one that is called a result. `family` is how the GANomaly family's
-public code scores: with the networks left in training mode, so that an image's score depends on the batch it is
-in. As its batches are ordered by label, the label leaks into the score. `family_shuffled` scores in the same mode but
-mixed batches, in which no label can leak: what `family` has beyond it is the leak. Both are kept for comparison with
-published tables alone.
+`per_image` is what a user gets, and the only one that counts as a result. `family` scores as public code of the
+GANomaly family does: the networks stay in training mode, so an image's score depends on its batch. Its batches are
+ordered by label, so the label leaks into the score. `family_shuffled` also uses training mode, but with mixed batches,
+in which no label can leak: the difference to `family` is the leak. Both exist only for comparison with published
+tables.
 """
 
 from collections.abc import Callable
@@ -27,9 +27,9 @@ class Scorer:
 
     Args:
         model: the detector.
-        batch_size: images at a time, fewer where they are large; under the other two protocols always so many, as
-            they share their statistics.
-        progress: whether to show a progress bar on what takes long.
+        batch_size: images at a time; fewer if they are large, except under the other two protocols, where the batch
+            defines the statistics.
+        progress: whether to show a progress bar.
         before_batch: called before each batch; what it raises ends scoring.
     """
 
@@ -40,7 +40,7 @@ class Scorer:
         self.batch_size = batch_size
         self.progress = progress
         self.before_batch = before_batch
-        # One graph for batches of any size, the last and shorter one included.
+        # One graph for batches of any size, because the last batch is shorter.
         signature = [tf.TensorSpec((None, *model.scoring_shape), tf.float32)]
         self._per_image = tf.function(model.anomaly_score, input_signature=signature, autograph=False)
         self._by_batch_statistics = tf.function(
@@ -68,7 +68,7 @@ class Scorer:
             test: the test set, in any order.
 
         Returns:
-            The labels, int32 (images,), and float32 (images,) scores, both in the order they were scored in.
+            The labels, int32 (images,), and float32 (images,) scores, both in the order of scoring.
         """
         ordered = [test.of_label(NORMAL), test.of_label(ABNORMAL)]
         images = joined([split.images for split in ordered])

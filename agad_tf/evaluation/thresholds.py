@@ -1,6 +1,6 @@
-"""How a detector judges scores: the threshold it flags images by, and the probability it states.
+"""How a detector judges scores: its threshold, and the probability that it reports.
 
-Both are chosen on validation images, never on the test set.
+Both are chosen on validation images and never on test images.
 """
 
 from typing import Any, NamedTuple
@@ -16,21 +16,23 @@ from agad_tf.config.options import parse_threshold
 from agad_tf.evaluation.metrics import CONFIDENCE, detection_metrics
 
 NORMAL_QUANTILE = 0.99
-# A threshold that rests on fewer normal images than this deserves a warning.
+# A threshold that rests on fewer normal images than this gets a warning.
 FEW_NORMALS = 50
-# Scores of less spread than float32 can tell apart count as this far apart, as a share of their size.
+# So does the threshold of the best F1 with fewer anomalies than this.
+FEW_ANOMALIES = 10
+# Least spread of scores that is assumed, as a share of their size; float32 cannot resolve less.
 _LEAST_SPREAD = 1e-6
 
 
 class Decision(NamedTuple):
-    """What turns a score into a verdict.
+    """Flags images by their scores, and turns a score into a probability.
 
     Attributes:
         threshold: score at or above which an image is flagged.
-        threshold_source: how it was chosen, for people.
+        threshold_source: how it was chosen, as a phrase.
         center: score of probability 0.5.
         slope: of the logistic curve, per unit of score, above 0.
-        probability_source: what the probability is one of, for people.
+        probability_source: what the probability means, as a phrase.
     """
 
     threshold: float
@@ -79,12 +81,12 @@ def decide(labels: np.ndarray, scores: np.ndarray, rule: str = "auto") -> Decisi
             threshold itself; "auto", "f1" where there are anomalies, else the quantile 0.99.
 
     Returns:
-        The decision. Its probability is Platt's logistic regression where there are anomalies (that an image is one,
-        where they are as frequent as among the validation images). Without any, nothing is known of them: then it is
-        the share of normal images that score lower, by the logistic curve through their median and 0.99 quantile.
+        The decision. With anomalies, its probability is that of an anomaly by Platt's logistic regression, if anomalies
+        are as frequent as among the validation images. Without anomalies, it is the share of normal images that score
+        lower, by the logistic curve through their median and 0.99 quantile.
 
     Raises:
-        UsageError: "f1" without anomalies, or a rule that is none.
+        UsageError: "f1" without anomalies, or an unknown rule.
     """
     threshold, threshold_source = _threshold(labels, scores, rule)
     center, slope, probability_source = _logistic_curve(labels, scores)
@@ -94,12 +96,12 @@ def decide(labels: np.ndarray, scores: np.ndarray, rule: str = "auto") -> Decisi
 def flagged_share_interval(
     normal_scores: np.ndarray, threshold: float, confidence: float = CONFIDENCE
 ) -> tuple[float, float]:
-    """Which share of all normal images a threshold will flag, as a sample of normal images tells it.
+    """The share of all normal images that a threshold will flag, estimated from a sample of normal images.
 
-    The interval is exact for scores that differ, whatever their distribution. Of a threshold given beforehand, it is
-    Clopper and Pearson's for the share of the sample at or above it. Of a threshold that is the k-th lowest of n scores
-    of the sample itself, the share above it follows the distribution Beta(n - k + 1, k); between two scores, the
-    interval covers both, which is Clopper and Pearson's again.
+    The interval is exact for any distribution of scores without ties. For a threshold that was given, it is Clopper and
+    Pearson's interval for the share of the sample at or above it. If the threshold is the k-th lowest of the n scores
+    of the sample itself, the share above it is distributed as Beta(n - k + 1, k). Between two scores, the interval
+    covers both cases, which is again Clopper and Pearson's.
 
     Args:
         normal_scores: float (images,), at least one; the threshold may have been chosen on them as a quantile.
@@ -111,7 +113,7 @@ def flagged_share_interval(
     """
     count = len(normal_scores)
     flagged, above = (int(np.sum(chosen)) for chosen in (normal_scores >= threshold, normal_scores > threshold))
-    # Where several images have the threshold's very score, the distribution is not known to be continuous there.
+    # If several images have exactly the threshold's score, the distribution may not be continuous there.
     most = flagged if flagged > above + 1 else above
     tail = (1 - confidence) / 2
     low = float(beta.ppf(tail, flagged, count - flagged + 1)) if flagged else 0.0
@@ -120,24 +122,26 @@ def flagged_share_interval(
 
 
 def threshold_basis(labels: np.ndarray, scores: np.ndarray, threshold: float, rule: str) -> dict[str, Any]:
-    """What a threshold rests on, and how sure it is.
+    """How many images a threshold rests on, and how certain it is.
 
     Args:
         labels: int (images,) of the validation images: 0 normal, 1 abnormal.
         scores: float (images,) of them.
-        threshold: that `decide` chose on them.
-        rule: that it was chosen by, see `decide`.
+        threshold: chosen on them by `decide`.
+        rule: by which it was chosen, see `decide`.
 
     Returns:
-        "threshold_normals", the number of normal images that the threshold rests on, None if it was given or is the
-        best F1; "expected_flagged_low" and "expected_flagged_high", shares of normal images in [0, 1], see
-        `flagged_share_interval`, None for the best F1, which depends on the anomalies as well.
+        "threshold_normals", the number of normal images that the threshold rests on, None if it was given or has the
+        best F1; "threshold_anomalies", the number of anomalies, for the best F1 only; "expected_flagged_low" and
+        "expected_flagged_high", shares of normal images in [0, 1], see `flagged_share_interval`, None for the best F1,
+        which depends on the anomalies as well.
     """
     kind, _ = _kind_of(rule, labels)
     normals = scores[labels == 0]
     low, high = (None, None) if kind == "f1" else flagged_share_interval(normals, threshold)
     return {
         "threshold_normals": len(normals) if kind in ("quantile", "fpr") else None,
+        "threshold_anomalies": int(np.sum(labels == 1)) if kind == "f1" else None,
         "expected_flagged_low": low,
         "expected_flagged_high": high,
     }
@@ -166,11 +170,11 @@ def _threshold(labels: np.ndarray, scores: np.ndarray, rule: str) -> tuple[float
         return detection_metrics(labels, scores)["oracle_threshold"], "best F1 on validation images"
     if kind == "fpr":
         flagged = int(value * len(normals))
-        # Just above the highest normal score that must not be flagged.
+        # The smallest value above the highest normal score that must not be flagged.
         bound = np.nextafter(normals[len(normals) - flagged - 1], np.inf, dtype=normals.dtype)
-        return float(bound), f"at most {value:g} of validation normals flagged"
+        return float(bound), f"at most {value:g} of normal validation images flagged"
     if kind == "quantile":
-        return float(np.quantile(normals, value)), f"{value:g} quantile of validation normals"
+        return float(np.quantile(normals, value)), f"{value:g} quantile of normal validation images"
     return value, "given by --threshold"
 
 
@@ -179,7 +183,7 @@ def _logistic_curve(labels: np.ndarray, scores: np.ndarray) -> tuple[float, floa
         middle, spread = float(np.mean(scores)), _at_least(float(np.std(scores)), scores)
         regression = LogisticRegression().fit((scores[:, np.newaxis] - middle) / spread, labels)
         slope = float(regression.coef_[0, 0]) / spread
-        # A curve that falls says that the scores are of no use; a probability that falls as they rise would be of less.
+        # A falling curve means useless scores, but a probability that falls with the score would be misleading.
         if slope > 0:
             return middle - float(regression.intercept_[0]) / slope, slope, "that it is abnormal"
     normals = scores[labels == 0]

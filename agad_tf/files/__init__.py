@@ -1,1 +1,1 @@
-"""Where a run's files are, and how they are written whole."""
+"""The files of a run, and atomic writing."""

@@ -1,4 +1,4 @@
-"""What predictions write beside their tables: images that nobody brought, and that are never read as input."""
+"""Images that predictions write beside their tables; these are never read as input."""
 
 from pathlib import Path
 
@@ -7,10 +7,10 @@ MAPS, SCALE = "maps", "colour_scale.png"
 
 
 def own_images(folder: Path) -> frozenset[str]:
-    """Names of a folder's files and folders that predictions have written as images; empty where none were.
+    """Names of the files and folders in a folder that hold images written by predictions; empty if there are none.
 
     Args:
-        folder: that may be one of predictions.
+        folder: which predictions may have written to.
     """
     is_of_predictions = (folder / DETECTOR).exists() and (folder / SCORES).exists()
     return frozenset({MAPS, SCALE}) if is_of_predictions else frozenset()

@@ -1,4 +1,4 @@
-"""Files and folders that are written beside their place and then put there: nobody sees half of one."""
+"""Atomic writing of files and folders: under a temporary name, which is then renamed."""
 
 import os
 import shutil
@@ -8,9 +8,9 @@ from typing import Any, TextIO
 
 
 def write_whole(path: Path, write: Callable[[TextIO], Any]) -> None:
-    """Writes a text file beside its place and then puts it there, so that no half-written one is ever seen."""
+    """Writes a text file under a temporary name and renames it, so that it is never incomplete."""
     beside = path.with_name(path.name + ".partial")
-    # Names of files need not be UTF-8.
+    # File names need not be UTF-8.
     with beside.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
         write(file)
         file.flush()
@@ -19,7 +19,7 @@ def write_whole(path: Path, write: Callable[[TextIO], Any]) -> None:
 
 
 def replace_folder(folder: Path, by: Path) -> None:
-    """Puts a folder in the place of another; at every moment one of the two is there, whole."""
+    """Replaces a folder by another; at any moment, one of the two is complete."""
     settle_folder(folder)
     if folder.exists():
         folder.rename(_earlier(folder))
@@ -28,7 +28,7 @@ def replace_folder(folder: Path, by: Path) -> None:
 
 
 def settle_folder(folder: Path) -> None:
-    """Puts back what a replacement that was cut short had taken away, or removes what it had left."""
+    """Completes or undoes an interrupted replacement."""
     if folder.exists():
         shutil.rmtree(_earlier(folder), ignore_errors=True)
     elif _earlier(folder).exists():

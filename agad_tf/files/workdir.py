@@ -1,4 +1,4 @@
-"""Where the files of a run are."""
+"""Paths of the files of a run."""
 
 import dataclasses
 from pathlib import Path
@@ -17,7 +17,7 @@ class Workdir:
 
     @property
     def results(self) -> Path:
-        """The figures; written last, so that a run that has them is finished."""
+        """The figures; written last, so a run with this file is finished."""
         return self.root / "results.json"
 
     @property
@@ -52,17 +52,17 @@ class Workdir:
 
     @property
     def checkpoints(self) -> Path:
-        """Folder of what a run needs to go on."""
+        """Folder of the checkpoints."""
         return self.root / "checkpoints"
 
     @property
     def data_set(self) -> Path:
-        """What the user's own set consists of; runs of earlier versions do not have it."""
+        """Record of the user's own set; runs of earlier versions do not have it."""
         return self.checkpoints / "data_set.json"
 
     @property
     def lock(self) -> Path:
-        """Held by the one process that may write here."""
+        """Lock of the process that may write here."""
         return self.checkpoints / "lock"
 
     @property
@@ -76,5 +76,5 @@ class Workdir:
         return self.root / "saved_model"
 
     def portable(self, export_format: str) -> Path:
-        """The detector in a format that needs no TensorFlow, "onnx" or "litert"."""
+        """The detector as "onnx" or "litert", for use without TensorFlow."""
         return self.root / ("model.onnx" if export_format == "onnx" else "model.tflite")

@@ -1,4 +1,4 @@
-"""What is trained: Algorithm 1, its losses and scores, and what it is compared with."""
+"""The models: Algorithm 1, its losses and scores, and the methods that it is compared with."""
 
-# Before any module of this room: when Keras is imported, the classes here are registered with it.
+# Before any module of this room, so that its classes are registered when Keras is imported.
 import keras  # noqa: F401

@@ -1,6 +1,6 @@
-"""Two networks that learn against each other, as a Keras model: all but what they learn.
+"""A Keras model of two adversarial networks, without their losses.
 
-A subclass says what a step of training is and what its losses are; see `agad_tf.models.agad`.
+A subclass defines the training step and its losses; see `agad_tf.models.agad`.
 """
 
 from typing import Any
@@ -18,16 +18,16 @@ from agad_tf.networks.keras_internals import own_strategy
 
 
 class AdversarialModel(CompiledModel):
-    """A generator and a discriminator with an optimizer each.
+    """A generator and a discriminator, each with an optimizer.
 
     Args:
         generator: G.
         discriminator: D.
-        reinit_threshold: δ; D is drawn again when its loss on a batch falls below it. 0 never does.
-        ema_momentum: of the exponential moving average of G's weights and statistics over the steps, in [0, 1); 0
-            keeps none.
-        seed: of the discriminators that are drawn again.
-        dtype: of the model itself; each network has a policy of its own.
+        reinit_threshold: δ; D gets new random weights when its loss on a batch falls below it; 0 turns that off.
+        ema_momentum: of the exponential moving average of G's weights and statistics over the steps, in [0, 1); 0 for
+            no average.
+        seed: for new weights of the discriminator.
+        dtype: of the model itself; each network has its own policy.
     """
 
     # Losses that are averaged over all images of a batch.
@@ -69,11 +69,11 @@ class AdversarialModel(CompiledModel):
             own_strategy(network) is not strategy for network in (self.generator, self.discriminator)
         ):
             raise ValueError(
-                "The networks were made outside of the strategy's scope, and the model inside; make both inside."
+                "The model was made in the strategy's scope, but its networks were not; make both in the scope."
             )
         if image_shape_of(self.discriminator) != self.image_shape:
             raise ValueError(
-                f"The generator takes images of shape {self.image_shape} and the discriminator of shape "
+                f"The generator takes images of shape {self.image_shape}, but the discriminator takes "
                 f"{image_shape_of(self.discriminator)}; make both for the same images."
             )
         images = keras.KerasTensor((None, *self.image_shape))
@@ -81,7 +81,7 @@ class AdversarialModel(CompiledModel):
         if tuple(reconstruction.shape[1:]) != self.image_shape:
             raise ValueError(
                 f"The generator takes images of shape {self.image_shape} and gives {tuple(reconstruction.shape[1:])}; "
-                "it must give images of the shape that it takes."
+                "both shapes must be the same."
             )
         if len(said := keras.tree.flatten(self.discriminator(images))) != 2:
             raise ValueError(
@@ -152,11 +152,11 @@ class AdversarialModel(CompiledModel):
     # === What a step does beside its losses ===
 
     def update_statistics(self, step: Step) -> None:
-        """Moves what the forward pass moves, such as the moving statistics of batch normalisation."""
+        """Assigns the values that the forward pass writes, such as the moving statistics of batch normalisation."""
         assign_mean(*self.compute_step.written(step))
 
     def update_ema_generator(self) -> None:
-        """Moves the averaged generator towards G; the first steps move it further, as it knows less."""
+        """Moves the averaged generator towards G, and further in the first steps."""
         if self.ema_generator is None:
             return
         steps = tf.cast(tf.convert_to_tensor(self.generator_optimizer.iterations), tf.float32)
@@ -173,7 +173,7 @@ class AdversarialModel(CompiledModel):
         )
 
     def reset_discriminator(self) -> None:
-        """Draws D again."""
+        """Gives D new random weights."""
         reset_discriminator(
             self.discriminator,
             self.discriminator_optimizer,
@@ -199,15 +199,15 @@ class AdversarialModel(CompiledModel):
             self.loss_means[name].update_state(found[name], sample_weight=labels)
 
     def count_step(self, taken: tf.Tensor, reset: tf.Tensor) -> None:
-        """Counts a step that was left out, and a discriminator that was drawn again; both bool scalars."""
+        """Counts a skipped step, and a reset of the discriminator; both bool scalars."""
         replicas = tf.distribute.get_replica_context().num_replicas_in_sync
         self.skipped_steps.update_state((1 - tf.cast(taken, tf.float32)) / replicas)
         self.discriminator_resets.update_state(tf.cast(reset, tf.float32) / replicas)
 
     def get_metrics_result(self) -> dict[str, tf.Tensor]:
-        """What the epoch's metrics say so far.
+        """The epoch's metrics so far.
 
-        Losses are NaN until a step has been taken: no callback may take an epoch without steps for the best one.
+        Losses are NaN until a step has been taken, so that no callback takes an epoch without steps for the best.
         """
         results = super().get_metrics_result()
         taken = self.loss_means["generator_loss"].count > 0
@@ -216,15 +216,15 @@ class AdversarialModel(CompiledModel):
         return {"loss": results["generator_loss"], **results}
 
     def step_results(self) -> dict[str, tf.Tensor]:
-        """What a step returns to Keras, which reads the metrics by itself at the end of an epoch."""
+        """The result of a step for Keras, which reads the metrics itself at the end of an epoch."""
         results = self.get_metrics_result()
         if isinstance(self.distribute_strategy, tf.distribute.MultiWorkerMirroredStrategy):
-            # Keras takes the mean over workers along the first axis, which a scalar lacks.
+            # Keras averages over workers along the first axis, which a scalar does not have.
             return {name: result[tf.newaxis] for name, result in results.items()}
         return results
 
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
-        """The losses of a batch by the moving statistics, nothing learned."""
+        """The losses of a batch with moving statistics, without learning."""
         images, labels = read_batch(data)
         values = [(variable, tf.convert_to_tensor(variable)) for variable in self._step_variables]
         with keras.StatelessScope(values, collect_losses=True):
@@ -234,5 +234,5 @@ class AdversarialModel(CompiledModel):
 
 
 def value_of(variable: keras.Variable) -> Any:
-    """An initializer that gives the value that another variable has."""
+    """An initializer that copies the value of another variable."""
     return lambda *_, **__: tf.identity(variable.value)

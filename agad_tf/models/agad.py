@@ -31,37 +31,36 @@ DEFAULT_WEIGHTS = losses.LossWeights()
 class AGAD(ReconstructionScorer):
     """Generator and discriminator, trained against each other by the label-conditional losses of AGAD.
 
-    An ordinary Keras model: `compile`, `fit`, `evaluate`, `predict`, `save` and `export` work as ever. Images are float
-    (batch, height, width, channels) in [-1, 1], labels (batch,): 0 normal, 1 abnormal; without labels all images count
-    as normal. Calling the model gives reconstructions. What `fit` logs as "loss" is L_g, equation (11).
+    An ordinary Keras model: `compile`, `fit`, `evaluate`, `predict`, `save` and `export` work as usual. Images are
+    float (batch, height, width, channels) in [-1, 1], labels (batch,): 0 normal, 1 abnormal; without labels all images
+    count as normal. Calling the model gives reconstructions. What `fit` logs as "loss" is L_g, equation (11).
 
     Args:
         generator: G, from `build_generator`, or any Keras model from images to images of the same shape and range.
         discriminator: D, from `build_discriminator`, or any Keras model from images to two outputs: logits, float
             (batch, ...), and the latent embedding D_z, float (batch, ...).
-        contextual_adversarial: whether pseudo-anomalies x̂ are to be reconstructed badly, equation (8).
+        contextual_adversarial: whether G learns to reconstruct pseudo-anomalies x̂ badly, equation (8).
         anomaly_distance: d_a of equation (10): "input" is ‖x − x̂‖₁, equation (3); "reconstruction" is
             ‖x̂ − G(x̂)‖₁, line 9, which needs `contextual_adversarial`.
-        anomaly_normalization: how labelled anomalies meet batch normalisation in training: "joint", one batch
-            with the normal images; "frozen", by the moving statistics; "separate", as in code that feeds G one kind at
-            a time: normal images, anomalies and the pseudo-anomalies of either are batches of their own, and all of
-            them move the moving statistics. The last two need both labels in every batch.
+        anomaly_normalization: how batch normalisation treats labelled anomalies in training: "joint", in one batch with
+            the normal images; "frozen", normalised by the moving statistics; "separate", as in code that feeds G one
+            kind at a time: normal images, anomalies and the pseudo-anomalies of either form separate batches, and all
+            of them update the moving statistics. The last two need both labels in every batch.
         pseudo_anomaly_normalization: "shared", x̂ goes through the batch normalisation layers of the images;
             "auxiliary", as in AdvProp, it goes through `pseudo_anomaly_generator`: the same network with batch
             normalisation layers of its own.
         loss_weights: the λ of equations (9) and (10) and the epsilon of the reciprocals.
-        reinit_threshold: δ; D is drawn again when its loss on a batch falls below it. 0 never does.
-        residual_norm: how what a reconstruction leaves of an image is measured, which is the score: "euclidean" is
-            the paper's ‖x − G(x)‖₂; "smoothed" is that of residuals averaged over 3×3 pixels; "mahalanobis" is
-            that of residuals averaged over overlapping windows, less their mean over normal images, in which
-            directions usual among these count less; "combined" is the geometric mean of these two. Both it and
-            "mahalanobis" need `adapt` after `fit`.
+        reinit_threshold: δ; D gets new random weights when its loss on a batch falls below it; 0 turns that off.
+        residual_norm: the norm of residuals that is the score: "euclidean" is the paper's ‖x − G(x)‖₂; "smoothed" first
+            averages residuals over 3×3 pixels; "mahalanobis" averages them over overlapping windows and measures their
+            Mahalanobis distance from those of normal images; "combined" is the geometric mean of the last two.
+            "mahalanobis" and "combined" need `adapt` after `fit`.
         ema_momentum: in [0, 1); above 0, images are scored by `ema_generator`, the exponential moving average of G's
             weights and statistics over the training steps, which moves less from epoch to epoch than G itself.
-        seed: of the discriminators that are drawn again.
+        seed: for new weights of the discriminator.
 
     Raises:
-        ValueError: an unknown choice, or one that contradicts another; a network of another form.
+        ValueError: an unknown choice, one that contradicts another, or an unsuitable network.
 
     Example:
         >>> import numpy as np
@@ -124,8 +123,8 @@ class AGAD(ReconstructionScorer):
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
         """One step of Algorithm 1: both networks learn from the same forward pass.
 
-        Runs once in every replica. A loss, gradient or statistic that is not a finite number reaches nothing: the step
-        is left out, in all replicas, and counted.
+        Runs once in every replica. If a loss, gradient or statistic is not finite, all replicas skip the step, and it
+        is counted.
         """
         images, labels, *others = self.read_batch(data)  # line 2
         # Lines 3 to 10, `batch_losses`, and their gradients; nothing changes yet.
@@ -137,7 +136,7 @@ class AGAD(ReconstructionScorer):
         return self.step_results()
 
     def read_batch(self, data: Any) -> tuple[tf.Tensor, ...]:
-        """Line 2: images and labels, from what `fit` passes to a step; a subclass may add to them."""
+        """Line 2: images and labels from the data of `fit`; a subclass may add to them."""
         return read_batch(data)
 
     def batch_losses(self, images: tf.Tensor, labels: tf.Tensor, training: bool) -> dict[str, tf.Tensor]:
@@ -158,11 +157,11 @@ class AGAD(ReconstructionScorer):
         return self.losses_by_label(images, labels, passes)
 
     def forward(self, images: tf.Tensor, training: bool) -> Passes:
-        """Lines 3 and 4: sends images through the networks as one batch.
+        """Lines 3 and 4: passes images through the networks as one batch.
 
         Args:
             images: x, float (batch, height, width, channels) in [-1, 1].
-            training: whether batch normalisation uses the statistics of the batch, and moves its own.
+            training: whether batch normalisation uses the statistics of the batch, and updates the moving ones.
         """
         reconstruction = self.generator(images, training=training)  # line 3: x̂ = G(x)
         logits, latent = self.discriminator(images, training=training)  # y, z = D(x)
@@ -204,7 +203,7 @@ class AGAD(ReconstructionScorer):
         }
 
     def update_networks(self, step: Step, labels: tf.Tensor) -> None:
-        """Lines 12 and 13: both networks take the step of their optimizers; what follows from it is kept up to date."""
+        """Lines 12 and 13: the optimizers update both networks, and averages and counts follow."""
         apply_gradients(self.generator_optimizer, step.gradients.of["generator"], self.generator_weights)  # line 12
         apply_gradients(
             self.discriminator_optimizer, step.gradients.of["discriminator"], self.discriminator_weights
@@ -214,9 +213,10 @@ class AGAD(ReconstructionScorer):
         self.update_loss_means(labels, step.gradients.losses)
 
     def re_reconstruct(self, reconstruction: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """Sends pseudo-anomalies x̂ through G: x̂' = G(x̂), same shape and range; x̂ itself where no loss needs it.
+        """Passes pseudo-anomalies x̂ through G: x̂' = G(x̂), same shape and range; returns x̂ itself if no loss needs x̂'.
 
-        They move G's statistics in "separate" alone: those are there to score images, and x̂ is never scored.
+        They update G's moving statistics only with "separate", because these serve to score images, and x̂ is never
+        scored.
         """
         if not self.contextual_adversarial:
             return reconstruction
@@ -236,7 +236,7 @@ class AGAD(ReconstructionScorer):
 
     @property
     def generator_weights(self) -> list[keras.Variable]:
-        """θ_g, with what `pseudo_anomaly_generator` has of its own."""
+        """θ_g, with the additional variables of `pseudo_anomaly_generator`."""
         return [*super().generator_weights, *(v for v in self.auxiliary_variables if v.trainable)]
 
     @property

@@ -1,6 +1,6 @@
-"""What a detector has to beat, through the libraries that are known for it; and the ceiling that sees all labels.
+"""Baselines from well-known libraries, and a supervised classifier that sees all labels.
 
-All but "supervised" learn from the normal training images alone, as rows of pixels in [0, 1] at their own size.
+All except "supervised" learn only from normal training images, as rows of pixels in [0, 1] at their own size.
 """
 
 import math
@@ -43,18 +43,18 @@ def baseline_scores(
 
     Args:
         name: one of `agad_tf.config.choices.BASELINES`.
-        source: the data set; all labels of its training set are read by "supervised" alone.
-        task: what is normal, and what is held out.
+        source: the data set; only "supervised" reads the labels of its training set.
+        task: the division into normal, abnormal and held-out images.
         image_size: side in pixels that "supervised" resizes images to, a multiple of 16.
-        width: scale of the number of its filters, as of AGAD's networks.
-        seed: of all that is drawn.
+        width: scale of the number of its filters, like that of AGAD's networks.
+        seed: of all random choices.
 
     Returns:
         Scores of the validation images and of the test images, float (images,), higher is more abnormal.
 
     Raises:
         ValueError: an unknown baseline.
-        UsageError: the package that it comes from is not installed.
+        UsageError: the package of the baseline is not installed.
     """
     if name == "supervised":
         score = _supervised(source, task, image_size, width, seed)
@@ -66,19 +66,19 @@ def baseline_scores(
 
 
 def require_labels(name: str, source: Source) -> None:
-    """Checks that a baseline finds the labels that it learns from.
+    """Checks that the data set has the labels that a baseline needs.
 
     Args:
         name: one of `agad_tf.config.choices.BASELINES`.
         source: the data set.
 
     Raises:
-        UsageError: "supervised" has images of one class alone.
+        UsageError: for "supervised", all training images are of one class.
     """
     if name == "supervised" and len(np.unique(source.y_train)) < 2:
         raise UsageError(
-            f"--method=supervised learns from normal and abnormal images, and the training part of {source.origin} has "
-            "one class only; give --method=agad, or add images of anomalies."
+            f"--method=supervised learns from normal and abnormal images, but the training part of {source.origin} has "
+            "only one class; give --method=agad, or add images of anomalies."
         )
 
 
@@ -97,7 +97,7 @@ def _knn(normals: np.ndarray, _: int) -> Score:
 
 
 def _pca(normals: np.ndarray, seed: int) -> Score:
-    """Distance from the subspace that holds most of the normal images' variance."""
+    """Distance from the subspace with most of the normal images' variance."""
     pca = PCA(EXPLAINED_VARIANCE, svd_solver="full", random_state=seed).fit(normals)
     return lambda rows: np.linalg.norm(rows - pca.inverse_transform(pca.transform(rows)), axis=1)
 
@@ -141,7 +141,7 @@ _DETECTORS: dict[str, Callable[[np.ndarray, int], Score]] = {
 
 
 def _supervised(source: Source, task: OneClassTask, image_size: ImageSize, width: float, seed: int) -> Score:
-    """A classifier of the naive encoder's size, trained on every label of the training set but those held out."""
+    """A classifier of the naive encoder's size, trained on all labels of the training set except those held out."""
     normal_class = source.y_test[task.test.ids[task.test.labels == NORMAL][0]]
     rows = np.arange(len(source.y_train))
     if source.x_val is None:
@@ -155,9 +155,9 @@ def _supervised(source: Source, task: OneClassTask, image_size: ImageSize, width
         keras.optimizers.Adam(CLASSIFIER_LEARNING_RATE), keras.losses.BinaryCrossentropy(from_logits=True)
     )
     inputs = tf.concat(list(scoring_batches(source.x_train[rows], image_size)), axis=0).numpy()
-    # Both kinds count the same, however many there are of each.
+    # Both kinds have the same weight, independent of their numbers.
     weights = {label: len(labels) / (2 * np.sum(labels == label)) for label in (NORMAL, ABNORMAL)}
-    # Small sets would be left before anything is learned.
+    # Otherwise, training on small sets would end before the classifier has learned.
     steps = math.ceil(len(labels) / CLASSIFIER_BATCH_SIZE)
     epochs = max(CLASSIFIER_EPOCHS, math.ceil(CLASSIFIER_LEAST_STEPS / steps))
     classifier.fit(inputs, labels, CLASSIFIER_BATCH_SIZE, epochs, class_weight=weights, verbose="auto")

@@ -1,4 +1,4 @@
-"""From the values of options to a compiled model."""
+"""Builds a compiled model from the values of options."""
 
 import keras
 
@@ -25,13 +25,13 @@ def build_model(config: ExperimentConfig, image_shape: tuple[int, int, int], ste
     Args:
         config: the experiment.
         image_shape: height and width of the images in pixels, in multiples of 16, and channels, 1 or 3.
-        steps_per_epoch: of the training; steps are executed in equal parts of it.
+        steps_per_epoch: of the training; one execution takes a divisor of it.
 
     Returns:
         The compiled model.
 
     Raises:
-        UsageError: images are to be seen whole, and are not square.
+        UsageError: the networks see whole images, but these are not square.
     """
     keras.utils.set_random_seed(config.seed)
     network_shape = _network_shape(config.crop_size, image_shape)
@@ -85,12 +85,12 @@ def build_model(config: ExperimentConfig, image_shape: tuple[int, int, int], ste
 
 
 def _network_shape(crop_size: int, image_shape: tuple[int, int, int]) -> tuple[int, int, int]:
-    """What the networks take, a square: a part of an image, or all of it."""
+    """The input shape of the networks, which is square: a crop of an image, or the whole image."""
     height, width, channels = image_shape
     if not crop_size and height != width:
         raise UsageError(
-            f"The networks see whole images, which must be square, and the size is {height}x{width}; give --image_size "
-            "one side, or train on parts with --recipe=own_images."
+            f"The networks see whole images, which must be square, but their size is {height}x{width}; give "
+            f"--image_size one number, or train on crops with --recipe=own_images."
         )
     side = min(crop_size or height, height, width)
     return side, side, channels

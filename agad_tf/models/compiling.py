@@ -1,4 +1,4 @@
-"""How a model of two networks that learn against each other is compiled: an optimizer each, and what XLA compiles."""
+"""Compilation of adversarial models: an optimizer for each network, and compilation by XLA."""
 
 from typing import Any
 
@@ -11,9 +11,9 @@ from agad_tf.models.step import StepComputer, TrainedNetwork
 from agad_tf.networks.keras_internals import BuiltByItsConstructor, all_layers, own_strategy
 from agad_tf.networks.normalization import BatchNormalization
 
-# What `compile` of a Keras model takes and this one cannot use, with what to give in its place.
+# Arguments of Keras' `compile` that this model cannot use, and their alternatives.
 _NOT_TAKEN = {
-    "loss": "the losses are those of the method; weigh their terms with the constructor's loss_weights",
+    "loss": "the method defines the losses; weight their terms with the constructor's loss_weights",
     "loss_weights": "weigh the terms of the losses with the constructor's loss_weights",
     "metrics": "predictions are images; compute metrics of model.anomaly_score(images)",
     "weighted_metrics": "predictions are images; compute metrics of model.anomaly_score(images)",
@@ -21,7 +21,7 @@ _NOT_TAKEN = {
 
 
 class CompiledModel(BuiltByItsConstructor):
-    """A generator and a discriminator with an optimizer each; a subclass has the networks and their losses."""
+    """A generator and a discriminator, each with an optimizer; a subclass defines the networks and their losses."""
 
     generator: keras.Model
     discriminator: keras.Model
@@ -69,18 +69,17 @@ class CompiledModel(BuiltByItsConstructor):
 
         Args:
             generator_optimizer: of θ_g, an optimizer or its name.
-            discriminator_optimizer: of θ_d, an optimizer or its name; one whose state begins at 0, as Adam's does, for
-                a discriminator that is drawn again sets it back there. A learning rate schedule goes on all the same.
-            jit_compile: whether XLA compiles the passes and gradients of a step, all that costs time; what replicas
-                say to each other stays outside, as it must. "auto" compiles on accelerators, but not replicas that
-                share statistics.
-            optimizer: in place of the first two, for both networks; each gets an optimizer of its own.
-            run_eagerly: whether steps run line by line, to look at them.
-            steps_per_execution: training steps that TensorFlow takes at a time.
-            synchronized_batch_norm: whether replicas normalise by the statistics of the global batch, and come to
-                what one replica comes to. By default each normalises by its own images, as Keras' layer does.
-            auto_scale_loss: whether the losses of a network that computes in float16 are scaled.
-            **not_taken: the other arguments of `keras.Model.compile`, at their default None.
+            discriminator_optimizer: of θ_d, an optimizer or its name; its initial state must be 0, like Adam's, because
+                a reset of D sets it to 0. A learning rate schedule continues.
+            jit_compile: whether XLA compiles the passes and gradients of a step. Communication between replicas cannot
+                be compiled. "auto" compiles on accelerators, except with replicas that share statistics.
+            optimizer: for both networks, instead of the first two; each network gets its own copy.
+            run_eagerly: whether steps run without a graph, for debugging.
+            steps_per_execution: training steps in one execution of the graph.
+            synchronized_batch_norm: whether replicas normalise by the statistics of the global batch, so that several
+                replicas compute what one computes. By default each normalises by its own images, as Keras' layer does.
+            auto_scale_loss: whether to scale the losses of networks that compute in float16.
+            **not_taken: other arguments of `keras.Model.compile`, which must be None.
 
         Raises:
             ValueError: an argument that this model cannot use, or two that contradict each other.
@@ -91,16 +90,19 @@ class CompiledModel(BuiltByItsConstructor):
             if value is not None:
                 raise ValueError(f"compile({name}=…) cannot be used here: {_NOT_TAKEN[name]}.")
         if not isinstance(steps_per_execution, int) or steps_per_execution < 1:
-            raise ValueError(f"steps_per_execution is {steps_per_execution!r}; give a whole number of steps from 1.")
+            raise ValueError(f"steps_per_execution is {steps_per_execution!r}; give a whole number of at least 1.")
         if run_eagerly and jit_compile is True:
-            raise ValueError("jit_compile=True compiles what run_eagerly=True runs line by line; give one of them.")
+            raise ValueError("jit_compile=True contradicts run_eagerly=True; give only one of them.")
         if synchronized_batch_norm and jit_compile is True:
             raise ValueError(
-                "jit_compile=True cannot compile what synchronized_batch_norm=True shares between replicas; give one."
+                "jit_compile=True cannot compile the communication of synchronized_batch_norm=True; give only one of "
+                "them."
             )
         if optimizer is not None:
             if generator_optimizer is not None or discriminator_optimizer is not None:
-                raise ValueError("optimizer= is for both networks; leave out the optimizers of each, or give those.")
+                raise ValueError(
+                    "optimizer= is for both networks; give either optimizer= or one optimizer for each network."
+                )
             generator_optimizer = keras.optimizers.get(optimizer)
             discriminator_optimizer = type(generator_optimizer).from_config(generator_optimizer.get_config())
         with self.distribute_strategy.scope():
@@ -112,13 +114,13 @@ class CompiledModel(BuiltByItsConstructor):
                 )
             )
             if self.generator_optimizer is self.discriminator_optimizer:
-                raise ValueError("Both networks have the same optimizer; give each one of its own, or use optimizer=.")
+                raise ValueError("Both networks have the same optimizer; give each its own, or use optimizer=.")
             self.generator_optimizer.build(self.generator_weights)
             self.discriminator_optimizer.build(self.discriminator_weights)
         let_schedule_go_on(self.discriminator_optimizer, self.generator_optimizer)
         super().compile(
             optimizer=self.generator_optimizer,
-            jit_compile=False,  # of the whole step; the part that pays is compiled below
+            jit_compile=False,  # of the whole step; the part that becomes faster is compiled below
             run_eagerly=run_eagerly,
             steps_per_execution=steps_per_execution,
             auto_scale_loss=False,
@@ -146,27 +148,27 @@ class CompiledModel(BuiltByItsConstructor):
         return "GPU" in strategy.extended.worker_devices[0]
 
     def _xla_pays(self) -> bool:
-        """On the CPUs measured so far TensorFlow's own kernels are faster; messages within a step it cannot compile."""
+        """On all measured CPUs, TensorFlow's own kernels are faster; XLA cannot compile messages within a step."""
         return self.trains_on_gpu and not self.shares_statistics
 
     @property
     def shares_statistics(self) -> bool:
-        """Whether there are replicas, and batch normalisation by the images of all."""
+        """Whether several replicas share the statistics of batch normalisation."""
         several = self.distribute_strategy.num_replicas_in_sync > 1
         return several and any(layer.synchronized for layer in self._batch_normalizations)
 
     @property
     def _batch_normalizations(self) -> list[keras.layers.BatchNormalization]:
-        # In a .keras file these layers lie under the name of this property, the first that Keras finds them by.
+        # A .keras file stores these layers under the name of this property, the first under which Keras finds them.
         return [layer for network in self.networks for layer in batch_normalizations(network)]
 
     @property
     def _step_variables(self) -> list[keras.Variable]:
-        """All that the losses of a step depend on, each once, though networks share some."""
+        """All variables that the losses of a step depend on, each once, even if networks share it."""
         return list({id(v): v for network in self.networks for v in network.variables}.values())
 
     def get_compile_config(self) -> dict[str, Any]:
-        """Both optimizers and how steps are run, for `keras.models.load_model` to go on training with."""
+        """The optimizers and settings of steps, so that a loaded model can be trained further."""
         if not self.compiled:
             return {}
         names = (
@@ -186,7 +188,7 @@ class CompiledModel(BuiltByItsConstructor):
 
     @property
     def trained_networks(self) -> dict[str, TrainedNetwork]:
-        """What learns, each with its loss, weights and optimizer."""
+        """The networks that are trained, each with its loss, weights and optimizer."""
         return {
             "generator": TrainedNetwork("generator_loss", self.generator_weights, self.generator_optimizer),
             "discriminator": TrainedNetwork(
@@ -198,7 +200,7 @@ class CompiledModel(BuiltByItsConstructor):
 def _optimizer(given: Any, network: keras.Model, auto_scale_loss: bool) -> keras.optimizers.Optimizer:
     optimizer = keras.optimizers.Adam(2e-4, beta_1=0.5) if given is None else keras.optimizers.get(given)
     if getattr(optimizer, "use_ema", False):
-        raise ValueError("An optimizer with use_ema averages weights that are never scored; give AGAD ema_momentum.")
+        raise ValueError("The averages of an optimizer with use_ema are never scored; give AGAD ema_momentum instead.")
     in_float16 = any(layer.weights and layer.compute_dtype == "float16" for layer in all_layers(network))
     if auto_scale_loss and in_float16 and not isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
         return keras.optimizers.LossScaleOptimizer(optimizer)

@@ -1,4 +1,4 @@
-"""What the networks say of a batch, and how labelled anomalies meet batch normalisation on the way."""
+"""Forward passes of a batch, and the batch normalisation of labelled anomalies."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -7,7 +7,7 @@ import tensorflow as tf
 
 
 class Passes(NamedTuple):
-    """What the networks say of a batch, lines 3 and 4 of Algorithm 1."""
+    """The outputs of the networks for a batch, lines 3 and 4 of Algorithm 1."""
 
     reconstruction: tf.Tensor  # x̂ = G(x), which is also the pseudo-anomaly
     re_reconstruction: tf.Tensor  # x̂' = G(x̂); x̂ itself where neither loss needs it
@@ -23,33 +23,33 @@ def passes_by_label(
     labels: tf.Tensor,
     anomaly_normalization: str,
 ) -> Passes:
-    """Sends normal images and anomalies through the networks one after the other.
+    """Passes normal images and anomalies through the networks one after the other.
 
     Args:
-        forward: sends images through the networks as one batch; its second argument says whether batch normalisation
+        forward: passes images through the networks as one batch; its second argument is whether batch normalisation
             uses the statistics of the batch.
         images: x, float (batch, height, width, channels) in [-1, 1].
         labels: float (batch,): 0 normal, 1 abnormal.
-        anomaly_normalization: "separate", anomalies are a batch of their own; "frozen", they meet the moving
+        anomaly_normalization: "separate", anomalies form a separate batch; "frozen", they are normalised by the moving
             statistics.
 
     Returns:
-        What the networks said, in the order of the images.
+        The outputs of the networks, in the order of the images.
 
     Raises:
-        tf.errors.InvalidArgumentError: the batch has one kind of image only.
+        tf.errors.InvalidArgumentError: the batch has only one kind of image.
     """
     abnormal = tf.cast(labels, tf.int32)
     rows = tf.dynamic_partition(tf.range(tf.shape(abnormal)[0]), abnormal, 2)
     both_kinds = [
         tf.debugging.assert_positive(
             tf.size(row),
-            f"anomaly_normalization='{anomaly_normalization}' needs both kinds of image in every "
-            f"batch, and this one has no {kind} ones; use 'joint' or add some.",
+            f"anomaly_normalization='{anomaly_normalization}' needs both kinds of image in every batch, but this one "
+            f"has no {kind} ones; use 'joint' or add some.",
         )
         for row, kind in zip(rows, ("normal", "abnormal"), strict=True)
     ]
-    # In a graph nothing else would make the networks wait for the check.
+    # In a graph, only this makes the networks wait for the check.
     with tf.control_dependencies([check for check in both_kinds if check is not None]):
         parts = tf.dynamic_partition(images, abnormal, 2)
     by_batch = (True, anomaly_normalization == "separate")

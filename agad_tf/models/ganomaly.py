@@ -1,4 +1,4 @@
-"""GANomaly, one of the two methods that AGAD extends, to be its control."""
+"""GANomaly, one of the two methods that AGAD extends, as a control."""
 
 from typing import Any
 
@@ -16,14 +16,13 @@ PUBLISHED_WEIGHTS = losses.LossWeights(adversarial=1.0, contextual=50.0, context
 
 @keras.saving.register_keras_serializable("agad_tf")
 class GANomaly(AGAD):
-    """GANomaly (Akcay et al. 2019a): G also encodes its reconstruction, and codes that differ are the score.
+    """GANomaly (Akcay et al. 2019a): G also encodes its reconstruction, and the difference of the codes is the score.
 
     The score is the L2 norm of their difference, which ranks images as the mean square of its public code does; the
-    paper writes the L1 norm. It learns from normal images alone and knows no pseudo-anomalies; labels are left unread.
+    paper writes the L1 norm. It learns only from normal images, without pseudo-anomalies, and ignores labels.
 
-    Of the weights λ, λ_adv is that of feature matching ‖D_z(x) − D_z(x̂)‖₂, which stands in the place of the
-    adversarial loss, and λ_lat that of the encoder loss ‖z − ẑ‖₂. Takes the arguments of `AGAD`; the generator is
-    from `build_code_comparing_generator`.
+    λ_adv is the weight of feature matching, ‖D_z(x) − D_z(x̂)‖₂, which replaces the adversarial loss, and λ_lat is that
+    of the encoder loss ‖z − ẑ‖₂. Takes the arguments of `AGAD`; the generator is from `build_code_comparing_generator`.
     """
 
     def __init__(self, generator: keras.Model, discriminator: keras.Model, **kwargs: Any):
@@ -40,7 +39,7 @@ class GANomaly(AGAD):
         return reconstruction, reconstruction_norm(code, reconstruction_code)
 
     def batch_losses(self, images: tf.Tensor, labels: tf.Tensor, training: bool) -> dict[str, tf.Tensor]:
-        """Every loss of a batch, all of it taken for normal; see `AGAD.batch_losses`."""
+        """Every loss of a batch, in which all images count as normal; see `AGAD.batch_losses`."""
         normal = tf.zeros_like(labels)
         reconstruction, code, reconstruction_code = in_float32(self.generator(images, training=training))
         logits, features = in_float32(self.discriminator(images, training=training))

@@ -1,4 +1,4 @@
-"""What the networks of a `SegmentingAGAD` say of images of one size, which are taken in tiles where they are large."""
+"""Outputs of the networks of a `SegmentingAGAD` for images of one size; large images are processed in tiles."""
 
 from functools import partial
 
@@ -14,14 +14,14 @@ Networks = tuple[keras.Model, keras.Model | None]
 
 
 class Look:
-    """Reconstructions of images of one size, and maps of residuals and verdicts.
+    """Reconstructions of images of one size, and maps of residuals and of the segmenter.
 
-    Generator and segmenter go over a tile together, so that each part of an image is reconstructed once. Images no
-    larger than a tile are taken whole.
+    Generator and segmenter process a tile together, so each part of an image is reconstructed once. Images no larger
+    than a tile are processed whole.
 
     Args:
         networks: for images of this size.
-        reach: of the networks, one after the other; None takes images of any size whole.
+        reach: of the networks, one after the other; None means that images of any size are processed whole.
         largest: greatest side of a tile in pixels.
     """
 
@@ -36,13 +36,13 @@ class Look:
             self._of_tile = resized(generator, tile), None if segmenter is None else resized(segmenter, tile)
 
     def maps(self, images: tf.Tensor) -> tf.Tensor:
-        """Maps by the moving statistics. Without the reconstructions a large image takes less memory.
+        """Maps with moving statistics. Without reconstructions, a large image takes less memory.
 
         Args:
             images: float (images, height, width, channels) in [-1, 1].
 
         Returns:
-            float (images, height, width, kinds): mean absolute residuals and, with a segmenter, logits of verdicts.
+            float (images, height, width, kinds): mean absolute residuals and, with a segmenter, its logits.
         """
         if self.tiles is None:
             return _seen(self.networks, images)[1]
@@ -61,7 +61,7 @@ class Look:
 
         Args:
             images: float (images, height, width, channels) in [-1, 1].
-            batch_statistics: whether to normalise by the batch. Images are then taken whole.
+            batch_statistics: whether to normalise by the batch. Images are then processed whole.
 
         Returns:
             Like `images`, and what `maps` returns.
@@ -72,7 +72,7 @@ class Look:
 
 
 def reach_for_tiles(networks: Networks, largest: int) -> Reach | None:
-    """How far networks look, one after the other, or None where tiles cannot give what the whole image does.
+    """The reach of networks, one after the other, or None if tiles cannot give the result of the whole image.
 
     Args:
         networks: as they were made, for images of any size.
@@ -82,7 +82,7 @@ def reach_for_tiles(networks: Networks, largest: int) -> Reach | None:
     try:
         reach = reach_of(generator) if segmenter is None else reach_of(generator, segmenter)
     except ValueError:
-        # A layer looks at the whole image, as group normalisation does.
+        # A layer depends on the whole image, such as group normalisation.
         return None
     return reach if 2 * reach.margin + reach.stride <= largest else None
 

@@ -11,7 +11,7 @@ from keras import ops
 
 Tensor = Any
 
-# The loss terms by name; each is averaged over the images that it is a loss of.
+# The loss terms by name; each is averaged over the images to which it applies.
 BATCH_TERMS = ("generator_loss", "discriminator_loss")
 NORMAL_TERMS = (
     "adversarial_loss",
@@ -28,10 +28,10 @@ ANOMALY_TERMS = (
     "discriminator_anomaly_loss",
 )
 
-# Of an anomaly's pixels that are taken for abnormal where nobody has marked any.
+# Share of an anomaly's pixels that count as abnormal if it has no mask.
 HIGHEST_SHARE = 0.01
 
-# Below this mean square a root's slope is not followed: it would be infinite at 0.
+# Below this mean square, the gradient of the root is cut off, because it is infinite at 0.
 _SMALLEST_MEAN_SQUARE = 1e-12
 
 
@@ -48,10 +48,10 @@ class LossWeights(NamedTuple):
 
 
 def adversarial_loss(logits: Tensor, target: int) -> Tensor:
-    """Binary cross-entropy l_adv of D's verdict, equation (5), from logits.
+    """Binary cross-entropy l_adv of D's output, equation (5), from logits.
 
     Args:
-        logits: D's output, float (batch, ...); verdicts on parts of an image are averaged over the image.
+        logits: D's output, float (batch, ...); losses of several logits of an image are averaged.
         target: 1 for "real", 0 for "fake".
 
     Returns:
@@ -192,13 +192,13 @@ def structural_loss(images: Tensor, reconstruction: Tensor) -> Tensor:
 
 
 def focal_loss(logits: Tensor, masks: Tensor) -> Tensor:
-    """Binary cross-entropy of each pixel's verdict, easy pixels counting less (Lin et al. 2017).
+    """Binary cross-entropy of each pixel, with less weight for easy pixels (Lin et al. 2017).
 
-    Pixels that are altered are few. (1 − p)² of the probability p that is given to the truth leaves those that are
-    told already out of account.
+    Few pixels are altered. The factor (1 − p)², with the probability p of the correct class, reduces the weight of
+    pixels that are already classified correctly.
 
     Args:
-        logits: verdicts, float (batch, height, width, 1), above 0 for "abnormal".
+        logits: the segmentation map, float (batch, height, width, 1), above 0 for "abnormal".
         masks: 1 where a pixel is abnormal, else 0, same shape.
 
     Returns:
@@ -209,14 +209,14 @@ def focal_loss(logits: Tensor, masks: Tensor) -> Tensor:
     return ops.mean(ops.square(ops.sigmoid(-signed)) * cross_entropy, axis=(1, 2, 3))
 
 
-def highest_verdict_loss(logits: Tensor) -> Tensor:
-    """Focal loss of an anomaly of which no pixel is known: the highest verdicts ought to say "abnormal".
+def highest_pixels_loss(logits: Tensor) -> Tensor:
+    """Focal loss of an anomaly without a mask: its highest pixels should be "abnormal".
 
     Args:
-        logits: verdicts, float (batch, height, width, 1), above 0 for "abnormal".
+        logits: the segmentation map, float (batch, height, width, 1), above 0 for "abnormal".
 
     Returns:
-        float (batch,), in nats, not negative: of the mean of the `HIGHEST_SHARE` of all pixels that are highest.
+        float (batch,), in nats, not negative: of the mean of the highest pixels, a share of `HIGHEST_SHARE`.
     """
     flat = ops.reshape(logits, (-1, logits.shape[1] * logits.shape[2]))
     highest = ops.mean(ops.top_k(flat, max(1, int(HIGHEST_SHARE * flat.shape[1])))[0], axis=1)

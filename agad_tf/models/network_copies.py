@@ -1,4 +1,4 @@
-"""Copies of a network: with weights of their own, or with batch normalisation of their own alone."""
+"""Copies of a network: with separate weights, or only with separate batch normalisation."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -18,16 +18,16 @@ def image_shape_of(network: keras.Model) -> tuple[int, ...]:
     shape = getattr(network, "input_shape", None) or (network.get_build_config() or {}).get("input_shape")
     if shape is None or len(shape) != 4:
         raise ValueError(
-            f"{type(network).__name__} '{network.name}' takes inputs of shape {shape}; AGAD needs a network that is "
-            "built for images (batch, height, width, channels): give it a keras.Input, or call it on images first."
+            f"{type(network).__name__} '{network.name}' takes inputs of shape {shape}; AGAD needs a network for images "
+            "(batch, height, width, channels): give it a keras.Input, or call it on images first."
         )
     return tuple(shape[1:])
 
 
 def copy_of(network: keras.Model, name: str) -> keras.Model:
-    """Makes a network of the same form with weights of its own, which begin as those of the network.
+    """Makes a network of the same form with separate weights, which begin with the same values.
 
-    Its variables count as not trainable, since no optimizer trains them; its layers still can take batch statistics.
+    Its variables are not trainable, because no optimizer trains them, but its layers can still use batch statistics.
 
     Args:
         network: functional, Sequential, or of a class with `get_config`.
@@ -44,22 +44,22 @@ def copy_of(network: keras.Model, name: str) -> keras.Model:
 
 
 def with_auxiliary_normalization(network: keras.Model, name: str) -> keras.Model:
-    """Makes a network of the same layers, but for batch normalisation layers of its own, as AdvProp has them.
+    """Makes a network of the same layers with separate batch normalisation layers, as in AdvProp.
 
     Args:
-        network: functional or Sequential; nested models are looked into.
+        network: functional or Sequential; nested models are included.
         name: of the result.
 
     Returns:
-        A network that shares all other weights with the given one. Its own begin as copies.
+        A network that shares all other weights with the given one. Its separate ones begin as copies.
 
     Raises:
-        ValueError: its layers cannot be taken apart, or none is a batch normalisation.
+        ValueError: its layers are not accessible, or none is a batch normalisation.
     """
     if not isinstance(network, (keras.Sequential, keras.models.Model)) or not hasattr(network, "input_shape"):
         raise ValueError(
-            "pseudo_anomaly_normalization='auxiliary' needs a functional or Sequential generator, whose layers can be "
-            f"taken apart; {type(network).__name__} is neither. Choose 'shared'."
+            "pseudo_anomaly_normalization='auxiliary' needs a functional or Sequential generator, but "
+            f"{type(network).__name__} is neither. Choose 'shared'."
         )
 
     def with_own_statistics(layer: keras.layers.Layer) -> keras.layers.Layer:
@@ -71,7 +71,7 @@ def with_auxiliary_normalization(network: keras.Model, name: str) -> keras.Model
     layers = batch_normalizations(network)
     if not layers:
         raise ValueError(
-            "pseudo_anomaly_normalization='auxiliary' concerns batch normalisation, and the generator has none; choose "
+            "pseudo_anomaly_normalization='auxiliary' needs batch normalisation, but the generator has none; choose "
             "'shared'."
         )
     for own, shared in zip(batch_normalizations(auxiliary), layers, strict=True):
@@ -92,7 +92,7 @@ def resized(network: keras.Model, size: tuple[int, int]) -> keras.Model:
 
 
 def resized_to(network: keras.Model, size: tuple[int, int]) -> keras.Model:
-    """As `resized`, or the network itself where its images are of that size."""
+    """As `resized`; the network itself if its images already have that size."""
     return network if tuple(network.input_shape[1:3]) == tuple(size) else resized(network, size)
 
 
@@ -108,7 +108,7 @@ def own_variables(network: keras.Model, *others: keras.Model) -> Iterator[keras.
 
 
 def call_keeping_statistics(network: keras.Model, images: tf.Tensor, training: bool = True) -> tf.Tensor:
-    """Calls a network and leaves its moving statistics as they are, though a training call would move them.
+    """Calls a network without updating its moving statistics, even in training mode.
 
     Args:
         network: G or D.
@@ -116,7 +116,7 @@ def call_keeping_statistics(network: keras.Model, images: tf.Tensor, training: b
         training: whether batch normalisation uses the statistics of the batch.
 
     Returns:
-        What the network gives.
+        The output of the network.
     """
     trainable, non_trainable = (
         [variable.value for variable in variables]
@@ -127,5 +127,5 @@ def call_keeping_statistics(network: keras.Model, images: tf.Tensor, training: b
 
 
 def in_float32(outputs: Any) -> Any:
-    """Outputs of a network as float32, whatever it computes in: losses and scores are sums of many terms."""
+    """Outputs of a network as float32, because losses and scores are sums of many terms."""
     return keras.tree.map_structure(lambda output: keras.ops.cast(output, "float32"), outputs)

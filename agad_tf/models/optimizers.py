@@ -1,4 +1,4 @@
-"""Several optimizers where Keras expects one."""
+"""One interface for several optimizers, as Keras expects one."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from agad_tf.networks.keras_internals import schedule_of
 
 
 class AllOptimizers:
-    """What callbacks find as `model.optimizer`: one learning rate for the optimizers of all networks.
+    """The `model.optimizer` for callbacks: one learning rate for the optimizers of all networks.
 
     Setting it keeps the ratios of the rates. The optimizers themselves are built, saved and called one by one.
 
@@ -28,27 +28,27 @@ class AllOptimizers:
 
     @property
     def learning_rate(self) -> Any:
-        """The learning rate of G; what is assigned to it is scaled for the others by the ratio of their first rates."""
+        """The learning rate of G; an assigned value is scaled for the others by the ratio of their first rates."""
         return self.optimizers[0].learning_rate
 
     @learning_rate.setter
     def learning_rate(self, learning_rate: float) -> None:
         if any(schedule_of(getattr(each, "inner_optimizer", each)) is not None for each in self.optimizers):
             raise ValueError(
-                "The learning rate of one network follows a schedule, and cannot be set; give all optimizers a number, "
-                "or leave out the callback that sets it."
+                "The learning rate of one network follows a schedule and cannot be set; give all optimizers a number, "
+                "or remove the callback that sets it."
             )
         for optimizer, ratio in zip(self.optimizers, self._ratios, strict=True):
             optimizer.learning_rate = learning_rate * ratio
 
     @property
     def iterations(self) -> keras.Variable:
-        """How many steps G has taken; D's count begins again when D is drawn again."""
+        """Number of steps of G; D's count starts again at each reset."""
         return self.optimizers[0].iterations
 
     @property
     def variables(self) -> list[keras.Variable]:
-        """The state of all."""
+        """The variables of all optimizers."""
         return [variable for optimizer in self.optimizers for variable in optimizer.variables]
 
     def build(self, variables: Any) -> None:
@@ -61,7 +61,7 @@ class AllOptimizers:
 
 @keras.saving.register_keras_serializable("agad_tf")
 class ScheduleOfTraining(keras.optimizers.schedules.LearningRateSchedule):
-    """A schedule for D that goes on when D is drawn again and its optimizer counts steps from 0.
+    """A schedule for D that continues after a reset, when D's optimizer counts steps from 0.
 
     Args:
         schedule: by the steps of training.
@@ -73,7 +73,7 @@ class ScheduleOfTraining(keras.optimizers.schedules.LearningRateSchedule):
         self.generator_optimizer = generator_optimizer
 
     def __call__(self, step: Any) -> tf.Tensor:
-        """The learning rate of a step; D's step comes after G's, which has been counted by then."""
+        """The learning rate of a step; D's step comes after G's, which is already counted."""
         if self.generator_optimizer is None:
             return self.schedule(step)
         return self.schedule(tf.maximum(tf.convert_to_tensor(self.generator_optimizer.iterations) - 1, 0))
@@ -91,7 +91,7 @@ class ScheduleOfTraining(keras.optimizers.schedules.LearningRateSchedule):
 def let_schedule_go_on(
     discriminator_optimizer: keras.optimizers.Optimizer, generator_optimizer: keras.optimizers.Optimizer
 ) -> None:
-    """Lets a learning rate schedule of D count the steps of training, if D has one.
+    """Makes a learning rate schedule of D, if it has one, count the steps of training.
 
     Args:
         discriminator_optimizer: of θ_d.

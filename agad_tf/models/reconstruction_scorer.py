@@ -1,4 +1,4 @@
-"""Anomaly scores of an adversarial model: by what the reconstruction of an image leaves of it."""
+"""Anomaly scores of an adversarial model, from the residuals of reconstructions."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -25,7 +25,7 @@ SCORING_BATCH_SIZE = 256
 
 
 class ReconstructionScorer(AdversarialModel):
-    """A model that scores images by their reconstructions; how it is trained is a subclass's own.
+    """A model that scores images by their reconstructions; subclasses define training.
 
     Args:
         generator: G.
@@ -48,11 +48,11 @@ class ReconstructionScorer(AdversarialModel):
             height, width, channels = self.image_shape
             if height % GRID or width % GRID:
                 raise ValueError(
-                    f"residual_norm='{residual_norm}' needs a height and width that are multiples of {GRID}, and the "
+                    f"residual_norm='{residual_norm}' needs a height and width that are multiples of {GRID}, but the "
                     f"generator's are {height, width}; choose another norm or size."
                 )
             count = GRID**2 * channels
-            # NaN until `adapt`: no score can be mistaken for one.
+            # NaN until `adapt`, so that scores before it are recognisably invalid.
             unknown = keras.initializers.Constant(float("nan"))
             self.residual_statistics = [
                 self.add_weight(shape, initializer=unknown, trainable=False, name=name)
@@ -73,7 +73,7 @@ class ReconstructionScorer(AdversarialModel):
         return in_float32(network(images, training=training))
 
     def anomaly_score(self, images: Any, batch_size: int = SCORING_BATCH_SIZE) -> tf.Tensor:
-        """A(x) of each image, by default ‖x − G(x)‖₂, by the moving statistics: it does not depend on the batch.
+        """A(x) of each image, by default ‖x − G(x)‖₂, with moving statistics, so it does not depend on the batch.
 
         Args:
             images: float (images, height, width, channels) in [-1, 1], an array or tensor; or a `tf.data.Dataset` of
@@ -90,7 +90,7 @@ class ReconstructionScorer(AdversarialModel):
             return self.scores_of_batch(images)
         if self.needs_adapt and not np.isfinite(keras.ops.convert_to_numpy(self.residual_statistics[0])).all():
             raise ValueError(
-                f"residual_norm='{self.residual_norm}' compares images with normal ones, and this model has not seen "
+                f"residual_norm='{self.residual_norm}' compares images with normal ones, but this model has not seen "
                 "any: call model.adapt(normal_images) after fit()."
             )
         return tf.concat(
@@ -98,15 +98,15 @@ class ReconstructionScorer(AdversarialModel):
         )
 
     def reconstruct_and_score(self, images: tf.Tensor, batch_statistics: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
-        """Reconstructions and anomaly scores, from one pass over one batch; no statistics move.
+        """Reconstructions and anomaly scores of one batch, from one pass; moving statistics do not change.
 
         Args:
             images: float (batch, height, width, channels) in [-1, 1].
-            batch_statistics: whether to normalise by the batch, as the family's code does; then a score depends on
-                the other images.
+            batch_statistics: whether to normalise by the batch, like code of the GANomaly family; then a score depends
+                on the other images.
 
         Returns:
-            Like `images`, and float (batch,), higher is more abnormal; NaN where `adapt` is missing.
+            Like `images`, and float (batch,), higher is more abnormal; NaN before `adapt`.
         """
         reconstruction = call_keeping_statistics(self.scoring_generator, images, batch_statistics)
         return reconstruction, self._score(images, reconstruction)
@@ -116,14 +116,15 @@ class ReconstructionScorer(AdversarialModel):
         return self.reconstruct_and_score(images)[1]
 
     def adapt(self, images: Any, batch_size: int = SCORING_BATCH_SIZE) -> None:
-        """Learns what residuals of normal images are like, where the score depends on it; else does nothing.
+        """Learns the statistics of normal residuals if the score needs them; otherwise does nothing.
 
-        Call it after training, with images that the model was trained on. The images that a threshold is chosen on
-        must be others: among those that say what is usual, an image is less unusual than a new one.
+        Call it after training, with images that the model was trained on. Choose the threshold on other images, because
+        the images of these statistics score lower than new ones.
 
         Args:
             images: normal ones, float (images, height, width, channels) in [-1, 1], an array or tensor; or a
-                `tf.data.Dataset` or another iterator of batches of them. Residuals that are not finite change nothing.
+                `tf.data.Dataset` or another iterator of batches of them. Images with residuals that are not finite are
+                ignored.
             batch_size: images at a time.
         """
         if not self.needs_adapt:
@@ -137,7 +138,7 @@ class ReconstructionScorer(AdversarialModel):
 
     @property
     def needs_adapt(self) -> bool:
-        """Whether the score depends on what residuals of normal images are like."""
+        """Whether the score needs statistics of normal residuals."""
         return self.residual_norm in ("mahalanobis", "combined")
 
     def _score(self, images: tf.Tensor, reconstruction: tf.Tensor) -> tf.Tensor:
@@ -155,17 +156,17 @@ class ReconstructionScorer(AdversarialModel):
 
     @property
     def score_statistics(self) -> list[keras.Variable]:
-        """What `adapt` learns."""
+        """The variables that `adapt` sets."""
         return self.residual_statistics
 
     @property
     def scoring_variables(self) -> list[keras.Variable]:
-        """What scores depend on."""
+        """The variables that scores depend on."""
         return [*self.scoring_generator.variables, *self.score_statistics]
 
 
 def batches_of(images: Any, batch_size: int, shape: tuple[int, ...]) -> Iterator[tf.Tensor]:
-    """Batches of images, of an array or of what gives batches; of pairs of images and labels the images alone.
+    """Batches of images from an array or an iterable of batches; labels are dropped.
 
     Args:
         images: float (images, *shape) in [-1, 1], or a `tf.data.Dataset` or another iterator of batches of them.
@@ -176,7 +177,7 @@ def batches_of(images: Any, batch_size: int, shape: tuple[int, ...]) -> Iterator
         float32 (batch, *shape).
 
     Raises:
-        ValueError: they are no images of the shape.
+        ValueError: they are not images of the given shape.
     """
     if isinstance(images, (tf.data.Dataset, Iterator)):
         for batch in images:

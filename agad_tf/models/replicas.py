@@ -1,4 +1,4 @@
-"""What the replicas of a training step do together."""
+"""Operations that all replicas of a training step perform together."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -8,7 +8,7 @@ import tensorflow as tf
 
 
 def all_finite(tensors: Sequence[tf.Tensor]) -> tf.Tensor:
-    """Whether no number of any tensor is NaN or infinite; bool scalar. Integers always are finite."""
+    """Whether all numbers of all tensors are finite; bool scalar. Integers are always finite."""
     floats = [tensor for tensor in tensors if tensor.dtype.is_floating]
     return tf.reduce_all([tf.reduce_all(tf.math.is_finite(tensor)) for tensor in floats])
 
@@ -24,11 +24,11 @@ def sum_over_replicas(value: Any) -> Any:
 
 
 def where_all_agree(condition: tf.Tensor, branch: Callable[..., None], *args: Any) -> None:
-    """Carries out something in every replica, or in none.
+    """Runs a branch in every replica, or in none.
 
     Args:
         condition: bool scalar, the same in all replicas.
-        branch: changes variables, and may speak with other replicas; `tf.cond` in a replica could not do that.
+        branch: changes variables, and may communicate between replicas, which `tf.cond` in a replica cannot.
         args: of the branch.
     """
 
@@ -43,7 +43,7 @@ def where_all_agree(condition: tf.Tensor, branch: Callable[..., None], *args: An
 
 
 def assign(variables: list[keras.Variable], values: list[tf.Tensor]) -> None:
-    """Gives variables their values in every replica; a replica alone may not write what all of them share."""
+    """Assigns values to variables in every replica, because a single replica may not write shared variables."""
 
     def update(strategy: tf.distribute.Strategy, values: list[tf.Tensor]) -> None:
         for variable, value in zip(variables, values, strict=True):
@@ -53,7 +53,7 @@ def assign(variables: list[keras.Variable], values: list[tf.Tensor]) -> None:
 
 
 def assign_mean(variables: list[keras.Variable], values: list[tf.Tensor]) -> None:
-    """Gives variables the means of their values over replicas; integers, which count, are the same in all of them."""
+    """Assigns the means over replicas to variables; integers are counts, and equal in all replicas."""
     pairs = list(zip(variables, values, strict=True))
     floats = [(variable, value) for variable, value in pairs if value.dtype.is_floating]
     counts = [(variable, value) for variable, value in pairs if not value.dtype.is_floating]
@@ -67,16 +67,16 @@ def assign_mean(variables: list[keras.Variable], values: list[tf.Tensor]) -> Non
 def apply_gradients(
     optimizer: keras.optimizers.Optimizer, gradients: list[tf.Tensor], variables: list[keras.Variable]
 ) -> None:
-    """Takes an optimizer's step by the sum of the gradients over replicas, or lets it lower the scale of its loss."""
+    """Applies an optimizer with the sum of the gradients over replicas, or lets it lower its loss scale."""
     if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
         gradients = overflown_in_all_replicas_or_none(gradients)
     optimizer.apply(gradients, variables)
 
 
 def overflown_in_all_replicas_or_none(gradients: list[tf.Tensor]) -> list[tf.Tensor]:
-    """Gradients that are not finite in this replica if they are not in any.
+    """The gradients, with NaN in this replica if those of any replica are not finite.
 
-    A LossScaleOptimizer asks one replica whether to take the step, before gradients are added.
+    A LossScaleOptimizer decides in one replica whether to take the step, before gradients are summed.
     """
     first, *others = gradients
     return [tf.where(everywhere(all_finite(gradients)), first, float("nan")), *others]

@@ -1,6 +1,6 @@
-"""The reset of the discriminator, GANomaly's rule: a D that can no longer be fooled teaches G nothing.
+"""The reset of the discriminator, as in GANomaly: a perfect D teaches G nothing.
 
-With its weights go its moving statistics and the state of its optimizer, but for the learning rate.
+Its moving statistics and the state of its optimizer are reset too, except the learning rate.
 """
 
 import keras
@@ -11,14 +11,14 @@ from agad_tf.networks.initialization import draw_weights, has_distribution
 
 
 def not_drawn(discriminator: keras.Model) -> list[keras.Variable]:
-    """Variables that go back to the value they began with, as there is no distribution to draw them from.
+    """Variables that return to their initial value, because they have no initial distribution.
 
-    Such are the slopes of PReLU or the vectors of spectral normalisation, in networks that are not this package's.
+    Examples are the slopes of PReLU or the vectors of spectral normalisation in users' networks.
     """
     return [
         variable
         for variable in discriminator.variables
-        # An integer is the state of a random generator, which may go on.
+        # Integers are states of random generators, which need no reset.
         if not has_distribution(variable) and tf.as_dtype(variable.dtype).is_floating
     ]
 
@@ -30,15 +30,15 @@ def reset_discriminator(
     seed: int,
     step: tf.Tensor,
 ) -> None:
-    """Draws a discriminator again, in every replica.
+    """Gives a discriminator new random weights, in every replica.
 
     Args:
         discriminator: D.
-        optimizer: of D, whose state begins at 0.
-        initial_values: what the variables of `not_drawn` began with.
+        optimizer: of D, whose initial state is 0.
+        initial_values: of the variables of `not_drawn`.
         seed: of the model.
-        step: how many steps have been taken, int scalar. The seed of the drawing comes from it, and not from a
-            generator with a state of its own: a resumed run, and every replica, draws the same weights.
+        step: number of steps taken, int scalar. It determines the random seed, without a stateful generator, so a
+            resumed run and all replicas draw the same weights.
     """
     drawn = [variable for variable in discriminator.variables if has_distribution(variable)]
     optimizer = getattr(optimizer, "inner_optimizer", optimizer)  # of a LossScaleOptimizer

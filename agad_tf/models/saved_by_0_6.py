@@ -1,7 +1,7 @@
-"""How `.keras` files of 0.6.0 and earlier are read, which kept some variables in another place.
+"""Reads `.keras` files of 0.6.0 and earlier, which have some variables in another place.
 
-There the averages of G, and the batch normalisation that pseudo-anomalies have for themselves, were variables of the
-model itself, in front of the statistics of residuals. Now they belong to networks.
+There, the averages of G and the auxiliary batch normalisation were variables of the model itself, before the statistics
+of residuals. Now they belong to networks.
 """
 
 from typing import Any
@@ -17,7 +17,7 @@ def let_read_what_0_6_saved(model: Any) -> None:
     """Makes a new model load its weights as 0.6.0 saved them.
 
     Args:
-        model: an `AGAD`, just made from the configuration in such a file.
+        model: an `AGAD`, newly made from the configuration in such a file.
     """
     networks = [network for network in (model.ema_generator, model.pseudo_anomaly_generator) if network is not None]
     if not networks:
@@ -27,7 +27,7 @@ def let_read_what_0_6_saved(model: Any) -> None:
         *(variable for variable in model.auxiliary_variables if variable.trainable),
         *(model.ema_generator.variables if model.ema_generator is not None else ()),
     ]
-    # The file has nothing for these networks; what they share with G comes with G.
+    # The file has nothing for these networks; variables that they share with G are loaded with G.
     shared = {id(layer) for layer in all_layers(model.generator)}
     for network in networks:
         for layer in (network, *all_layers(network)):
@@ -44,7 +44,7 @@ def let_read_what_0_6_saved(model: Any) -> None:
 
 
 def _skip_once(layer: keras.layers.Layer) -> None:
-    """Makes a layer load nothing, the next time that it is asked to."""
+    """Makes a layer skip loading, once."""
 
     def load_own_variables(store: Any) -> None:
         del layer.load_own_variables

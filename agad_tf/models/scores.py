@@ -8,11 +8,11 @@ from sklearn.covariance import ShrunkCovariance
 
 # Side in pixels of the neighbourhood that smoothed residuals are averaged over.
 NEIGHBOURHOOD = 3
-# Residuals are averaged over windows around the points of a grid of so many by so many.
+# Residuals are averaged over windows around the points of a square grid with this side.
 GRID = 16
-# How far the covariance of normal residuals is shrunk towards a multiple of the identity.
+# Shrinkage of the covariance of normal residuals towards a multiple of the identity.
 SHRINKAGE = 0.95
-# The least variance of residuals that counts, for where there is none; images range over [-1, 1].
+# Least variance of residuals, for directions without any; images are in [-1, 1].
 _LEAST_VARIANCE = 1e-6
 
 
@@ -30,9 +30,9 @@ def reconstruction_norm(images: Any, reconstruction: Any) -> Any:
 
 
 def smoothed_norm(images: Any, reconstruction: Any) -> Any:
-    """The paper's norm of residuals that are averaged over the neighbourhood of each pixel.
+    """The paper's norm, of residuals that are averaged over the neighbourhood of each pixel.
 
-    What differs in many pixels the same way counts, what flickers from pixel to pixel cancels out.
+    Residuals with the same sign in many pixels add up, and noise in single pixels cancels out.
 
     Args:
         images: x, float (batch, height, width, channels) in [-1, 1].
@@ -46,15 +46,14 @@ def smoothed_norm(images: Any, reconstruction: Any) -> Any:
 
 
 def residual_features(images: Any, reconstruction: Any) -> Any:
-    """What is left of an image when its reconstruction is taken away, by windows that overlap.
+    """Means of the residuals over overlapping windows.
 
     Args:
         images: x, float (batch, side, side, channels) in [-1, 1], the side a multiple of `GRID`.
         reconstruction: G(x), same shape and range.
 
     Returns:
-        float (batch, `GRID`²·channels): means of the residuals x − G(x) over windows twice as wide as they
-            are apart.
+        float (batch, `GRID`²·channels): means of x − G(x) over windows whose width is twice their distance.
     """
     spacing = images.shape[1] // GRID
     means = ops.average_pool(images - reconstruction, 2 * spacing, strides=spacing, padding="same")
@@ -62,7 +61,7 @@ def residual_features(images: Any, reconstruction: Any) -> Any:
 
 
 def mahalanobis_norm(features: Any, mean: Any, whitening: Any) -> Any:
-    """How far residuals are from the mean of normal images', directions usual among these counting less.
+    """The Mahalanobis distance of residuals from those of normal images.
 
     √((f − μ)ᵀ Σ⁻¹ (f − μ)), Σ their covariance, shrunk.
 
@@ -78,15 +77,15 @@ def mahalanobis_norm(features: Any, mean: Any, whitening: Any) -> Any:
 
 
 def combined_norm(images: Any, reconstruction: Any, mean: Any, whitening: Any) -> Any:
-    """How large residuals are, and how unusual: the geometric mean of smoothed and Mahalanobis norm.
+    """The geometric mean of the smoothed norm and the Mahalanobis norm: how large and how unusual residuals are.
 
-    The scales of the factors differ from model to model; in a geometric mean they do not matter.
+    The scales of the factors differ between models, but do not matter in a geometric mean.
 
     Args:
         images: x, float (batch, side, side, channels) in [-1, 1], the side a multiple of `GRID`.
         reconstruction: G(x), same shape and range.
         mean: μ of normal images' features, float (n,).
-        whitening: as `mahalanobis_norm` takes it, float (n, n).
+        whitening: W, as in `mahalanobis_norm`, float (n, n).
 
     Returns:
         float (batch,), not negative.
@@ -98,7 +97,8 @@ def combined_norm(images: Any, reconstruction: Any, mean: Any, whitening: Any) -
 def fit_mahalanobis(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean and whitening of normal images' residuals.
 
-    The covariance is shrunk by `SHRINKAGE`: directions in which normal images hardly vary would else rule the norm.
+    The covariance is shrunk by `SHRINKAGE`, because otherwise directions in which normal images hardly vary would
+    dominate the norm.
 
     Args:
         features: float (images, n), from `residual_features`, finite.
@@ -113,7 +113,7 @@ def fit_mahalanobis(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def whitening_of(covariance: np.ndarray) -> np.ndarray:
     """The symmetric W with W² = Σ⁻¹, for `mahalanobis_norm`.
 
-    Of all roots it is the symmetric one, as it does not depend on which directions of the same variance were taken.
+    The symmetric root is unique, even if several directions have the same variance.
 
     Args:
         covariance: Σ, float (n, n), symmetric.

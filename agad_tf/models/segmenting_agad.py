@@ -1,4 +1,4 @@
-"""AGAD that restores local anomalies and says of each pixel whether it is abnormal, from normal images alone."""
+"""AGAD that learns from normal images to restore local anomalies and to classify each pixel as normal or abnormal."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from agad_tf.config.choices import SIZE_MULTIPLE
+from agad_tf.data.altered_windows import alter_windows
 from agad_tf.data.crops import at_size, crops_at_scales, sizes_at_scales
 from agad_tf.data.light import vary_light
 from agad_tf.data.local_anomalies import add_local_anomalies
@@ -22,51 +23,54 @@ from agad_tf.models.network_copies import in_float32, resized_to
 from agad_tf.models.peak_score import PeakScore, part_names
 from agad_tf.models.reconstruction_scorer import batches_of
 from agad_tf.models.replicas import apply_gradients
-from agad_tf.models.step import Step, TrainedNetwork, read_batch
+from agad_tf.models.step import Step, TrainedNetwork, read_batch_and_masks, unknown_where
 from agad_tf.models.tiles import TILE
 from agad_tf.models.whole_image import looks_at
 
 STRUCTURAL_WEIGHT = 10.0
-# Of the loss by an anomaly's label alone, beside those of pixels.
-VERDICT_WEIGHT = 0.1
+# Weight of the loss of anomalies without masks, relative to the loss of pixels.
+MASKLESS_WEIGHT = 0.1
 ALIGNED = ("auto", "yes", "no")
 
 
 @keras.saving.register_keras_serializable("agad_tf")
 class SegmentingAGAD(AGAD):
-    """`AGAD` with a third network, trained on local anomalies made from normal images, whose place is known.
+    """`AGAD` with a third network, the segmenter, trained on local anomalies at known places in normal images.
 
-    A part of every training image is cut out, as large as the networks' input, at a random place and scale, and its
-    light is varied a little. Four in five are then altered locally. G is to restore them, x̂ = G(altered x) against x,
-    by the contextual loss and 1 − SSIM. The segmenter sees the altered image beside x̂ and says of each pixel whether it
-    was altered: the principle of line 10, an anomaly counts as fake, applied to each pixel.
+    Training uses random crops of images, of the size of the networks' input, at random scales and with slightly varied
+    light. `altered_share` of them get a local anomaly. G learns to restore them: x̂ = G(altered x) is compared with x
+    by the contextual loss and 1 − SSIM. The segmenter sees the altered image and x̂, and learns which pixels were
+    altered. This applies the principle of line 10, that an anomaly counts as fake, to each pixel.
 
-    Labelled anomalies are left as they are. The segmenter learns from their masks, or, where these are unknown, that
-    something is wrong somewhere. `fit` takes them as (images, labels) or, of a `tf.data.Dataset`, (images, labels,
-    masks); masks are float (batch, height, width, 1), 1 abnormal, 0 normal, and NaN in all of an image without one.
+    Labelled anomalies are not altered. The segmenter learns from their masks, or, without masks, that some pixels are
+    abnormal. `fit` takes them as (images, labels) or, of a `tf.data.Dataset`, (images, labels, masks); masks are float
+    (batch, height, width, 1): 1 abnormal, 0 normal; NaN in all pixels of an image without a mask.
 
-    Images may be larger than the networks' input, in training as in scoring: all networks are convolutional. The score
-    is that of `agad_tf.models.peak_score`; it needs `adapt` after `fit`.
+    Images may be larger than the networks' input in training and in scoring, because all networks are convolutional.
+    The score is that of `agad_tf.models.peak_score`; it needs `adapt` after `fit`.
 
     Args:
         generator: G.
         discriminator: D.
-        segmenter: from `build_segmenter`, for the same size as the others; None leaves its part out.
-        scoring_shape: height, width and channels of the images that are scored, multiples of 16; None is the networks'.
+        segmenter: from `build_segmenter`, for the same size as the others; None trains without it.
+        scoring_shape: height, width and channels of the images that are scored, multiples of 16; None means the
+            networks' own.
         altered_share: share of the training images that are altered, in [0, 1]; 0 makes no local anomalies.
-        scales: what images are looked at by: 1 as they are, 2 at half their size, and so on. Those at which they would
-            be smaller than the networks' input are left out.
+        scales: factors by which images are shrunk: 1 for full size, 2 for half, and so on. Scales at which they would
+            be smaller than the networks' input are dropped.
         light: how much the light of training images varies, in [0, 1]; see `agad_tf.data.light`.
-        aligned: whether what is usual differs from place to place: "yes" for parts in a fixture, "no" for surfaces;
-            "auto" lets normal images decide.
-        **kwargs: of `AGAD`; pseudo-anomalies are left out, as what G makes of x is to be left as it is here.
+        aligned: whether each pixel has its own statistics of normal images: "yes" for parts in a fixture, "no" for
+            surfaces; "auto" chooses by normal images.
+        **kwargs: of `AGAD`; without pseudo-anomalies, because here G must keep its own reconstructions intact.
 
     Raises:
         ValueError: an argument out of its range.
     """
 
-    # Normal images that no gradient came from, of which fewer say nothing.
+    # Least number of normal images for `adapt` that were not trained on.
     LEAST_UNSEEN = 4
+    # About how many images get local anomalies, to find the weights of scales.
+    MOST_ALTERED = 128
     # Side in pixels above which images are scored in tiles.
     LARGEST_TILE = TILE
     batch_terms = (*losses.BATCH_TERMS, "structural_loss", "segmentation_loss")
@@ -90,15 +94,17 @@ class SegmentingAGAD(AGAD):
         if aligned not in ALIGNED:
             raise ValueError(f"Unknown aligned '{aligned}'; choose one of {', '.join(ALIGNED)}.")
         if not scales or any(scale < 1 for scale in scales):
-            raise ValueError(f"Scales are {tuple(scales)}; give one or more whole numbers from 1 up, such as (1, 2).")
-        # What follows is made after AGAD has been built.
+            raise ValueError(
+                f"Scales are {tuple(scales)}; give one or more whole numbers of at least 1, such as (1, 2)."
+            )
+        # The following is made after AGAD has been built.
         self.segmenter = segmenter
         self.altered_share, self.scales, self.light, self.aligned = altered_share, tuple(scales), light, aligned
         height, width, channels = scoring_shape or self.image_shape
         self.scoring_shape = (height, width, channels)
         self._crop = (self.image_shape[0], self.image_shape[1])
         self.sizes = sizes_at_scales((height, width), self._crop, self.scales, SIZE_MULTIPLE)
-        # Height and width of the parts of large images to train on; None where those are trained on whole.
+        # Height and width of the windows of large images that training uses; None for smaller images.
         self.training_window = window_of((height, width), self._crop, self.scales[len(self.sizes) - 1])
         networks = self.scoring_generator, segmenter
         self._generators = [resized_to(self.scoring_generator, size) for size in self.sizes]
@@ -145,7 +151,7 @@ class SegmentingAGAD(AGAD):
 
     @property
     def trained_networks(self) -> dict[str, TrainedNetwork]:
-        """What learns, each with its loss, weights and optimizer."""
+        """The networks that are trained, each with its loss, weights and optimizer."""
         if self.segmenter is None:
             return super().trained_networks
         weights = list(self.segmenter.trainable_variables)
@@ -153,32 +159,32 @@ class SegmentingAGAD(AGAD):
         return {**super().trained_networks, "segmenter": own}
 
     def read_batch(self, data: Any) -> tuple[tf.Tensor, ...]:
-        """What G and the segmenter see, labels, the images as they are, and masks; see `_losses_of`."""
-        images, labels, masks = _read_masks(data)
+        """The input of G and the segmenter, labels, the original images, and masks; see `_losses_of`."""
+        images, labels, masks = read_batch_and_masks(data)
         seeds = self._seeds(tf.shape(images)[0])
-        # Without a mask nobody knows which part of an anomaly is abnormal; the largest is.
+        # Without a mask, the abnormal part of an anomaly is unknown, so the largest part is taken.
         known = ~tf.reduce_any(tf.math.is_nan(masks), axis=(1, 2, 3))
         abnormal = labels == 1
         sizes = sizes_at_scales(images.shape[1:3], self._crop, self.scales, SIZE_MULTIPLE)
         images, masks = crops_at_scales(images, masks, seeds, self._crop, sizes, abnormal & ~known)
         images = vary_light(images, seeds, self.light)
         altered, places = add_local_anomalies(images, tf.roll(images, 1, axis=0), seeds)
-        # Some images stay as they are in every batch, and so do labelled anomalies.
+        # Some images of every batch are not altered, and neither are labelled anomalies.
         draws = tf.random.stateless_uniform(tf.shape(seeds), tf.stack([seeds[0], 1]))
         untouched = ((draws >= self.altered_share) | abnormal)[:, tf.newaxis, tf.newaxis, tf.newaxis]
         masks = tf.where(abnormal[:, tf.newaxis, tf.newaxis, tf.newaxis], masks, tf.where(untouched, 0.0, places))
-        # A part of an anomaly may be normal.
+        # A part of an abnormal image may be normal.
         labels = tf.where(abnormal & known, tf.reduce_max(masks, axis=(1, 2, 3)), labels)
         return tf.where(untouched, images, altered), labels, images, masks
 
     def losses_of_step(self, *batch: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Lines 3 to 10 with altered images in the place of x where G sees it, and the segmenter's loss."""
+        """Lines 3 to 10 with altered images as the input of G, and the segmenter's loss."""
         altered, labels, images, masks = batch
         return self._losses_of(altered, labels, images, masks, training=True)
 
     def batch_losses(self, images: tf.Tensor, labels: tf.Tensor, training: bool) -> dict[str, tf.Tensor]:
-        """Every loss of images as they are; see `AGAD.batch_losses`."""
-        masks = tf.zeros_like(images[..., :1]) + _unknown_where(labels)
+        """Every loss of unaltered images; see `AGAD.batch_losses`."""
+        masks = tf.zeros_like(images[..., :1]) + unknown_where(labels)
         return self._losses_of(images, labels, images, masks, training)
 
     def _losses_of(
@@ -187,11 +193,11 @@ class SegmentingAGAD(AGAD):
         """Every loss.
 
         Args:
-            altered: what G and the segmenter see, float (batch, height, width, channels) in [-1, 1].
+            altered: the input of G and the segmenter, float (batch, height, width, channels) in [-1, 1].
             labels: float (batch,): 0 normal, 1 abnormal.
-            images: x, of the same shape; of labelled anomalies the same as `altered`.
-            masks: float (batch, height, width, 1): where the images are altered or abnormal 1, else 0; NaN in all of an
-                image of which nothing is known but its label.
+            images: x, of the same shape; equal to `altered` for labelled anomalies.
+            masks: float (batch, height, width, 1): 1 where the images are altered or abnormal, else 0; NaN everywhere
+                for an image with only a label.
             training: whether batch normalisation uses the statistics of the batch.
         """
         reconstruction = self.generator(altered, training=training)
@@ -204,13 +210,13 @@ class SegmentingAGAD(AGAD):
         found["generator_loss"] += (1 - labels) * STRUCTURAL_WEIGHT * found["structural_loss"]
         found["segmentation_loss"] = tf.zeros_like(labels)
         if self.segmenter is not None:
-            # What the segmenter learns from is no business of G: it would learn to leave traces.
+            # Otherwise G would learn to mark flaws for the segmenter.
             pair = tf.concat([altered, tf.stop_gradient(reconstruction)], axis=-1)
-            verdicts = self.segmenter(pair, training=training)
+            logits = self.segmenter(pair, training=training)
             unknown = tf.reduce_any(tf.math.is_nan(masks), axis=(1, 2, 3))
             masks = tf.where(tf.math.is_nan(masks), 0.0, masks)
             found["segmentation_loss"] = tf.where(
-                unknown, VERDICT_WEIGHT * losses.highest_verdict_loss(verdicts), losses.focal_loss(verdicts, masks)
+                unknown, MASKLESS_WEIGHT * losses.highest_pixels_loss(logits), losses.focal_loss(logits, masks)
             )
         return found
 
@@ -222,7 +228,7 @@ class SegmentingAGAD(AGAD):
         super().update_networks(step, labels)
 
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
-        """The losses of a batch by the moving statistics; masks, if there are any, are left out."""
+        """The losses of a batch by the moving statistics; masks are ignored."""
         return super().test_step(data[:2] if isinstance(data, tuple) else data)
 
     def _seeds(self, count: tf.Tensor) -> tf.Tensor:
@@ -236,12 +242,12 @@ class SegmentingAGAD(AGAD):
 
     @property
     def score_statistics(self) -> list[keras.Variable]:
-        """What `adapt` learns."""
+        """The variables that `adapt` sets."""
         return self.peak_score.variables
 
     @property
     def scoring_variables(self) -> list[keras.Variable]:
-        """What scores depend on."""
+        """The variables that scores depend on."""
         return [*super().scoring_variables, *([] if self.segmenter is None else self.segmenter.variables)]
 
     def call(self, images: tf.Tensor, training: bool = False) -> tf.Tensor:
@@ -251,22 +257,26 @@ class SegmentingAGAD(AGAD):
         return self._whole_look.reconstructions(images)
 
     def adapt(self, images: Any, batch_size: int = 16, unseen: Any = None) -> None:
-        """Learns what is usual among normal images; see `agad_tf.models.peak_score`.
+        """Learns the statistics of normal images, and the weights of scales; see `agad_tf.models.peak_score`.
 
         Args:
             images: normal ones, float (images, *scoring_shape) in [-1, 1], an array; or a `tf.data.Dataset` or another
-                iterator of batches of them, which need not be in memory together.
+                iterator of batches of them, which need not fit into memory together.
             batch_size: images at a time, of an array.
-            unseen: normal ones that no gradient came from, at least 4, likewise; None takes `images`. Their maps are
-                kept in memory until all have been looked at.
+            unseen: normal images that were not trained on, at least 4, in the same form; None means `images`. Their
+                maps are kept in memory until the end.
         """
-        looks, maps = [], []
-        if unseen is not None:
-            looks = [looks_at(batch) for batch in batches_of(images, batch_size, self.scoring_shape)]
-        for batch in batches_of(images if unseen is None else unseen, batch_size, self.scoring_shape):
+        looks = [] if unseen is None else [looks_at(batch) for batch in self._batches(images, batch_size)]
+        maps: list[list[np.ndarray]] = []
+        altered: list[list[np.ndarray]] = []
+        rng = np.random.default_rng(self.seed)
+        for batch in self._batches(images if unseen is None else unseen, batch_size):
             looks.append(looks_at(batch))
-            maps.append([each.numpy() for each in self._maps_of_batch(batch)])
-        self.peak_score.fit([np.concatenate(each) for each in zip(*looks, strict=True)], list(zip(*maps, strict=True)))
+            maps.append(self._arrays_of_maps(batch))
+            if sum(len(each[0]) for each in altered) < self.MOST_ALTERED:
+                altered.append(self._arrays_of_maps(alter_windows(np.asarray(batch), self._crop, self.sizes, rng)))
+        by_scale = (list(zip(*each, strict=True)) for each in (maps, altered))
+        self.peak_score.fit([np.concatenate(each) for each in zip(*looks, strict=True)], *by_scale)
 
     def reconstruct_and_score(self, images: tf.Tensor, batch_statistics: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
         """Reconstructions and scores of whole images; see `AGAD.reconstruct_and_score`."""
@@ -274,11 +284,11 @@ class SegmentingAGAD(AGAD):
         return reconstruction, self.peak_score.score(images, maps)
 
     def scores_of_batch(self, images: tf.Tensor) -> tf.Tensor:
-        """Scores of whole images, as `reconstruct_and_score` gives them; large ones take less memory."""
+        """Scores of whole images, as by `reconstruct_and_score`; large images take less memory."""
         return self.peak_score.score(images, self._maps(images))
 
     def score_and_map(self, images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Scores and error maps, as `reconstruct_score_and_map` gives them; large images take less memory."""
+        """Scores and error maps, as by `reconstruct_score_and_map`; large images take less memory."""
         return self.peak_score.score_and_map(images, self._maps(images))
 
     def reconstruct_score_and_map(self, images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
@@ -295,7 +305,7 @@ class SegmentingAGAD(AGAD):
 
     def score_parts(self, images: np.ndarray, batch_size: int = 16) -> np.ndarray:
         """The parts of the score, float (images, parts), by the names of `part_names`."""
-        batches = batches_of(np.asarray(images, np.float32), batch_size, self.scoring_shape)
+        batches = self._batches(np.asarray(images, np.float32), batch_size)
         return np.concatenate(
             [self.peak_score.standardized_parts(batch, self._maps_of_batch(batch)).numpy() for batch in batches]
         )
@@ -305,8 +315,14 @@ class SegmentingAGAD(AGAD):
         return self.score_and_map(images)[1]
 
     def _maps(self, images: tf.Tensor) -> list[tf.Tensor]:
-        """Of whole images at each scale, residuals and logits of verdicts, float (images, height, width, kinds)."""
+        """Residuals and segmentation maps (logits) at each scale, float (images, height, width, kinds)."""
         return self._at_scales(images, Look.maps)
+
+    def _arrays_of_maps(self, images: Any) -> list[np.ndarray]:
+        return [each.numpy() for each in self._maps_of_batch(images)]
+
+    def _batches(self, images: Any, batch_size: int) -> Any:
+        return batches_of(images, batch_size, self.scoring_shape)
 
     def _look(self, images: tf.Tensor, batch_statistics: bool = False) -> tuple[tf.Tensor, list[tf.Tensor]]:
         """Reconstructions of whole images, and their maps; see `_maps`."""
@@ -320,7 +336,7 @@ class SegmentingAGAD(AGAD):
         found: list[Any] = []
         before: list[tf.Tensor] = []
         for look, size in zip(self._looks, self.sizes, strict=True):
-            # A graph takes what is independent at the same time, and tiles of two scales need the memory of both.
+            # A graph runs independent operations at once: two scales of tiles would need the memory of both.
             with tf.control_dependencies(before):
                 found.append(seen_by(look, at_size(images, size)))
             before = [] if look.tiles is None else tf.nest.flatten(found[-1])
@@ -330,18 +346,3 @@ class SegmentingAGAD(AGAD):
 def _require_share(name: str, value: float) -> None:
     if not 0 <= value <= 1:
         raise ValueError(f"{name} is {value}; it must lie in [0, 1].")
-
-
-def _unknown_where(labels: tf.Tensor) -> tf.Tensor:
-    """NaN for anomalies and 0 for normal images, float (batch, 1, 1, 1)."""
-    return tf.where(labels == 1, float("nan"), 0.0)[:, tf.newaxis, tf.newaxis, tf.newaxis]
-
-
-def _read_masks(data: Any) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Images, labels and masks of what `fit` passes to a step; of anomalies without masks they are NaN."""
-    pair, masks = (data[:2], data[2]) if isinstance(data, tuple) and len(data) == 3 else (data, None)
-    images, labels = read_batch(pair)
-    images = tf.convert_to_tensor(images)
-    if masks is None:
-        return images, labels, tf.zeros_like(images[..., :1]) + _unknown_where(labels)
-    return images, labels, tf.ensure_shape(tf.cast(masks, tf.float32), (None, *images.shape[1:3], 1))

@@ -1,4 +1,4 @@
-"""Skip-GANomaly, one of the two methods that AGAD extends, to be its control."""
+"""Skip-GANomaly, one of the two methods that AGAD extends, as a control."""
 
 from typing import Any
 
@@ -19,8 +19,8 @@ CONTEXTUAL_SHARE = 0.9
 class SkipGANomaly(AGAD):
     """Skip-GANomaly (Akcay et al. 2019b): equation (9) without its pseudo-anomalies, and a score with the latent loss.
 
-    Takes the arguments of `AGAD`. The generator is a UNet in its paper; with another one this is its objective and its
-    score on that network. It learns from normal images alone; labels are left unread.
+    Takes the arguments of `AGAD`. Its paper uses a UNet as generator; with another one, this is its objective and score
+    on that network. It learns only from normal images, and ignores labels.
     """
 
     def __init__(self, generator: keras.Model, discriminator: keras.Model, **kwargs: Any):
@@ -41,5 +41,5 @@ class SkipGANomaly(AGAD):
         return [*super().scoring_variables, *self.discriminator.variables]
 
     def batch_losses(self, images: tf.Tensor, labels: tf.Tensor, training: bool) -> dict[str, tf.Tensor]:
-        """Every loss of a batch, all of it taken for normal; see `AGAD.batch_losses`."""
+        """Every loss of a batch, in which all images count as normal; see `AGAD.batch_losses`."""
         return self.losses_by_label(images, tf.zeros_like(labels), self.forward(images, training))

@@ -1,7 +1,7 @@
-"""What a training step computes before anything changes: one forward pass, both losses, and their gradients.
+"""The computation of a training step before any variable changes: one forward pass, the losses, and their gradients.
 
-XLA can compile it, and every replica computes it by itself: for both reasons it reads no variable and writes none.
-Values come in as one list of tensors, and what the forward pass would have written goes out.
+Because XLA may compile it, and every replica computes it separately, it neither reads nor writes variables. Values are
+passed in as one list of tensors, and values that the forward pass would write are returned.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 
 class TrainedNetwork(NamedTuple):
-    """A network, or part of one, with a loss of its own.
+    """A network, or part of one, with its own loss.
 
     Attributes:
         loss: name of the loss.
-        weights: what is trained by it, θ.
+        weights: θ, trained by this loss.
         optimizer: of the weights.
     """
 
@@ -34,13 +34,13 @@ class TrainedNetwork(NamedTuple):
 
 
 class Gradients(NamedTuple):
-    """What one replica has computed.
+    """The results of one replica.
 
     Attributes:
-        of: by name of the trained network, the gradient of its loss for each of its weights.
-        written: what the forward pass gives variables, such as moving statistics, by their place in the step's list.
+        of: gradients of a network's loss for each of its weights, by the network's name.
+        written: values for variables, such as moving statistics, by their position in the step's list.
         losses: by name, float (batch,) each.
-        finite: bool scalar; gradients whose loss is scaled are left to the optimizer that scales it.
+        finite: bool scalar; gradients of a scaled loss are checked by the optimizer that scales it.
     """
 
     of: dict[str, list[tf.Tensor]]
@@ -50,12 +50,12 @@ class Gradients(NamedTuple):
 
 
 class Step(NamedTuple):
-    """What one replica has computed, and what all of them found.
+    """The results of one replica, and the common result of all.
 
     Attributes:
         gradients: of this replica.
-        finite: bool scalar, the same in all replicas: no replica has met a number that is not finite.
-        discriminator_loss: L_d, float scalar, the same in all replicas: the mean over the images of all.
+        finite: bool scalar, the same in all replicas: all numbers in all replicas are finite.
+        discriminator_loss: L_d, float scalar, the same in all replicas: the mean over all their images.
     """
 
     gradients: Gradients
@@ -64,12 +64,12 @@ class Step(NamedTuple):
 
 
 class StepComputer:
-    """Computes steps of a model.
+    """Computes the steps of a model.
 
     Args:
-        batch_losses: gives every loss of a batch by its name, float (batch,) each, from the tensors of the batch.
-        variables: all that the losses depend on, the trained weights among them.
-        trained: the networks that learn, by name.
+        batch_losses: returns every loss of a batch by its name, float (batch,) each, from the tensors of the batch.
+        variables: all that the losses depend on, including the trained weights.
+        trained: the networks that are trained, by name.
         jit_compile: whether XLA compiles the computation.
     """
 
@@ -93,12 +93,12 @@ class StepComputer:
     def __call__(self, images: tf.Tensor, *others: tf.Tensor) -> Step:
         """Computes the step of a replica.
 
-        A replica's losses are sums over its images, divided by the number of all replicas' images: the sum of its
+        A replica's losses are sums over its images, divided by the number of images in all replicas, so the sum of
         gradients over replicas is the gradient of the whole batch.
 
         Args:
             images: float (batch, height, width, channels) in [-1, 1].
-            others: what else the losses take, such as labels, float (batch,).
+            others: other arguments of the losses, such as labels, float (batch,).
         """
         image_count = sum_over_replicas(tf.cast(tf.shape(images)[0], tf.float32))
         values = [tf.convert_to_tensor(variable) for variable in self.variables]
@@ -117,7 +117,7 @@ class StepComputer:
             scope = contexts.enter_context(
                 keras.StatelessScope(list(zip(self.variables, values, strict=True)), collect_losses=True)
             )
-            # Each tape watches one network alone, so that no gradient goes back where it is not asked for.
+            # Each tape watches only one network, so that no unneeded gradients are computed.
             tapes = {
                 name: contexts.enter_context(tf.GradientTape(watch_accessed_variables=False)) for name in self.trained
             }
@@ -148,13 +148,13 @@ class StepComputer:
 
 
 def require_labels(labels: Any) -> None:
-    """Looks at labels before the first step.
+    """Checks labels before the first step.
 
     Args:
         labels: an array or tensor, or None.
 
     Raises:
-        ValueError: one is neither 0 nor 1.
+        ValueError: a label is neither 0 nor 1.
     """
     if labels is None:
         return
@@ -166,10 +166,10 @@ def require_labels(labels: Any) -> None:
 
 
 def require_floats(images: Any) -> None:
-    """Looks at what images are made of.
+    """Checks the dtype of images.
 
     Raises:
-        ValueError: they are integers, whose range is not [-1, 1].
+        ValueError: they are integers, which cannot be in [-1, 1].
     """
     if not tf.as_dtype(images.dtype).is_floating:
         raise ValueError(
@@ -178,7 +178,7 @@ def require_floats(images: Any) -> None:
 
 
 def read_batch(data: Any) -> tuple[tf.Tensor, tf.Tensor]:
-    """Takes images and labels from what `fit` passes to a step.
+    """Returns images and labels from the data that `fit` passes to a step.
 
     Args:
         data: images, or images and labels; without labels all images count as normal.
@@ -192,7 +192,7 @@ def read_batch(data: Any) -> tuple[tf.Tensor, tf.Tensor]:
     """
     images, labels, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
     if sample_weight is not None:
-        raise ValueError("AGAD's losses are weighted by label alone; leave out sample_weight and class_weight.")
+        raise ValueError("AGAD's losses are weighted only by label; leave out sample_weight and class_weight.")
     require_floats(images)
     if labels is None:
         return images, tf.zeros(tf.shape(images)[:1])
@@ -209,3 +209,18 @@ def read_batch(data: Any) -> tuple[tf.Tensor, tf.Tensor]:
     )
     with tf.control_dependencies([are_labels] if are_labels is not None else []):
         return images, tf.identity(labels)
+
+
+def unknown_where(labels: tf.Tensor) -> tf.Tensor:
+    """NaN for anomalies and 0 for normal images, float (batch, 1, 1, 1)."""
+    return tf.where(labels == 1, float("nan"), 0.0)[:, tf.newaxis, tf.newaxis, tf.newaxis]
+
+
+def read_batch_and_masks(data: Any) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Images, labels and masks from the data of `fit`; masks are NaN for anomalies without any."""
+    pair, masks = (data[:2], data[2]) if isinstance(data, tuple) and len(data) == 3 else (data, None)
+    images, labels = read_batch(pair)
+    images = tf.convert_to_tensor(images)
+    if masks is None:
+        return images, labels, tf.zeros_like(images[..., :1]) + unknown_where(labels)
+    return images, labels, tf.ensure_shape(tf.cast(masks, tf.float32), (None, *images.shape[1:3], 1))

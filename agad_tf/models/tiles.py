@@ -1,4 +1,4 @@
-"""Images that are too large for a network's memory, taken in tiles that overlap, with the result of the whole image."""
+"""Processes large images in overlapping tiles, with the same result as for the whole image."""
 
 import math
 from collections.abc import Callable
@@ -10,22 +10,22 @@ import tensorflow as tf
 
 from agad_tf.networks.reach import Reach
 
-# Side in pixels. With the margin of a UNet and a segmenter, 160, nearly half of a tile is the result's, and both at
-# width 1/4 take 300 MiB.
+# Side in pixels. With the margin of a UNet and a segmenter, 160 pixels, nearly half of a tile is its core. At width
+# 1/4, both take 300 MiB.
 TILE = 1024
 
 
 @dataclass(frozen=True)
 class Tiling:
-    """How images are cut into tiles.
+    """The division of images into tiles.
 
-    The image is divided into cores, all of one size. A tile is a core with a margin around it. At the border the tile
-    is moved inwards, so that all tiles are of one size, and the tile ends where the image does: there a network pads
-    the tile as it would pad the image.
+    The image is divided into cores, all of one size. A tile is a core with a margin around it. At the border, the tile
+        is moved inwards, so that all tiles have one size and end where the image ends: there, a network pads the tile
+        as it would pad the image.
 
     Attributes:
         image: height and width of the images in pixels.
-        tile: height and width of the tiles, equal to the image's where one tile is enough.
+        tile: height and width of the tiles, equal to the image's if one tile is enough.
         core: height and width of the part of a tile that the result is taken from.
         margin: in pixels, between core and tile.
     """
@@ -56,7 +56,7 @@ def tiling(image: tuple[int, int], reach: Reach, largest: int = TILE) -> Tiling:
         largest: greatest side of a tile in pixels.
 
     Raises:
-        ValueError: a side is no multiple of the stride, or tiles are too small for their margins.
+        ValueError: a side is not a multiple of the stride, or tiles are too small for their margins.
     """
     stride, margin = reach
     if any(side % stride for side in image):
@@ -75,8 +75,8 @@ def _tile_and_core(side: int, stride: int, margin: int, largest: int) -> tuple[i
     largest_core = (largest - 2 * margin) // stride * stride
     if largest_core < stride:
         raise ValueError(
-            f"Tiles of {largest} pixels are too small: what a network looks at goes {margin} pixels beyond each side "
-            f"of a block of {stride}; take tiles of {2 * margin + stride} pixels or more."
+            f"Tiles of {largest} pixels are too small: a network needs {margin} pixels around a block of {stride}; use "
+            f"tiles of at least {2 * margin + stride} pixels."
         )
     count = math.ceil(side / largest_core)
     core = stride * math.ceil(side / count / stride)
@@ -88,20 +88,20 @@ def in_tiles(
 ) -> Any:
     """Applies a function to images in tiles, one after another.
 
-    The result is that of the function on whole images, if it looks no further than the margin and does the same
-    wherever a multiple of the stride is. Networks in inference are such functions, and so are several, one after
-    another. Memory is that of one tile, besides images and result, whatever the batch.
+    The result equals that of the function on whole images, if the function depends on no pixels beyond the margin and
+    is invariant to shifts by multiples of the stride. Networks in inference have these properties, and so have several
+    networks in sequence. Besides images and result, memory is that of one tile for any batch size.
 
     Args:
-        function: maps images, (batch, *tiles.tile, channels), to floats (batch, *tiles.tile, kinds). Where one tile is
-            enough it is called on all images at once, and otherwise on one tile at a time; a graph has it once.
+        function: maps images, (batch, *tiles.tile, channels), to floats (batch, *tiles.tile, kinds). If one tile is
+            enough, it is called on all images at once, and otherwise on one tile at a time; a graph contains it once.
         images: float (batch, *tiles.image, channels).
         tiles: by `tiling`.
-        signature: the types of what the function returns, tf.float32 or a tuple of it; a tuple takes less memory than
-            one tensor that is divided afterwards.
+        signature: types of the function's result, tf.float32 or a tuple of it; a tuple takes less memory than one
+            tensor that is divided afterwards.
 
     Returns:
-        float32 (batch, *tiles.image, kinds), or a tuple of such.
+        float32 (batch, *tiles.image, kinds), or a tuple of these.
 
     Raises:
         ValueError: the images are of another size.
@@ -117,8 +117,8 @@ def in_tiles(
     """
     if tuple(images.shape[1:3]) != tuple(tiles.image):
         raise ValueError(
-            f"Images have the shape {tuple(images.shape)}, and tiles are planned for images of {tiles.image[0]}×"
-            f"{tiles.image[1]} pixels; plan them for the images' height and width."
+            f"Images have the shape {tuple(images.shape)}, but tiles are planned for images of "
+            f"{tiles.image[0]}×{tiles.image[1]} pixels; make the tiling for the height and width of the images."
         )
     if tiles.is_one_tile:
         return function(images)
@@ -132,13 +132,13 @@ def in_tiles(
         return tf.nest.map_structure(lambda found: tf.slice(found, begin, size)[0], function(part))
 
     numbers = tf.range(tf.shape(images)[0] * rows * columns)
-    # One after another: each operation keeps all cores busy, and memory is that of one tile.
+    # Sequentially: each operation keeps all cores busy, and memory is that of one tile.
     cores = tf.map_fn(core_of, numbers, parallel_iterations=1, fn_output_signature=signature)
     return tf.nest.map_structure(partial(_joined, tiles=tiles), cores)
 
 
 def _corners(place: tf.Tensor, tiles: Tiling) -> tuple[tf.Tensor, tf.Tensor]:
-    """Where a tile begins in its image, and where its core begins in the tile; int32 (2,) each, as is `place`."""
+    """The corner of a tile in its image, and that of its core in the tile; int32 (2,) each, as is `place`."""
     image, tile, core = (tf.constant(sides) for sides in (tiles.image, tiles.tile, tiles.core))
     core_corner = tf.minimum(place * core, image - core)
     corner = tf.clip_by_value(core_corner - tiles.margin, 0, image - tile)
@@ -153,7 +153,7 @@ def _joined(cores: tf.Tensor, tiles: Tiling) -> tf.Tensor:
     for axis, (side, count, core) in enumerate(zip(tiles.image, tiles.counts, tiles.core, strict=True), 1):
         surplus = count * core - side
         if surplus:
-            # The last core ends where the image does, and so begins with what the one before it has given.
+            # The last core ends where the image ends, so it overlaps with the one before it.
             kept = [*range((count - 1) * core), *range((count - 1) * core + surplus, count * core)]
             joined = tf.gather(joined, kept, axis=axis)
     return joined

@@ -1,7 +1,7 @@
-"""How unusual an image is as a whole, at low resolution: what the peak of a map does not see.
+"""Comparison of whole images at low resolution, for anomalies that have no peak in a map.
 
-The light of an image is taken away: its mean and its deviation, over all of it. What is left is compared with normal
-images by their covariance (Ledoit and Wolf 2004), on a coarse and on a finer grid.
+An image is normalised by its mean and deviation, which removes its light. The result is compared with normal images by
+their covariance (Ledoit and Wolf 2004), on a coarse and on a finer grid.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,17 +15,17 @@ from sklearn.covariance import LedoitWolf
 from agad_tf.data.crops import at_size
 from agad_tf.models.scores import mahalanobis_norm, whitening_of
 
-# Sides of the grids that an image is looked at by.
+# Sides of the grids.
 GRIDS = (8, 16)
-# Added to an image's deviation, so that the noise of an empty one is not blown up; images range over [-1, 1].
+# Added to an image's deviation, so that noise in a uniform image is not amplified; images are in [-1, 1].
 LEAST_CONTRAST = 0.05
-# Normal images are left out by so many parts in turn, to learn how far one is that has not been seen.
+# Number of folds of normal images, to measure the distance of images that were not used.
 FOLDS = 5
 _LEAST = 1e-4
 
 
 def features(images: Any, grid: int) -> Any:
-    """An image at low resolution without its light, float (images, grid²·channels)."""
+    """Images at low resolution, normalised by their light, float (images, grid²·channels)."""
     small = at_size(images, (grid, grid))
     mean = ops.mean(small, axis=(1, 2, 3), keepdims=True)
     deviation = ops.sqrt(ops.mean(ops.square(small - mean), axis=(1, 2, 3), keepdims=True))
@@ -33,12 +33,12 @@ def features(images: Any, grid: int) -> Any:
 
 
 def looks_at(images: Any) -> list[np.ndarray]:
-    """The `features` of images by each grid, float32 (images, grid²·channels) each."""
+    """The `features` of images for each grid, float32 (images, grid²·channels) each."""
     return [np.asarray(features(images, grid)) for grid in GRIDS]
 
 
 class WholeImage:
-    """The distance from normal images, and what is usual of it.
+    """The distance from normal images, and its statistics.
 
     Args:
         add_weight: of the model that keeps the statistics.
@@ -57,7 +57,7 @@ class WholeImage:
                 )
 
     def score(self, images: Any) -> Any:
-        """How far an image is from normal ones, float (images,), in deviations from what is usual; higher is farther.
+        """The standardised distance from normal images, float (images,); higher is more abnormal.
 
         Args:
             images: float (images, height, width, channels) in [-1, 1].
@@ -69,14 +69,14 @@ class WholeImage:
         return sum(scores) / len(GRIDS)
 
     def fit(self, looks: Sequence[np.ndarray]) -> np.ndarray:
-        """Learns what is usual.
+        """Learns the statistics of normal images.
 
         Args:
-            looks: by `looks_at`, of 4 or more normal images. Since no gradient comes from this part, those that the
-                networks were trained on are as good as others.
+            looks: by `looks_at`, of at least 4 normal images. They may be training images, because this part is not
+                trained by gradients.
 
         Returns:
-            The score of each image by the others, float (images,).
+            The score of each image with statistics of the others, float (images,).
         """
         scores = []
         for grid, rows in zip(GRIDS, looks, strict=True):
@@ -90,7 +90,7 @@ class WholeImage:
 
 
 def _unseen_norms(rows: np.ndarray) -> np.ndarray:
-    """How far each row is from the others, float (rows,), the others being all but a fold."""
+    """The distance of each row from those of other folds, float (rows,)."""
     fold = np.arange(len(rows)) % min(FOLDS, len(rows))
     norms = np.zeros(len(rows))
     for each in range(fold.max() + 1):

@@ -1,10 +1,10 @@
-"""Convolutions stated so that processors carry them out fast: the same functions, other operations.
+"""Convolutions in forms that are fast on processors: the same functions by other operations.
 
-A convolution knows three products: of images and kernel (forward), of upstream gradient and kernel (towards the
-images), and of images and upstream gradient (towards the kernel). A transposed convolution has the same three, with
-forward and towards-the-images in each other's place. Each is stated here once, in the form that was measured to be
-fastest on a CPU; the measurements are in BUILD_NOTES.md, "Where the time of a step goes". All are "same"-padded, with
-square kernels no smaller than the stride, on sides that the stride divides; all else is refused.
+A convolution has three products: images with kernel (forward), upstream gradient with kernel (towards the images), and
+images with upstream gradient (towards the kernel). In a transposed convolution, the first two change places. Each is
+written here once, in the form that was fastest on a CPU; the measurements are in BUILD_NOTES.md, "Where the time of a
+step goes". All are "same"-padded, with square kernels no smaller than the stride, on sides that the stride divides;
+everything else is refused.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,9 +14,9 @@ import keras
 import tensorflow as tf
 from keras import layers
 
-# Below, oneDNN's kernels for the gradient towards few channels leave most of their lanes empty.
+# With fewer channels, oneDNN's kernels for the gradient towards them use few of their lanes.
 FEW_CHANNELS = 4
-# Up to this side, images that trade places with channels are the faster product in bfloat16.
+# Up to this side, exchanging images and channels is faster in bfloat16.
 SMALL_SIDE = 8
 
 
@@ -25,7 +25,7 @@ class Convolution(layers.Conv2D):
     """`Conv2D` with "same" padding, for sides that are multiples of the stride.
 
     Raises:
-        ValueError: on building it with what it does not compute: another padding, dilation, groups, a kernel or
+        ValueError: for arguments that it does not support: another padding, dilation, groups, a kernel or
             strides that differ between the two directions, a kernel smaller than the stride, channels first, or
             images whose sides are unknown or no multiples of the stride.
     """
@@ -47,10 +47,10 @@ class Convolution(layers.Conv2D):
 
 @keras.saving.register_keras_serializable("agad_tf")
 class TransposedConvolution(layers.Conv2DTranspose):
-    """`Conv2DTranspose` with "same" padding, to sides that are the stride's multiples of the images'.
+    """`Conv2DTranspose` with "same" padding, to sides that are those of the images times the stride.
 
     Raises:
-        ValueError: on building it with what it does not compute: another padding, output padding, dilation, groups,
+        ValueError: for arguments that it does not support: another padding, output padding, dilation, groups,
             a kernel or strides that differ between the two directions, a kernel smaller than the stride, channels
             first, or images whose sides are unknown.
     """
@@ -81,28 +81,28 @@ def _require_plain(layer: layers.Layer) -> None:
     groups = getattr(layer, "groups", 1)
     if layer.padding != "same" or layer.dilation_rate != (1, 1) or groups != 1:
         raise ValueError(
-            f"{name} takes padding='same' alone, without dilation or groups, and was given padding='{layer.padding}', "
+            f"{name} takes only padding='same', without dilation or groups, but was given padding='{layer.padding}', "
             f"dilation_rate={layer.dilation_rate} and groups={groups}; give it padding='same', or use Keras' own layer."
         )
     if layer.data_format != "channels_last":
         raise ValueError(
-            f"{name} takes images whose channels come last, and was given data_format='{layer.data_format}'; "
-            "give it data_format='channels_last'."
+            f"{name} takes images whose channels come last, but was given data_format='{layer.data_format}'; give it "
+            "data_format='channels_last'."
         )
     if strides[0] != strides[1]:
         raise ValueError(
-            f"{name} takes the same stride in both directions, and was given strides={strides}; give it one number."
+            f"{name} takes the same stride in both directions, but was given strides={strides}; give it one number."
         )
     if size[0] != size[1]:
-        raise ValueError(f"{name} takes square kernels, and was given kernel_size={size}; give it one number.")
+        raise ValueError(f"{name} takes square kernels, but was given kernel_size={size}; give it one number.")
     if size[0] < strides[0]:
         raise ValueError(
-            f"{name} takes kernels no smaller than the stride, and was given kernel_size={size[0]} with "
+            f"{name} takes kernels no smaller than the stride, but was given kernel_size={size[0]} with "
             f"strides={strides[0]}; give it kernel_size={strides[0]} or more."
         )
     if getattr(layer, "output_padding", None) is not None:
         raise ValueError(
-            f"{name} gives sides of the stride times those of the images, and was given "
+            f"{name} returns images with sides multiplied by the stride, but was given "
             f"output_padding={layer.output_padding}; leave output_padding out."
         )
 
@@ -110,7 +110,7 @@ def _require_plain(layer: layers.Layer) -> None:
 def _require_known_sides(layer: layers.Layer, shape: Sequence[int | None]) -> None:
     if None in shape[1:3]:
         raise ValueError(
-            f"{type(layer).__name__} takes images of known height and width, and was given the shape {tuple(shape)}; "
+            f"{type(layer).__name__} takes images of known height and width, but was given the shape {tuple(shape)}; "
             "give keras.Input both."
         )
 
@@ -120,13 +120,13 @@ def _require_whole_cells(layer: layers.Layer, shape: Sequence[int | None]) -> No
     stride = layer.strides[0]
     if any(side % stride for side in shape[1:3]):
         raise ValueError(
-            f"{type(layer).__name__} takes images whose sides are multiples of the stride, and was given "
+            f"{type(layer).__name__} takes images whose sides are multiples of the stride, but was given "
             f"{shape[1]}×{shape[2]} pixels with strides={stride}; resize or pad them."
         )
 
 
 def _patches_times_kernel(images: tf.Tensor, kernel: tf.Tensor, side: int) -> tf.Tensor:
-    """A convolution whose stride is its size: patches do not overlap, and one matrix product does it."""
+    """A convolution whose stride is its kernel size: patches do not overlap, so it is one matrix product."""
     patches = tf.nn.space_to_depth(images, side)
     return tf.tensordot(patches, tf.reshape(kernel, (-1, kernel.shape[3])), 1)
 

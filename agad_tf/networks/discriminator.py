@@ -1,4 +1,4 @@
-"""The discriminator: says real or fake, and gives the latent embedding D_z."""
+"""The discriminator: classifies images as real or fake, and returns the latent embedding D_z."""
 
 import keras
 
@@ -12,8 +12,8 @@ LEAK = 0.2
 def discriminator(image_shape: tuple[int, int, int], width: float, normalization: str) -> keras.Model:
     """Builds the network: two Conv–BN–LeakyReLU blocks and a fully convolutional classifier.
 
-    The classifier judges every 4×4 neighbourhood of the feature map by itself, so D holds for images of
-    any size; `agad_tf.models.losses.adversarial_loss` averages those verdicts over the image.
+    The classifier has one logit for each 4×4 neighbourhood of the feature map, so D works for images of any size;
+    `agad_tf.models.losses.adversarial_loss` averages their losses over the image.
 
     Args:
         image_shape: height, width and channels in pixels.

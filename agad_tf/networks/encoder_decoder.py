@@ -15,8 +15,8 @@ LEAK = 0.2
 def encoder_decoder(image_shape: tuple[int, int, int], width: float, normalization: str) -> keras.Model:
     """Builds the network: 4×4 convolutions of stride 2 down to a code, transposed ones back up.
 
-    The image is halved until its side would fall below 4 or is odd; a last convolution as large as what is
-    left turns it into the code. At 32×32×3 and width 1 that is the paper's network, 2,137,728 weights.
+    The image is halved until its side would fall below 4 or is odd; a last convolution over all of the rest makes the
+    code. At 32×32×3 and width 1 that is the paper's network, 2,137,728 weights.
 
     Args:
         image_shape: height, width and channels in pixels; a multiple of 16 in the first two.

@@ -1,4 +1,4 @@
-"""GANomaly's generator: an encoder-decoder, and a second encoder that looks at what came out."""
+"""GANomaly's generator: an encoder-decoder, and a second encoder for its reconstruction."""
 
 import keras
 
@@ -7,7 +7,7 @@ from agad_tf.networks.layers import as_float32
 
 
 def encoder_decoder_encoder(image_shape: tuple[int, int, int], width: float, normalization: str) -> keras.Model:
-    """Builds the network of the naive encoder, its decoder, and another such encoder with weights of its own.
+    """Builds the network of the naive encoder, its decoder, and a second encoder with separate weights.
 
     Args:
         image_shape: height, width and channels in pixels; a multiple of 16 in the first two.

@@ -27,12 +27,12 @@ def has_distribution(variable: keras.Variable) -> bool:
 def draw_weights(variables: Sequence[keras.Variable], seed: tf.Tensor) -> list[tf.Tensor]:
     """Draws a value for each variable; the same seed always draws the same values.
 
-    Being a pure function of its seed, it serves the first weights of a network as well as a discriminator that is
-    drawn again in the middle of training, and gives every replica the same values.
+    It is a pure function of its seed, for the initial weights of a network and for a discriminator that is reset in
+    training, and gives every replica the same values.
 
     Args:
         variables: kernels, biases, scales and offsets of normalisation, and moving statistics.
-        seed: int (2,), as `tf.random.stateless_normal` takes it.
+        seed: int (2,), as for `tf.random.stateless_normal`.
 
     Returns:
         One tensor for each variable, of its shape and dtype.
@@ -63,7 +63,7 @@ def _distribution_of(variable: keras.Variable) -> tuple[float, float] | None:
 def initialize(network: keras.Model, seed: int) -> keras.Model:
     """Gives a network its initial weights, in place, and returns it.
 
-    The network's name enters the seed, so that generator and discriminator do not start from equal kernels.
+    The seed includes the network's name, so that generator and discriminator do not start with equal kernels.
     """
     network_seed = tf.constant([seed, zlib.crc32(network.name.encode()) % 2**31])
     for variable, value in zip(network.variables, draw_weights(network.variables, network_seed), strict=True):

@@ -1,6 +1,6 @@
 """Every private name of Keras that this package uses, in one place.
 
-tests/networks/test_keras_internals.py looks for each of them in the installed Keras, and for others in the package.
+tests/networks/test_keras_internals.py checks that the installed Keras has them, and that the package uses no others.
 """
 
 from collections.abc import Iterator
@@ -13,17 +13,17 @@ PRIVATE_NAMES = ("_flatten_layers", "_distribute_strategy", "_maybe_symbolic_bui
 
 
 def all_layers(network: keras.Model) -> Iterator[keras.layers.Layer]:
-    """Gives every layer of a network at any depth: those of nested models and of wrappers as well."""
+    """Returns every layer of a network, including those of nested models and wrappers."""
     yield from network._flatten_layers(include_self=False)
 
 
 def own_strategy(model: keras.Model) -> tf.distribute.Strategy | None:
-    """Gives the strategy that a model was made under, or None."""
+    """Returns the strategy in whose scope a model was made, or None."""
     return model._distribute_strategy
 
 
 def schedule_of(optimizer: keras.optimizers.Optimizer) -> Any:
-    """Gives the learning rate schedule of an optimizer, or None where its learning rate is a number."""
+    """Returns the learning rate schedule of an optimizer, or None if its learning rate is a number."""
     learning_rate = optimizer._learning_rate
     return learning_rate if isinstance(learning_rate, keras.optimizers.schedules.LearningRateSchedule) else None
 
@@ -31,8 +31,7 @@ def schedule_of(optimizer: keras.optimizers.Optimizer) -> Any:
 class BuiltByItsConstructor(keras.Model):
     """A model that needs no batch of data to be built.
 
-    Before the first step Keras calls a model on symbolic data, and between workers takes a mean of that first, which
-    fails for two of them.
+    Before the first step, Keras calls a model on symbolic data, which fails with several workers.
     """
 
     def _maybe_symbolic_build(self, *_: Any, **__: Any) -> None:

@@ -1,4 +1,4 @@
-"""The building blocks that all networks share."""
+"""Building blocks of all networks."""
 
 import math
 from collections.abc import Callable
@@ -19,10 +19,10 @@ GROUPS = 8
 
 @keras.saving.register_keras_serializable("agad_tf")
 class LeakyReLU(layers.LeakyReLU):
-    """Keras' layer; its gradient is told the sign by what it gives, so that a step need not keep what it takes."""
+    """Keras' layer, whose gradient uses the sign of the output, so that a step need not keep the input."""
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        """Multiplies what is negative by the slope."""
+        """Multiplies negative values by the slope."""
         return _leaky_relu(self.negative_slope)(inputs)
 
 
@@ -54,17 +54,17 @@ def normalize(x: keras.KerasTensor, normalization: str) -> keras.KerasTensor:
 def convolution(
     x: keras.KerasTensor, filters: int, kernel_size: int, strides: int, normalization: str
 ) -> keras.KerasTensor:
-    """Convolution; its bias is left out where a normalisation would cancel it, as in the family."""
+    """Convolution; without a bias if a normalisation would cancel it, as in the GANomaly family."""
     return Convolution(filters, kernel_size, strides, "same", use_bias=normalization == "none")(x)
 
 
 def transposed_convolution(
     x: keras.KerasTensor, filters: int, kernel_size: int, strides: int, normalization: str
 ) -> keras.KerasTensor:
-    """Transposed convolution, with a bias on the same terms as `convolution`."""
+    """Transposed convolution, with a bias under the same condition as `convolution`."""
     return TransposedConvolution(filters, kernel_size, strides, "same", use_bias=normalization == "none")(x)
 
 
 def as_float32(x: keras.KerasTensor) -> keras.KerasTensor:
-    """What leaves a network is float32, whatever it computes in: losses and scores are sums of many terms."""
+    """Converts the output of a network to float32, because losses and scores are sums of many terms."""
     return layers.Activation("linear", dtype="float32")(x)

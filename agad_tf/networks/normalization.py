@@ -1,4 +1,4 @@
-"""Batch normalisation by the fused kernels, with statistics of the whole batch where replicas divide it."""
+"""Batch normalisation with fused kernels, and with statistics of the whole batch if replicas share it."""
 
 from typing import Any
 
@@ -11,9 +11,9 @@ from keras import layers
 class BatchNormalization(layers.BatchNormalization):
     """Keras' layer, in a third of its time.
 
-    Keras takes batch normalisation apart into a dozen passes over the images, in float32 whatever the precision;
-    TensorFlow's kernel makes three and reads bfloat16. With `synchronized`, replicas share the statistics of the
-    global batch: one all-reduce forward and one backward, where Keras has three each.
+    Keras' batch normalisation makes a dozen passes over the images, always in float32; TensorFlow's kernel makes three
+    and reads bfloat16. With `synchronized`, replicas share the statistics of the global batch, with one all-reduce
+    forward and one backward instead of Keras' three each.
     """
 
     def call(self, inputs: tf.Tensor, training: bool | None = None, mask: Any = None) -> tf.Tensor:
@@ -34,12 +34,12 @@ class BatchNormalization(layers.BatchNormalization):
 def _fused(
     inputs: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor, epsilon: float, *statistics: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Normalises by the given mean and variance, or else by those of the images; gives what it normalised by."""
+    """Normalises by the given mean and variance, or by those of the images; also returns these."""
     outputs, mean, variance = tf.compat.v1.nn.fused_batch_norm(
         inputs, gamma, beta, *statistics, epsilon=epsilon, is_training=not statistics
     )
     if not statistics:
-        # The kernel gives the unbiased estimate, and normalises by the variance of the images themselves.
+        # The kernel returns the unbiased estimate, but normalises by the biased variance.
         count = _count(inputs)
         variance *= (count - 1) / count
     return outputs, mean, variance
@@ -50,15 +50,15 @@ def _synchronized(epsilon: float, moving_mean: tf.Tensor) -> Any:
 
     Args:
         epsilon: added to the variance.
-        moving_mean: what means are near to; sums of squares are taken about it, for few digits to cancel.
+        moving_mean: close to the means; sums of squares are taken about it, so that fewer digits cancel.
 
     Returns:
-        A function of images x, scale γ and offset β that gives γ·(x − μ)/σ + β, μ and σ².
+        A function of images x, scale γ and offset β that returns γ·(x − μ)/σ + β, μ and σ².
     """
 
     @tf.custom_gradient
     def normalize(inputs: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor) -> Any:
-        # For its moments alone: even so the fused kernel is faster than sums over the images.
+        # Only for its moments: even so, the fused kernel is faster than sums over the images.
         _, own_mean, own_variance = _fused(inputs, gamma, beta, epsilon)
         own_shift = own_mean - moving_mean
         own_sums = _count(inputs) * tf.stack([own_shift, own_variance + tf.square(own_shift), tf.ones_like(own_mean)])
@@ -73,7 +73,7 @@ def _synchronized(epsilon: float, moving_mean: tf.Tensor) -> Any:
             inverse = tf.math.rsqrt(variance + epsilon)
             dbeta = tf.reduce_sum(dy, axis=(0, 1, 2))
             dgamma = (tf.reduce_sum(dy * x, axis=(0, 1, 2)) - mean * dbeta) * inverse
-            # γ and β get this replica's share of their gradients, as all weights do; x needs the whole sums.
+            # γ and β get this replica's share of their gradients, like all weights, but x needs the whole sums.
             dbeta_mean, dgamma_mean = tf.unstack(_sum_over_replicas(tf.stack([dbeta, dgamma])) / count)
             slope = dgamma_mean * inverse
             dx = gamma * inverse * (dy - slope * x + (slope * mean - dbeta_mean))

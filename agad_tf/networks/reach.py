@@ -1,4 +1,4 @@
-"""How far a convolutional network looks: which pixels around a block of its output can change that block."""
+"""The reach of a convolutional network: the pixels around a block of its output that can change that block."""
 
 import math
 from typing import NamedTuple
@@ -6,22 +6,22 @@ from typing import NamedTuple
 import keras
 from keras import layers
 
-# What gives each pixel by that pixel alone. Batch normalisation does so where it takes its moving statistics.
+# Layers that compute each pixel from only that pixel. Batch normalisation does so with moving statistics.
 _POINTWISE = (
     *(layers.InputLayer, layers.Activation, layers.ReLU, layers.LeakyReLU, layers.BatchNormalization),
     *(layers.Concatenate, layers.Add, layers.Dropout),
 )
 Interval = tuple[int, int]
-"""First cell, and the one after the last, along one side of an image; cells outside of the image count as well."""
+"""First cell, and the one after the last, along one side of an image; it may extend beyond the image."""
 
 
 class Reach(NamedTuple):
-    """How far a network looks.
+    """The reach of a network.
 
     Attributes:
-        stride: side in pixels of the blocks of its deepest level. An image that is cut off at a multiple of the stride
-            meets the same strides as the whole image.
-        margin: so many pixels around a block decide on it, and none further away; a multiple of the stride.
+        stride: side in pixels of the blocks at its deepest level. If an image is cut at a multiple of the stride, its
+            blocks are those of the whole image.
+        margin: number of pixels around a block that influence it; a multiple of the stride.
     """
 
     stride: int
@@ -29,16 +29,16 @@ class Reach(NamedTuple):
 
 
 def reach_of(*networks: keras.Model) -> Reach:
-    """How far networks look that are applied one after another, in inference.
+    """The reach of networks that are applied in sequence, in inference.
 
-    It is computed from kernel sizes and strides of the layers, and exact but for the rounding of the margin.
+    It is computed from the kernel sizes and strides of the layers, and exact except for the rounding of the margin.
 
     Args:
         *networks: functional, in the order of their use, each convolutional throughout with "same" padding and square
-            kernels. Their layers are their own: what `resized` gives is asked by the network that it was made from.
+            kernels. For a network made by `resized`, give the original network.
 
     Raises:
-        ValueError: a layer looks at the whole image, as group normalisation does, or is of a kind not known here.
+        ValueError: a layer depends on the whole image, like group normalisation, or is of an unknown kind.
     """
     stride = math.lcm(*(_stride(network) for network in networks))
     first, end = 0, stride
@@ -49,19 +49,19 @@ def reach_of(*networks: keras.Model) -> Reach:
 
 
 def _stride(network: keras.Model) -> int:
-    """Side in pixels of what one cell of the deepest level stands for."""
+    """Side in pixels of one cell of the deepest level."""
     if not hasattr(network, "input_shape"):
         raise ValueError(
-            f"The reach of {type(network).__name__} '{network.name}' is unknown, as it is no functional model; give a "
-            "model made of keras.Input and layers."
+            f"The reach of {type(network).__name__} '{network.name}' is unknown, because it is not a functional model; "
+            "give a model made of keras.Input and layers."
         )
     return network.input_shape[1] // min(layer.output.shape[1] for layer in network.layers)
 
 
 def _needed(network: keras.Model, outputs: Interval) -> Interval:
-    """The pixels that a network needs to give those of an interval of its output."""
+    """The input pixels that a network needs for an interval of its output."""
     needed = {id(network.output): outputs}
-    # Layers come in the order of the data's way, so that backwards all users of a tensor come before its maker.
+    # Layers are in topological order, so in reverse all users of a tensor come before its producer.
     for layer in reversed(network.layers):
         first, end = _needed_by(layer, needed[id(layer.output)])
         for tensor in keras.tree.flatten(layer.input):
@@ -71,14 +71,14 @@ def _needed(network: keras.Model, outputs: Interval) -> Interval:
 
 
 def _needed_by(layer: layers.Layer, outputs: Interval) -> Interval:
-    """The cells that a layer needs to give those of an interval of its output."""
+    """The input cells that a layer needs for an interval of its output."""
     first, end = outputs
     if isinstance(layer, _POINTWISE):
         return outputs
     if not isinstance(layer, (layers.Conv2D, layers.Conv2DTranspose)) or layer.padding != "same":
         raise ValueError(
-            f"Layer '{layer.name}' is a {type(layer).__name__}, which may look at the whole image, so that images can "
-            "not be taken in tiles; use batch or no normalisation, and convolutions with padding='same'."
+            f"Layer '{layer.name}' is a {type(layer).__name__}, which may depend on the whole image, so images cannot "
+            "be processed in tiles; use batch or no normalisation, and convolutions with padding='same'."
         )
     stride = layer.strides[0]
     size = (layer.kernel_size[0] - 1) * layer.dilation_rate[0] + 1

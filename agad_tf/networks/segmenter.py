@@ -1,4 +1,4 @@
-"""The segmentation network: looks at an image and its reconstruction, and says of each pixel whether it is abnormal."""
+"""The segmentation network: classifies each pixel of an image as normal or abnormal, given the reconstruction."""
 
 import keras
 
@@ -16,7 +16,7 @@ def segmenter(image_shape: tuple[int, int, int], width: float, normalization: st
 
     Returns:
         A Keras model, float (batch, height, width, 2·channels) in [-1, 1], the image and its reconstruction, to logits,
-        float32 (batch, height, width, 1): above 0 where it takes the image for abnormal.
+        float32 (batch, height, width, 1): above 0 for abnormal pixels.
     """
     height, image_width, channels = image_shape
     filters = [scaled_filters(count, width) for count in FILTERS]

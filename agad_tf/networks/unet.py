@@ -1,4 +1,4 @@
-"""UNet: one skip connection a level. Its nodes are those of UNet++, without the dense pathways between."""
+"""UNet: one skip connection for each level. Its nodes are those of UNet++, without the dense pathways between."""
 
 import keras
 

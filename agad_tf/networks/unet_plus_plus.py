@@ -5,7 +5,7 @@ from keras import layers
 
 from agad_tf.networks.layers import convolution, normalize, scaled_filters, transposed_convolution
 
-# As in the comparison of the UNet++ publication: five levels, four halvings.
+# Five levels with four halvings, as in the UNet++ publication.
 FILTERS = (32, 64, 128, 256, 512)
 
 
@@ -16,7 +16,7 @@ def first_node(images: keras.KerasTensor, filters: int, normalization: str) -> k
 
 
 def down_node(x: keras.KerasTensor, filters: int, normalization: str) -> keras.KerasTensor:
-    """Twice ReLU, convolution, normalisation; the first convolution halves the side."""
+    """ReLU, convolution and normalisation, twice; the first convolution halves the side."""
     return _relu_convolution(_relu_convolution(x, filters, 2, normalization), filters, 1, normalization)
 
 
@@ -31,7 +31,7 @@ def up_node(
 
 
 def image_head(x: keras.KerasTensor, channels: int, normalization: str) -> keras.KerasTensor:
-    """From the last node of the top level to an image in [-1, 1]."""
+    """Converts the last node of the top level to an image in [-1, 1]."""
     return layers.Activation("tanh", dtype="float32")(convolution(layers.ReLU()(x), channels, 1, 1, normalization))
 
 

@@ -1,1 +1,1 @@
-"""Scores of new images, written as they come."""
+"""Scores of new images."""

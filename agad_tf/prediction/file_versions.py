@@ -1,20 +1,20 @@
-"""Which version of a file a row or a map is of: its absolute path, its size and when it was changed."""
+"""The version of a file that a row or a map belongs to: absolute path, size and times of change."""
 
 import hashlib
 import os
 from typing import NamedTuple
 
 VERSION_COLUMNS = ("bytes", "modified_ns")
-"""Columns of a table that tell versions of a file apart: its size, and nanoseconds since 1970."""
+"""Columns of a table that identify the version of a file: size, and time in nanoseconds since 1970."""
 
 
 class Version(NamedTuple):
-    """What tells a file from another one that takes its name later; all empty where there is none.
+    """Distinguishes a file from a later one of the same name; all empty if there is no file.
 
     Attributes:
         bytes: its size.
         modified_ns: when its content was changed, in nanoseconds since 1970.
-        rights_changed_ns: when its content, or who may read it, was changed.
+        rights_changed_ns: when its content or its permissions were changed.
     """
 
     bytes: str = ""
@@ -32,6 +32,6 @@ def version_of(path: str) -> Version:
 
 
 def digest(path: str, version: Version | None = None) -> str:
-    """A short name for a file by its path, or for one version of it."""
+    """A short checksum of a file's path, or of one version of it."""
     text = "\0".join((path, *(version[:2] if version else ())))
     return hashlib.sha256(os.fsencode(text)).hexdigest()[:16]

@@ -16,14 +16,14 @@ def find_images(pattern: str) -> list[str]:
     """Lists the images that a file, a folder, a glob pattern or a CSV names, each once.
 
     Args:
-        pattern: an image, a folder of them, a glob pattern, or a CSV with the column path, as spreadsheets write it. Of
-            a folder all files below it count that have the name of an image; paths in a CSV are relative to it.
+        pattern: an image, a folder of them, a glob pattern, or a CSV with the column path, as spreadsheets write it. A
+            folder stands for all files below it with an image's file extension. Paths in a CSV are relative to it.
 
     Returns:
-        Their absolute paths, in order: what an image is called does not depend on where the command was typed.
+        Their absolute paths, sorted, so that names do not depend on the current folder.
 
     Raises:
-        UsageError: there are none.
+        UsageError: there are no images.
         RunError: the CSV cannot be read.
     """
     path = Path(pattern)
@@ -43,5 +43,5 @@ def find_images(pattern: str) -> list[str]:
 def _listed_in(path: Path) -> list[str]:
     listed = read_csv(path)
     if "path" not in listed:
-        raise UsageError(f"{path} has no column path, only {', '.join(listed.columns)}; rename the one of file names.")
+        raise UsageError(f"{path} has no column path, only {', '.join(listed.columns)}; rename one of them.")
     return [listed_file(path.parent, name) for name in listed["path"] if name]

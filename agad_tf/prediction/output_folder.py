@@ -1,4 +1,4 @@
-"""The folder that scores of new images are written to: one detector, tables that grow, and a summary."""
+"""The folder for the scores of new images: tables that grow with each call, for one detector, and a summary."""
 
 import json
 from collections.abc import Mapping
@@ -17,16 +17,16 @@ from agad_tf.prediction.resumable_csv import rewrite, rows_of
 UNREADABLE, SUMMARY = "unreadable.csv", "summary.json"
 COLUMNS = ("path", "score", "probability", "is_anomaly", *VERSION_COLUMNS)
 UNREADABLE_COLUMNS = ("path", "complaint", *VERSION_COLUMNS)
-# Images that the terminal names, those of the highest scores.
+# Number of images with the highest scores that the terminal lists.
 NAMED = 3
 
 
 def claim_for_detector(folder: Path, fingerprint: str, decision: Decision) -> None:
-    """Makes the folder, and sees that it holds the scores of one detector alone.
+    """Makes the folder, and checks that it holds scores of this detector only.
 
     Args:
         folder: to write to.
-        fingerprint: of the detector, by its content: a run that was moved or copied is the same detector.
+        fingerprint: of the detector's content: a run that was moved or copied is the same detector.
         decision: how the detector judges scores.
 
     Raises:
@@ -36,8 +36,8 @@ def claim_for_detector(folder: Path, fingerprint: str, decision: Decision) -> No
     path = folder / DETECTOR
     if path.exists():
         found = _read_detector(path)
-        # Earlier versions knew a detector by the place of its run. Their rows do not say which file they are of, so
-        # that all of them are scored again.
+        # Earlier versions identified a detector by the folder of its run. Their rows do not identify versions of files,
+        # so all images are scored again.
         found.setdefault("fingerprint", fingerprint)
         found.pop("workdir", None)
         if found != detector:
@@ -57,9 +57,9 @@ def _read_detector(path: Path) -> dict[str, Any]:
 
 
 def files_done(folder: Path, versions: Mapping[str, Version]) -> set[str]:
-    """The files that earlier calls have scored, or found to be unreadable, and that are the same still.
+    """The files that earlier calls have scored or found unreadable, and that have not changed since.
 
-    Rows of files that have been replaced under their names are taken out of the tables.
+    Rows of files that have been replaced are removed from the tables.
 
     Args:
         folder: that holds the tables.
@@ -81,7 +81,7 @@ def files_done(folder: Path, versions: Mapping[str, Version]) -> set[str]:
 def _is_stale(row: Mapping[str, str], versions: Mapping[str, Version]) -> bool:
     version = versions.get(row["path"])
     if version is None:
-        # Of an image that this call does not ask for; a row of an earlier version may be of any file.
+        # Images that this call does not ask for; in tables of earlier versions, a row may be of any version of a file.
         return row.get("bytes") is None
     if not version.bytes or "--max_megapixels" in row.get("complaint", ""):
         return True
@@ -90,7 +90,7 @@ def _is_stale(row: Mapping[str, str], versions: Mapping[str, Version]) -> bool:
 
 
 def write_summary(folder: Path, count: int, seconds: float) -> None:
-    """Writes summary.json, which counts over all calls, and prints it.
+    """Writes summary.json, which covers all calls, and prints it.
 
     Args:
         folder: that holds the tables.
@@ -98,7 +98,7 @@ def write_summary(folder: Path, count: int, seconds: float) -> None:
         seconds: that it took.
     """
     columns = ["path", "score", "is_anomaly"]
-    # Of a table without rows pandas would not know that scores are numbers.
+    # Without rows, pandas would not know that scores are numbers.
     types = {"path": str, "score": float, "is_anomaly": int}
     scores = pd.read_csv(
         folder / SCORES, usecols=columns, dtype=types, keep_default_na=False, encoding_errors="backslashreplace"
@@ -114,6 +114,6 @@ def write_summary(folder: Path, count: int, seconds: float) -> None:
     print(f"{summary['scored']} images scored, {summary['anomalies']} of them flagged; see {folder / SCORES}.")
     if summary["unreadable"]:
         files = "file" if summary["unreadable"] == 1 else "files"
-        print(f"{summary['unreadable']} {files} cannot be read as images; see {folder / UNREADABLE}.")
+        print(f"{summary['unreadable']} {files} could not be read; see {folder / UNREADABLE}.")
     for _, row in scores.nlargest(NAMED, "score").iterrows():
         print(f"  {row['score']:.4g}  {row['path']}")

@@ -19,11 +19,11 @@ from agad_tf.files.own_output import SCALE
 from agad_tf.prediction.file_versions import Version, digest
 
 COLOUR_MAP = "inferno"
-# How much the brightest colour covers of the image below it; where there is no error, the image shows.
+# Opacity of the brightest colour; without an error, the image shows through.
 OPACITY = 0.85
-# So many pixels are laid over each other at a time, and so many are in memory of all images: 300 MiB.
+# Pixels that are blended at a time, and pixels of all images in memory, which take 300 MiB.
 PIXELS_OF_BAND, PIXELS_AT_A_TIME = 2**20, 2**24
-# Texts in a map that say which file, and which version of it, lies below the colours.
+# Texts in the PNG that name the file, and its version, under the colours.
 SOURCE, VERSION = "agad_tf source", "agad_tf version"
 
 
@@ -44,14 +44,14 @@ def overlaid(picture: np.ndarray, error_map: np.ndarray, scale: float) -> np.nda
     Args:
         picture: the image, uint8 (height, width, channels) of 1 or 3 channels.
         error_map: float32 of any height and width.
-        scale: value of a map that has the brightest colour, above 0.
+        scale: value of a map that is shown in the brightest colour, above 0.
 
     Returns:
         uint8 (height, width, 3).
     """
     error_map = at_size(error_map, *picture.shape[:2])
     overlay = np.empty((*picture.shape[:2], 3), np.uint8)
-    # In bands, as each pixel takes some 100 bytes on the way.
+    # In bands, because each pixel takes some 100 bytes of temporary memory.
     rows = max(1, PIXELS_OF_BAND // picture.shape[1])
     for start in range(0, len(picture), rows):
         band = slice(start, start + rows)
@@ -66,11 +66,11 @@ class Overlays:
     """Images with their error maps laid over them.
 
     Args:
-        folder: to write to; images lie in it as they do below `root`.
+        folder: to write to; its layout is that of the images below `root`.
         root: folder that all images are below.
-        scale: value of a map that has the brightest colour, above 0.
+        scale: value of a map that is shown in the brightest colour, above 0.
         unit: of the values, for the scale of colours.
-        pixel_range: which values are black and white where there are more than 8 bits.
+        pixel_range: the values that are black and white in images of more than 8 bits.
     """
 
     def __init__(
@@ -86,11 +86,11 @@ class Overlays:
         self._write_scale()
 
     def has(self, path: str, version: Version) -> bool:
-        """Whether the overlay of this version of an image is there."""
+        """Whether the overlay of this version of an image exists."""
         return _texts(self.place(path)).get(VERSION) == digest(path, version)
 
     def place(self, path: str) -> Path:
-        """Where the overlay of an image goes: as the image lies below `root`, unless that is another image's place."""
+        """The path of an image's overlay: the image's own path below `root`, unless another overlay has it."""
         target = self.folder / Path(path).relative_to(self.root)
         place = target.with_name(target.name + ".png")
         if _texts(place).get(SOURCE, digest(path)) == digest(path):
@@ -130,20 +130,20 @@ class Overlays:
 
 
 def _images_at_a_time(files: np.ndarray) -> int:
-    """How many images are in memory at a time: one for each processor, and fewer where they are large."""
+    """Number of images in memory at a time: one for each processor, fewer if they are large."""
     largest = 1
     for file in files:
-        # What is wrong with a file is said by who reads all of it.
+        # Errors are reported where the whole file is read.
         with contextlib.suppress(OSError), Image.open(file) as image:
             largest = max(largest, image.width * image.height)
     return max(1, min(os.cpu_count() or 1, PIXELS_AT_A_TIME // largest))
 
 
 def _texts(path: Path) -> dict[str, str]:
-    """The texts in a PNG; none where there is no such file, or a damaged one."""
+    """The texts in a PNG; empty if the file is missing or damaged."""
     try:
         with Image.open(path) as image:
             return {str(name): str(text) for name, text in image.info.items()}
-    # A damaged file comes as a SyntaxError or a ValueError as well.
+    # Damaged files also raise SyntaxError or ValueError.
     except (OSError, SyntaxError, ValueError):
         return {}

@@ -1,4 +1,4 @@
-"""`--mode=predict`: scores images as they come, and says which are abnormal and where."""
+"""`--mode=predict`: scores new images, and shows which are abnormal and where."""
 
 import hashlib
 import time
@@ -38,10 +38,9 @@ def predict(config: ExperimentConfig, pattern: str, output: str = "", save_maps:
     Args:
         config: of the run.
         pattern: an image, a folder of them, a glob pattern, or a CSV with the column path.
-        output: folder for scores.csv (a row for each image, written as it goes), unreadable.csv, summary.json and
-            maps/; empty means predictions/ in the run's folder.
-        save_maps: whether to write every image with its error map laid over it, in colours that mean the same for all
-            images.
+        output: folder for scores.csv (a row for each image, written at once), unreadable.csv, summary.json and maps/;
+            empty means predictions/ in the run's folder.
+        save_maps: whether to write every image with its error map on top, in one scale of colours for all images.
 
     Raises:
         UsageError: no images, or an output folder that holds scores of another detector.
@@ -57,21 +56,21 @@ def predict(config: ExperimentConfig, pattern: str, output: str = "", save_maps:
     paths = _without_own_output(find_images(pattern), pattern, folder)
     model = restore(config)
     claim_for_detector(folder, fingerprint(model), decision)
-    # Looked up before the files are read: one that is replaced meanwhile is scored again by the next call.
+    # Before the files are read: the next call scores a file again if it is replaced meanwhile.
     versions = {path: version_of(path) for path in paths}
     done = files_done(folder, versions)
     left = [path for path in paths if path not in done]
-    unit = "deviation from what is usual" if results.get("score") == PEAK else "error, of 255"
+    unit = "deviation from normal images" if results.get("score") == PEAK else "error, of 255"
     maps = None
     if save_maps:
         maps = Overlays(folder / MAPS, common_folder(paths), results["error_map_scale"], unit, pixel_range)
     if len(left) < len(paths):
-        print(f"{len(paths) - len(left)} of {len(paths)} images are done already, in {folder}.")
+        print(f"{len(paths) - len(left)} of {len(paths)} images have been scored before; their scores are in {folder}.")
     unreadable_before = {row["path"] for row in rows_of(folder / UNREADABLE)}
     scored = [path for path in paths if path in done and path not in unreadable_before]
     without_map = {path for path in scored if maps and not maps.has(path, versions[path])}
     if without_map:
-        print(f"{len(without_map)} of them have no map yet; it is made now.")
+        print(f"{len(without_map)} of them have no map yet; their maps are made now.")
         left = [path for path in paths if path not in done or path in without_map]
 
     # === Scoring ===
@@ -83,7 +82,7 @@ def predict(config: ExperimentConfig, pattern: str, output: str = "", save_maps:
     ):
         for batch in scored_batches(model, left, config.batch_size, with_error_maps=save_maps, pixel_range=pixel_range):
             readable = np.array([not complaint for complaint in batch.complaints])
-            # The map of an image is there before its row, so that what is done has both.
+            # The map is written before the row, so that an image with a row also has a map.
             if maps:
                 files = batch.files[readable]
                 maps.write(files, [versions[path] for path in files], batch.error_maps[readable], results["channels"])
@@ -108,7 +107,7 @@ def predict(config: ExperimentConfig, pattern: str, output: str = "", save_maps:
 
 
 def fingerprint(model: AGAD) -> str:
-    """A name for a detector by its content: what it computes, and not where its run lies."""
+    """A checksum of what a detector computes, independent of the folder of its run."""
     digest = hashlib.sha256(repr((type(model).__name__, model.generator.input_shape)).encode())
     for variable in model.scoring_variables:
         digest.update(np.ascontiguousarray(variable.numpy()).tobytes())
@@ -116,10 +115,10 @@ def fingerprint(model: AGAD) -> str:
 
 
 def _without_own_output(paths: list[str], pattern: str, folder: Path) -> list[str]:
-    """Leaves out what this or an earlier call has written.
+    """Leaves out files that this or an earlier call has written.
 
     Raises:
-        UsageError: nothing else is there.
+        UsageError: no other files are left.
     """
     written = {folder.absolute(): frozenset({MAPS, SCALE})}
 
@@ -131,5 +130,5 @@ def _without_own_output(paths: list[str], pattern: str, folder: Path) -> list[st
 
     left = [path for path in paths if not is_own(Path(path))]
     if not left:
-        raise UsageError(f"--input={pattern} names nothing but maps that this command has written; name the images.")
+        raise UsageError(f"--input={pattern} contains only maps that this command has written; name the images.")
     return left

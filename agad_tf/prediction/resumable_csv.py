@@ -1,4 +1,4 @@
-"""A CSV that is written as it goes, and continued where it was cut short."""
+"""A CSV that grows row by row, and can be continued after a kill."""
 
 import csv
 import io
@@ -11,7 +11,7 @@ from agad_tf.files.whole_files import write_whole
 
 
 class ResumableCsv:
-    """A CSV that is written as it goes; a row cut short by a kill is taken away when it is opened again."""
+    """A CSV that grows row by row; a row that a kill cut short is removed when the file is opened again."""
 
     def __init__(self, path: Path, columns: tuple[str, ...]):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -30,7 +30,7 @@ class ResumableCsv:
         self.file.close()
 
     def write(self, rows: Any) -> None:
-        """Appends rows, all of them or, on a kill, whole ones."""
+        """Appends rows; a kill may lose some of them, but leaves whole rows."""
         text = io.StringIO()
         csv.writer(text, lineterminator="\n").writerows(rows)
         # Names of files need not be UTF-8.
@@ -44,12 +44,12 @@ def _whole_lines(path: Path) -> bytes:
 
 
 def rows_of(path: Path) -> list[dict[str, str]]:
-    """The whole rows of a table, each by its columns; none where there is no table."""
+    """The complete rows of a table, each by its columns; empty without a table."""
     return list(csv.DictReader(io.StringIO(os.fsdecode(_whole_lines(path)))))
 
 
 def rewrite(path: Path, columns: tuple[str, ...], rows: Iterable[Mapping[str, str]]) -> None:
-    """Puts a table of these rows, less what `columns` does not name, in the place of what is there."""
+    """Replaces the table by these rows, restricted to the given columns."""
 
     def write(file: TextIO) -> None:
         writer = csv.DictWriter(file, columns, restval="", extrasaction="ignore", lineterminator="\n")

@@ -1,4 +1,4 @@
-"""Scores of images in files, decoded while the network is at work."""
+"""Scores of images in files; the next images are decoded while the network works."""
 
 import os
 from collections.abc import Iterator
@@ -16,14 +16,14 @@ from agad_tf.models.agad import AGAD
 
 
 class ScoredBatch(NamedTuple):
-    """Some files, and what the model says of them.
+    """Some files with their scores and error maps.
 
     Attributes:
         files: paths, str (batch,).
         complaints: what is wrong with each file; empty for one that can be read.
-        scores: float32 (batch,), higher is more abnormal; of no meaning for files that cannot be read.
-        error_maps: float32 (batch, height, width), see `agad_tf.evaluation.localization.scores_and_maps`; empty if not
-            asked for.
+        scores: float32 (batch,), higher is more abnormal; meaningless for files that cannot be read.
+        error_maps: float32 (batch, height, width), see `agad_tf.evaluation.localization.scores_and_maps`; empty if they
+            were not requested.
     """
 
     files: np.ndarray
@@ -35,14 +35,14 @@ class ScoredBatch(NamedTuple):
 def scored_batches(
     model: AGAD, paths: list[str], batch_size: int, with_error_maps: bool, pixel_range: PixelRange = FULL_RANGE
 ) -> Iterator[ScoredBatch]:
-    """Scores images in files; the next ones are decoded while the network scores.
+    """Scores images in files; the next images are decoded while the network scores.
 
     Args:
         model: the detector.
         paths: of the files.
-        batch_size: images that are scored at a time, fewer where they are large.
-        with_error_maps: whether error maps are asked for.
-        pixel_range: which values are black and white where there are more than 8 bits.
+        batch_size: images that are scored at a time, fewer if they are large.
+        with_error_maps: whether to compute error maps.
+        pixel_range: the values that are black and white in images of more than 8 bits.
 
     Yields:
         Batches, in the order of the paths.
@@ -66,7 +66,7 @@ def scored_batches(
     batches = decoded_ahead(files, read, size, images_at_a_time(size, batch_size))
     for files, inputs, complaints in batches if paths else ():
         scores, *maps = look(inputs)
-        del inputs  # The next ones need its memory.
+        del inputs  # The next batch needs its memory.
         error_maps = maps[0].numpy() if maps else np.empty(len(files))
         names = np.array([os.fsdecode(file) for file in files.numpy()], object)
         yield ScoredBatch(names, [os.fsdecode(text) for text in complaints.numpy()], scores.numpy(), error_maps)

@@ -1,1 +1,1 @@
-"""What people look at: the report, plots, tables and TensorBoard summaries."""
+"""The report, plots, tables and TensorBoard summaries."""

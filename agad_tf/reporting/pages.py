@@ -1,4 +1,4 @@
-"""HTML pages that need nothing else: templates of one look, with plots and images inside."""
+"""Self-contained HTML pages: templates in one style, with plots and images embedded."""
 
 import base64
 import io
@@ -12,10 +12,10 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 from PIL import Image
 
-# Stands in plots for the colour of the text around them, which is dark by day and light by night.
+# Placeholder in plots for the page's text colour, which differs between light and dark mode.
 INK = "#010203"
 STYLE: Any = {
-    # A dollar sign in the name of a class is one.
+    # A dollar sign in the name of a class is not mathematics.
     "text.parse_math": False,
     "font.size": 10,
     **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), INK),
@@ -28,7 +28,7 @@ STYLE: Any = {
     "legend.frameon": False,
     "legend.fontsize": 9,
 }
-# Larger images are shrunk: a page of many stays small enough to send.
+# Larger images are shrunk, so that a page with many images is small enough to send.
 LONGEST_SIDE = 80
 
 
@@ -37,7 +37,7 @@ def render(template: str, **values: Any) -> str:
 
     Args:
         template: file name.
-        values: that the template names; texts among them are escaped.
+        values: of the template's variables; texts are escaped.
 
     Returns:
         HTML.
@@ -53,28 +53,28 @@ def render(template: str, **values: Any) -> str:
 
 
 def inline_svg(figure: Figure, description: str) -> Markup:
-    """A plot as an element of the page, transparent, with `INK` in the colour of the text.
+    """A plot as an element of the page, transparent, with `INK` replaced by the text colour.
 
     Args:
         figure: the plot.
-        description: of what it shows, for those who do not see it; different for each plot of a page.
+        description: of what it shows, for screen readers; different for each plot of a page.
 
     Returns:
         SVG, equal for equal plots.
     """
     file = io.StringIO()
-    # The salt keeps the names of marks apart that plots of one page refer to.
+    # The salt makes the ids of markers unique within a page.
     with mpl.rc_context({"svg.hashsalt": description, "svg.fonttype": "none"}):
         nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
         figure.savefig(file, format="svg", transparent=True, metadata=nothing)
     _, _, svg = file.getvalue().partition("<svg ")
-    # Matplotlib numbers the groups of each plot from 1; a page must not have a name twice.
+    # Matplotlib numbers the groups of each plot from 1, but ids must be unique in a page.
     svg = re.sub(r'<g id="[^"]*"', "<g", svg).replace(INK, "currentColor")
     return Markup('<svg role="img" aria-label="{}" ').format(description) + Markup(svg)
 
 
 def png_uri(pixels: np.ndarray, longest_side: int = LONGEST_SIDE) -> str:
-    """An image as an address that holds it.
+    """An image as a `data:` URI.
 
     Args:
         pixels: uint8 (height, width) or (height, width, channels) of 1 or 3 channels.
@@ -89,7 +89,7 @@ def png_uri(pixels: np.ndarray, longest_side: int = LONGEST_SIDE) -> str:
 
 
 def jpeg_uri(pixels: np.ndarray) -> str:
-    """An image as an address that holds it as a JPEG of its size; of photos it takes a fifth of a PNG's bytes."""
+    """An image as a `data:` URI of a JPEG of its size, which takes a fifth of a PNG's bytes for photos."""
     return _uri(_image_of(pixels), "jpeg", quality=90, subsampling=0)
 
 

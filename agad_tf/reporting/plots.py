@@ -1,4 +1,4 @@
-"""The plots of a report: curves of a detector, distributions of its scores, and how training went."""
+"""The plots of a report: ROC and precision–recall curves, distributions of scores, and curves of training."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -16,7 +16,7 @@ from agad_tf.data.splits import ABNORMAL, NORMAL
 from agad_tf.reporting.pages import INK, STYLE, inline_svg
 from agad_tf.reporting.tensorboard import LABEL_NAMES
 
-# Of middle lightness: they stand out from white and from black.
+# Medium lightness, so that they are visible on white and on black.
 COLORS = {NORMAL: "#3d85c6", ABNORMAL: "#e0762f"}
 CURVE_COLORS = ("#3d85c6", "#e0762f", "#3a9d5d", "#a06cd5", "#d64550", "#1fa3a3")
 WIDTH, HEIGHT = 4.6, 3.4  # inches; drawn at about this size on a telephone
@@ -24,17 +24,19 @@ ABOVE: dict[str, Any] = {"loc": "lower center", "bbox_to_anchor": (0.5, 1.0)}
 BINS = 40
 # Tukey's: whiskers reach the outermost score within this many interquartile ranges of the box.
 FENCE = 1.5
-# Each plot of training has the scalars for which this is true, in this order.
+# Plots of training in their order, each with a function that selects its scalars.
 CURVES: dict[str, Callable[[str], bool]] = {
-    "Loss of the generator": lambda name: name == "generator_loss",
-    "Terms of normal images": lambda name: not name.startswith(("anomaly_", "discriminator_", "generator_", "val")),
-    "Terms of labelled anomalies": lambda name: name.startswith("anomaly_"),
-    "Loss of the discriminator, and its terms": lambda name: name.startswith("disc") and name.endswith("_loss"),
-    "Resets of the discriminator": lambda name: name == "discriminator_resets",
+    "Generator loss": lambda name: name == "generator_loss",
+    "Loss terms of normal images": lambda name: (
+        not name.startswith(("anomaly_", "discriminator_", "generator_", "val"))
+    ),
+    "Loss terms of labelled anomalies": lambda name: name.startswith("anomaly_"),
+    "Discriminator loss and its terms": lambda name: name.startswith("disc") and name.endswith("_loss"),
+    "Discriminator resets": lambda name: name == "discriminator_resets",
     "Mean score of normal validation images": lambda name: name == "validation_score",
     "AUROC on validation images": lambda name: name.startswith("validation_") and name.endswith("auroc"),
-    "Generator against discriminator": lambda name: name.startswith(("validation_rec", "validation_disc")),
-    "Steps left out, as a loss was not finite": lambda name: name == "skipped_steps",
+    "Balance of generator and discriminator": lambda name: name.startswith(("validation_rec", "validation_disc")),
+    "Steps skipped because a loss was not finite": lambda name: name == "skipped_steps",
 }
 
 
@@ -58,7 +60,7 @@ def roc_plot(labels: np.ndarray, scores: np.ndarray, detector: Mapping[str, Any]
     axes.set_xlabel("normal images flagged (false positive rate)")
     axes.set_ylabel("anomalies found (true positive rate)")
     axes.legend(**ABOVE, ncols=3)
-    return inline_svg(_figure(axes), "ROC curve; the first table has its area.")
+    return inline_svg(_figure(axes), "ROC curve; its area is the AUROC above.")
 
 
 @mpl.rc_context(STYLE)
@@ -75,7 +77,7 @@ def precision_recall_plot(labels: np.ndarray, scores: np.ndarray, detector: Mapp
     axes.set_ylabel("anomalies among flagged (precision)")
     axes.set_ylim(-0.03, 1.03)
     axes.legend(**ABOVE, ncols=3)
-    return inline_svg(_figure(axes), "Precision–recall curve; the first table has its average precision.")
+    return inline_svg(_figure(axes), "Precision–recall curve; the table of protocols has its average precision.")
 
 
 @mpl.rc_context(STYLE)
@@ -104,10 +106,10 @@ def tukey_boxes(scores: Sequence[np.ndarray]) -> list[dict[str, Any]]:
         scores: float (images,) of each class.
 
     Returns:
-        Of each class "q1", "med", "q3"; "whislo" and "whishi", the outermost scores within the fences at 1.5
+        For each class "q1", "med", "q3"; "whislo" and "whishi", the outermost scores within the fences at 1.5
         interquartile ranges from the box; and "fliers", the scores beyond them.
     """
-    # One call a class: given several at once, it takes classes of equal size for columns.
+    # One call per class: given several classes of equal size, it takes them for columns.
     return [box for each in scores for box in boxplot_stats(each, whis=FENCE)]
 
 
@@ -145,7 +147,7 @@ def class_boxes(names: Sequence[str], scores: Sequence[np.ndarray], normal: int,
             manage_ticks=False,
         )
     axes.axvline(threshold, linestyle="--", color=INK, alpha=0.7, label="threshold")
-    # The name of a class is no formula, whatever signs it has.
+    # The name of a class is not a formula, even with dollar signs.
     axes.set_yticks(places, names, parse_math=False)
     axes.get_yticklabels()[normal].set_fontweight("bold")
     axes.invert_yaxis()
@@ -156,7 +158,7 @@ def class_boxes(names: Sequence[str], scores: Sequence[np.ndarray], normal: int,
 
 @mpl.rc_context(STYLE)
 def training_plots(curves: Mapping[str, Mapping[int, float]]) -> dict[str, Markup]:
-    """How training went, over epochs.
+    """Curves of training over epochs.
 
     Args:
         curves: by name of the scalar and by epoch, from 1.
@@ -166,7 +168,7 @@ def training_plots(curves: Mapping[str, Mapping[int, float]]) -> dict[str, Marku
     """
     plots = {}
     for title, belongs in CURVES.items():
-        # What is 0 throughout is a term that the method does not have.
+        # A term that is always 0 does not exist in this method.
         shown = {name: curve for name, curve in curves.items() if belongs(name) and any(curve.values())}
         if not shown:
             continue
@@ -174,7 +176,7 @@ def training_plots(curves: Mapping[str, Mapping[int, float]]) -> dict[str, Marku
         for color, (name, curve) in zip(CURVE_COLORS, sorted(shown.items()), strict=False):
             axes.plot(list(curve), list(curve.values()), ".-", color=color, label=name.replace("_", " "))
         axes.set_xlabel("epoch")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         if len(shown) > 1:
             axes.legend(**ABOVE, ncols=2)
         plots[title] = inline_svg(_figure(axes), f"{title}, by epoch.")

@@ -1,4 +1,4 @@
-"""The report of a run: one page that says how good the detector is, where it errs, and how it came about."""
+"""The report of a run: one page with the quality of the detector, its errors, and the course of training."""
 
 import shlex
 from collections.abc import Mapping
@@ -29,14 +29,14 @@ ABNORMAL_CLASSES_SHOWN = 9
 
 
 class Example(NamedTuple):
-    """A test image as the page shows it.
+    """A test image on the page.
 
     Attributes:
         id: position in the test set.
         kind: name of its class.
         score: of it, higher is more abnormal.
         flagged: whether the detector's threshold flags it.
-        pictures: addresses that hold the image and, of a model, G(x), G(G(x)) and the error map.
+        pictures: `data:` URIs of the image and, with a model, of G(x), G(G(x)) and the error map.
     """
 
     id: int
@@ -55,10 +55,10 @@ def write_report(
     options: Mapping[str, Any],
     model: AGAD | None = None,
 ) -> None:
-    """Writes report.html from what a run has left: its scores, event files and figures.
+    """Writes report.html from the scores, event files and figures of a run.
 
     Args:
-        workdir: of the run, with scores.csv; event files that are missing or damaged leave their curves out.
+        workdir: of the run, with scores.csv; without event files, or with damaged ones, curves are missing.
         source: the data set.
         task: its images.
         results: the content of results.json.
@@ -75,7 +75,7 @@ def write_report(
     if task.has_test_anomalies:
         groups["abnormal"] = _typical_anomalies(test)
         plots = {
-            "ROC: anomalies found for false alarms": roc_plot(labels, scores, detector),
+            "ROC: anomalies found against false alarms": roc_plot(labels, scores, detector),
             "Precision and recall": precision_recall_plot(labels, scores, detector),
         }
     large = strip_rows(test) if model is not None and results["dataset"] in OWN_SETS else test[:0]
@@ -138,14 +138,14 @@ def _classes(test: pd.DataFrame) -> pd.DataFrame:
 
 
 def _typical_normals(test: pd.DataFrame) -> pd.DataFrame:
-    """Normal images from the lowest to the highest of scores, at equal distances in rank."""
+    """Normal images from the lowest to the highest score, equally spaced by rank."""
     normals = test[test["label"] == NORMAL].sort_values("score", kind="stable")
     ranks = np.linspace(0, len(normals) - 1, min(NORMALS_SHOWN, len(normals))).round().astype(int)
     return normals.iloc[ranks]
 
 
 def _typical_anomalies(test: pd.DataFrame) -> pd.DataFrame:
-    """Of each abnormal class, or of as many as are shown, the image whose score is the median."""
+    """The image with the median score of each abnormal class, as many as are shown."""
     ordered = test[test["label"] == ABNORMAL].sort_values("score", kind="stable")
     typical = pd.concat([group.iloc[[(len(group) - 1) // 2]] for _, group in ordered.groupby("class")])
     places = np.linspace(0, len(typical) - 1, min(ABNORMAL_CLASSES_SHOWN, len(typical))).round().astype(int)
@@ -153,7 +153,7 @@ def _typical_anomalies(test: pd.DataFrame) -> pd.DataFrame:
 
 
 def _errors(test: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """The normal images of highest scores, and the abnormal ones of lowest, the worst first."""
+    """The normal images with the highest scores and the abnormal ones with the lowest, the worst first."""
     ordered = test.sort_values("score", kind="stable")
     return {
         "false_positives": ordered[ordered["label"] == NORMAL].iloc[::-1][:ERRORS_SHOWN],
@@ -162,7 +162,7 @@ def _errors(test: pd.DataFrame) -> dict[str, pd.DataFrame]:
 
 
 def _looks(task: OneClassTask, model: AGAD | None, places: pd.Index) -> dict[int, Look]:
-    """What the model sees in test images, by their places; nothing without a model."""
+    """Looks at test images by their positions; empty without a model."""
     if model is None:
         return {}
     rows = np.unique(places)
@@ -172,7 +172,7 @@ def _looks(task: OneClassTask, model: AGAD | None, places: pd.Index) -> dict[int
 def _examples(
     group: pd.DataFrame, task: OneClassTask, looks: Mapping[int, Look], largest_error: float
 ) -> list[Example]:
-    """Draws the images of a group; without looks, the images alone."""
+    """Draws the images of a group; without looks, only the images themselves."""
     if looks:
         pictures = [
             [*map(png_uri, look[:3]), png_uri(in_colors(look.error, largest_error))]
@@ -191,7 +191,7 @@ def _strip(
     largest_error: float,
     masks: Mapping[int, tuple[Path, ...]],
 ) -> list[dict[Any, Any]]:
-    """The rows of `strip_rows` with their "images" in large."""
+    """The rows of `strip_rows` with large images."""
     return [
         {**row, "pictures": strip_pictures(looks[place], largest_error, masks.get(int(test.ids[place]), ()))}
         for place, row in zip(large.index, large.to_dict("records"), strict=True)

@@ -1,4 +1,4 @@
-"""A few test images in large, as they are seen: image, restored image, error map and ground truth side by side."""
+"""A few large test images: image, restored image, error map and ground truth side by side."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,12 +21,12 @@ from agad_tf.reporting.pages import jpeg_uri, png_uri
 
 ERROR_COLORS = "magma"
 FOUND_SHOWN, NORMALS_SHOWN = 3, 2
-# Sides of images in pixels: smaller ones are enlarged and larger ones shrunk.
+# Sides in pixels: smaller images are enlarged, and larger ones are shrunk.
 LEAST_SIDE, LONGEST_SIDE = 192, 384
 
 
 class Look(NamedTuple):
-    """What a model sees in an image; sides are at most `LONGEST_SIDE`.
+    """Reconstructions and error map of an image; sides are at most `LONGEST_SIDE`.
 
     Attributes:
         image: x, uint8 (height, width, channels).
@@ -51,7 +51,7 @@ def look_at(model: AGAD, images: Images) -> list[Look]:
         images: uint8 (images, height, width, channels), in memory or in files.
 
     Returns:
-        What it sees in each.
+        A `Look` for each image.
     """
     together = images_at_a_time(model.scoring_size)
     looks = []
@@ -68,21 +68,21 @@ def look_at(model: AGAD, images: Images) -> list[Look]:
 
 
 def strip_rows(test: pd.DataFrame) -> pd.DataFrame:
-    """Chooses test images to show in large.
+    """Chooses test images to show enlarged.
 
     Args:
         test: "label", "class", "score" and "flagged" of each image, by its place in the test set.
 
     Returns:
-        The anomalies of highest scores, of different classes if possible; the missed one of lowest, the false alarm of
-        highest, and normal images that are not flagged. Of each as many as there are, with a column "why" that says
-        what it is an example of.
+        The anomalies with the highest scores, from different classes if possible; the missed anomaly with the lowest
+        score; the false alarm with the highest; and normal images that are not flagged. The column "why" says what each
+        is an example of.
     """
     ordered = test.sort_values("score", ascending=False, kind="stable")
     abnormal, normal = (ordered[ordered["label"] == label] for label in (ABNORMAL, NORMAL))
     found, quiet = abnormal[abnormal["flagged"]], normal[~normal["flagged"]]
     turns = found.groupby("class").cumcount().sort_values(kind="stable").index
-    # Neither the lowest nor the highest of scores, where there are more.
+    # Not the images with the lowest and highest scores, if there are others.
     ranks = np.linspace(0, max(len(quiet) - 1, 0), NORMALS_SHOWN + 2).round().astype(int)[1:-1]
     chosen = {
         "Found anomaly": found.loc[turns[:FOUND_SHOWN]],
@@ -97,12 +97,12 @@ def strip_pictures(look: Look, largest_error: float, masks: Sequence[Path]) -> d
     """The images of a row.
 
     Args:
-        look: what the model sees.
-        largest_error: that error maps show with the brightest colour.
+        look: of the image, by `look_at`.
+        largest_error: the error from which error maps show the brightest colour.
         masks: files of its ground truth; may be empty.
 
     Returns:
-        Addresses that hold them by their names: "image", "restored", "error map" and, with masks, "ground truth".
+        `data:` URIs by their names: "image", "restored", "error map" and, with masks, "ground truth".
     """
     pictures = {
         "image": jpeg_uri(_enlarged(look.image)),
@@ -134,6 +134,6 @@ def _resized(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def _enlarged(pixels: np.ndarray) -> np.ndarray:
-    """Whole multiples of small images: pixels stay pixels."""
+    """Enlarges small images by a whole factor, so that their pixels stay sharp."""
     factor = -(-LEAST_SIDE // max(pixels.shape[:2]))
     return pixels.repeat(factor, axis=0).repeat(factor, axis=1)

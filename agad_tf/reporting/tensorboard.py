@@ -28,8 +28,10 @@ LABEL_NAMES = {NORMAL: "normal", ABNORMAL: "abnormal"}
 COMPARED = {
     "auroc": "AUROC per image",
     "average_precision": "average precision",
-    "fpr_at_95_tpr": "false positives at 95 % true",
+    "fpr_at_95_tpr": "false positive rate at 95 % recall",
 }
+# Counted in training; these are neither losses nor figures of the validation images.
+COUNTS = ("discriminator_resets", "skipped_steps")
 THRESHOLDS = 200
 BUCKETS = 30
 GRID_IMAGES = 8
@@ -48,7 +50,7 @@ class Summaries(keras.callbacks.Callback):
     Args:
         directory: of the event files.
         task: the images.
-        validation_scores: gives the scores of the validation images after the epoch, float (images,).
+        validation_scores: returns the scores of the validation images after the epoch, float (images,).
     """
 
     def __init__(self, directory: Path, task: OneClassTask, validation_scores: Callable[[], np.ndarray]):
@@ -59,29 +61,37 @@ class Summaries(keras.callbacks.Callback):
 
     @CLOCK.within("TensorBoard")
     def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
-        """Writes what the epoch has brought; a run's steps in TensorBoard are its epochs, from 1."""
+        """Writes the summaries of the epoch; steps in TensorBoard are epochs, counted from 1."""
         without_anomalies = not self.task.train.labels.any()
         with event_file(self.directory, "epoch", epoch + 1):
             for name, value in logs.items():
-                # The mean of no anomaly's loss is 0 and would look like a perfect one.
-                if not (without_anomalies and name in ANOMALY_TERMS):
-                    tf.summary.scalar(name, np.array(value))  # an array, as above
-            for name in ("generator_optimizer", "discriminator_optimizer"):
-                tf.summary.scalar(f"learning_rate/{name}", getattr(self.model, name).learning_rate)
+                # Without anomalies, their mean loss is 0 and would look perfect. "loss" is the generator's.
+                if name != "loss" and not (without_anomalies and name in ANOMALY_TERMS):
+                    tf.summary.scalar(f"{group_of(name)}/{name}", np.array(value))  # an array, as above
+            for network in ("generator", "discriminator"):
+                rate = getattr(self.model, f"{network}_optimizer").learning_rate
+                tf.summary.scalar(f"training/{network}_learning_rate", rate)
             write_histograms(
                 {
-                    f"{network.name}/{variable.path}": variable.value
-                    for network in (self.model.generator, self.model.discriminator)
-                    for variable in network.variables
+                    f"weights/{network}/{variable.path}": variable.value
+                    for network in ("generator", "discriminator")
+                    for variable in getattr(self.model, network).variables
                 }
             )
             validation, scores = self.task.validation, self.validation_scores()
             if not len(scores):
-                # Not every epoch is scored.
+                # With a budget, not every epoch is scored.
                 return
             write_scores_and_images(self.model, validation, scores, "validation")
             if validation.labels.any():
                 write_precision_recall("validation", validation.labels, scores)
+
+
+def group_of(name: str) -> str:
+    """The group in which TensorBoard shows a scalar of the logs."""
+    if name in COUNTS:
+        return "training"
+    return "validation" if name.startswith("validation_") else "losses"
 
 
 @CLOCK.within("TensorBoard")
@@ -94,7 +104,7 @@ def write_test_summaries(
     figures: Mapping[str, float | None],
     model: AGAD | None = None,
 ) -> None:
-    """Writes what TensorBoard shows of the test set, at the step of the last epoch.
+    """Writes TensorBoard's summaries of the test set, at the step of the last epoch.
 
     Args:
         directory: of the event files.
@@ -127,7 +137,8 @@ def write_scores_and_images(model: AGAD, split: Split, scores: np.ndarray, name:
 def write_histograms(values: Mapping[str, Any]) -> None:
     """Writes histograms to the current summary writer.
 
-    They equal those of `tf.summary.histogram`, which computes each by some forty operations, on thirty float64 copies.
+    The result equals that of `tf.summary.histogram`, which takes about forty operations and thirty float64 copies for
+    each.
 
     Args:
         values: by name, float arrays or tensors of any shape, finite.
@@ -138,7 +149,7 @@ def write_histograms(values: Mapping[str, Any]) -> None:
         try:
             counts, edges = np.histogram(numbers, BUCKETS)
         except ValueError:
-            # The numbers are too large, or too close to each other, to be told apart.
+            # The numbers are too large or too close to each other for separate bins.
             counts, edges = np.array([numbers.size]), np.array([numbers.min(), numbers.max()])
         buckets = make_tensor_proto(np.stack([edges[:-1], edges[1:], counts], axis=1))
         summary.value.add(tag=name, metadata=create_summary_metadata(None, None), tensor=buckets)
@@ -148,14 +159,14 @@ def write_histograms(values: Mapping[str, Any]) -> None:
 def write_figures(
     run: str, settings: Mapping[str, Any], figures: Mapping[str, float | None], test: Split, scores: np.ndarray
 ) -> None:
-    """Writes what runs are compared by in TensorBoard's HParams table, and the test set's precision–recall curve.
+    """Writes the run's row of TensorBoard's HParams table, and the test set's precision–recall curve.
 
-    Without anomalies in the test set, the table has the settings alone, and there is no curve.
+    Without anomalies in the test set, the row has only the settings, and there is no curve.
 
     Args:
         run: its name in the table.
         settings: of the experiment.
-        figures: per image, of results.json; None for what could not be measured.
+        figures: per image, of results.json; None for figures that could not be measured.
         test: the test set.
         scores: float (images,).
     """
@@ -171,11 +182,11 @@ def write_figures(
 
 
 def write_precision_recall(name: str, labels: np.ndarray, scores: np.ndarray) -> None:
-    """Writes a precision–recall curve; its thresholds are shares of images that score lower.
+    """Writes a precision–recall curve whose thresholds are ranks: shares of images that score lower.
 
     Args:
         name: of the images.
-        labels: int (images,): 0 normal, 1 abnormal, both there.
+        labels: int (images,): 0 normal, 1 abnormal; both must occur.
         scores: float (images,).
     """
     shares = rankdata(scores, "max") / len(scores)
@@ -185,13 +196,13 @@ def write_precision_recall(name: str, labels: np.ndarray, scores: np.ndarray) ->
 
 
 def write_graph(model: AGAD) -> None:
-    """Writes the graph of what happens to one image when it is scored."""
+    """Writes the graph that scores one image."""
     image = tf.TensorSpec((1, *model.scoring_shape), tf.float32)
     tf.summary.graph(tf.function(model.reconstruct_and_score, autograph=False).get_concrete_function(image).graph)
 
 
 def image_grid(model: AGAD, images: np.ndarray) -> tf.Tensor:
-    """One image with a column an image: x, G(x), G(G(x)) and |x − G(x)|.
+    """A grid with a column for each image: x, G(x), G(G(x)) and |x − G(x)|.
 
     Args:
         model: the detector.

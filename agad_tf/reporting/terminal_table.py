@@ -17,16 +17,16 @@ from agad_tf.evaluation.results import (
 
 _NOTES = {
     "per_image": "the result\n\nlast epoch, {epoch}",
-    "family_shuffled": "no result:\nthe batch decides\nlast epoch, {epoch}",
-    "family": "no result:\nlabels leak\nepoch best on test, {epoch}",
+    "family_shuffled": "not a result:\ndepends on the batch\nlast epoch, {epoch}",
+    "family": "not a result:\nlabels leak\nepoch best on test, {epoch}",
 }
-_LOCALIZATION = {"pixel_auroc": "AUROC of pixels", "pro": "per-region overlap"}
-_MADE = {"synthetic_auroc": "synthetic anomalies", "local_auroc": "flaws made by agad_tf"}
+_LOCALIZATION = {"pixel_auroc": "pixel AUROC", "pro": "per-region overlap"}
+_MADE = {"synthetic_auroc": "synthetic anomalies", "local_auroc": "artificial flaws"}
 _PARTS = {"auroc_seen": "  against labelled classes", "auroc_unseen": "  against other classes"}
 
 
 def print_table(results: dict[str, Any]) -> None:
-    """Prints the figures of every protocol, in %, what is no result marked as such, and the detector's threshold."""
+    """Prints the figures of every protocol in %, marks those that are not results, and prints the threshold."""
     what = results["generator"] if results["method"] == "agad" else results["method"]
     table = Table(
         title=f"{results['dataset']}, normal class {results['normal_class']}, γ = {results['gamma']:g}, "
@@ -42,29 +42,30 @@ def print_table(results: dict[str, Any]) -> None:
     for title, texts in rows(results["protocols"]):
         table.add_row(title, *texts)
     detector, warnings = results["detector"], results.get("warnings", [])
-    # A run of an earlier version has some of them.
+    # Runs of earlier versions have only some of them.
     for title, share in ((title, detector.get(name)) for name, title in AT_THRESHOLD.items() if with_anomalies):
         if share is not None:
             table.add_row(f"{title} at the detector's threshold", f"{100 * share:.1f}")
     if not with_anomalies:
         table.add_row("normal images flagged", f"{100 * detector['false_positive_rate']:.1f}")
     Console().print(table)
-    flags = f"The detector flags scores from {detector['threshold']:.4g} on ({detector['threshold_source']}): of the"
+    flags = f"The detector flags scores of at least {detector['threshold']:.4g} ({detector['threshold_source']}):"
     if with_anomalies:
         print(
-            f"{flags} test images {100 * detector['false_positive_rate']:.1f} % of the normal and "
-            f"{100 * detector['true_positive_rate']:.1f} % of the abnormal ones.\n{ORACLE}"
+            f"{flags} {100 * detector['false_positive_rate']:.1f} % of the normal and "
+            f"{100 * detector['true_positive_rate']:.1f} % of the abnormal test images.\n{ORACLE}"
         )
     else:
         per_image = results["protocols"]["per_image"]
         count = per_image["normal_images"]
         print(
-            f"{NO_ANOMALIES}\n{flags} {count} held-out normal images {round(count * detector['false_positive_rate'])}. "
+            f"{NO_ANOMALIES}\n{flags} {round(count * detector['false_positive_rate'])} of {count} held-out normal "
+            "images. "
             f"Their scores lie between {per_image['normal_score_lowest']:.4g} and "
             f"{per_image['normal_score_highest']:.4g}, with the median {per_image['normal_score_median']:.4g}."
         )
     uncertainty = threshold_uncertainty(detector)
-    # A warning of few images begins with it.
+    # The warning of few images contains it.
     if uncertainty and not any(uncertainty in warning for warning in warnings):
         print(uncertainty)
     for warning in warnings:
@@ -74,7 +75,7 @@ def print_table(results: dict[str, Any]) -> None:
 
 
 def _time_spent(seconds: dict[str, float]) -> str:
-    """Where the time went, in a line; what took less than a hundredth of it is left out."""
+    """The time of each part, in one line; parts of less than a hundredth are left out."""
     total = sum(seconds.values())
     longest = sorted(seconds.items(), key=lambda part: -part[1])
     parts = [f"{part} {spent:.1f}" for part, spent in longest if spent >= total / 100]

@@ -1,6 +1,6 @@
 """The Apache Beam pipeline of `agad_tf.beam`: read, decode, score, write.
 
-Everything here is found by its name on a worker, which needs `agad_tf[beam]` installed and sees the same files.
+Workers import this module, so they need `agad_tf[beam]`, and they must see the same files.
 """
 
 import argparse
@@ -46,7 +46,7 @@ def run(options: argparse.Namespace, beam_arguments: Sequence[str]) -> dict[str,
         How many images were "scored" and how many files or records were "unreadable".
 
     Raises:
-        UsageError: no file fits the pattern, the model is not a detector, or Beam does not take its arguments.
+        UsageError: no file matches the pattern, the model is not a detector, or Beam refuses its arguments.
         RunError: the pipeline failed.
     """
     _require_match(options.input)
@@ -54,10 +54,10 @@ def run(options: argparse.Namespace, beam_arguments: Sequence[str]) -> dict[str,
     try:
         pipeline = beam.Pipeline(options=PipelineOptions(beam_arguments))
     except ValueError as error:
-        raise UsageError(f"Beam does not take its arguments: {_sentence(error)}") from error
+        raise UsageError(f"Beam refuses its arguments: {_sentence(error)}") from error
     if options.input_format == "images":
         files = pipeline | "match" >> fileio.MatchFiles(options.input)
-        # Without it, runners keep all that follows from the one pattern on the one worker that looked it up.
+        # Without it, runners do all the work on the one worker that matched the pattern.
         spread = files | "spread over workers" >> beam.Reshuffle()
         encoded = spread | "open" >> fileio.ReadMatches() | "read" >> beam.Map(read_file)
     else:
@@ -78,28 +78,28 @@ def run(options: argparse.Namespace, beam_arguments: Sequence[str]) -> dict[str,
     else:
         _ = rows | "write" >> beam.io.WriteToParquet(options.output, SCHEMA, file_name_suffix=".parquet")
     _ = images[UNREADABLE] | "list unreadable" >> beam.io.WriteToText(f"{options.output}-unreadable", ".txt")
-    # Beam logs a traceback of what it raises as well.
+    # Beam also logs a traceback of what it raises.
     logging.getLogger("apache_beam.runners.common").setLevel(logging.CRITICAL)
     try:
         result = pipeline.run()
         result.wait_until_finish()
-    except Exception as error:  # every runner raises what its own libraries do
+    except Exception as error:  # each runner raises exceptions of its own libraries
         raise RunError(f"The pipeline failed: {_sentence(error)}") from error
     try:
         counters = result.metrics().query(MetricsFilter().with_namespace(__name__))["counters"]
     except NotImplementedError as error:
         raise RunError(
-            "The pipeline has ended, but its runner counts nothing, so this command cannot say whether all images were "
-            f"scored; compare {options.output}* with the images, or use another runner."
+            "The pipeline has ended, but its runner reports no counts, so it is unknown whether all images were "
+            "scored; compare {options.output}* with the images, or use another runner."
         ) from error
     committed: dict[str, int] = defaultdict(int)
     for counter in counters:
-        committed[counter.key.metric.name] += counter.result  # what was attempted, where a runner knows no more
+        committed[counter.key.metric.name] += counter.result  # attempted counts, if a runner reports no committed ones
     return {name: committed[name] for name in ("scored", UNREADABLE)}
 
 
 class Decode(beam.DoFn):
-    """Pairs of id and file content to pairs of id and pixels; the ids of what cannot be read go to an output apart.
+    """Pairs of id and file content to pairs of id and pixels; ids of unreadable images go to a separate output.
 
     Args:
         image_size: height and width that the detector resizes images to.
@@ -124,7 +124,7 @@ class Decode(beam.DoFn):
 class DetectorHandler(ModelHandler[np.ndarray, tuple[float, bool], Any]):
     """Tells RunInference how to load and call the SavedModel.
 
-    Beam's own handler for TensorFlow loads through Keras, and Keras 3 reads no SavedModel.
+    Beam's own handler for TensorFlow loads models with Keras, and Keras 3 cannot read a SavedModel.
 
     Args:
         path: of the SavedModel.
@@ -135,13 +135,13 @@ class DetectorHandler(ModelHandler[np.ndarray, tuple[float, bool], Any]):
         self.path = path
 
     def load_model(self) -> Any:
-        """Loads the detector, once a process."""
+        """Loads the detector, once for each process."""
         return tf.saved_model.load(self.path)
 
     def run_inference(
         self, batch: Sequence[np.ndarray], model: Any, inference_args: Mapping[str, Any] | None = None
     ) -> Iterable[tuple[float, bool]]:
-        """Scores uint8 images (height, width, channels); those of one size go together."""
+        """Scores uint8 images (height, width, channels); images of one size form a batch."""
         places = defaultdict(list)
         for place, image in enumerate(batch):
             places[image.shape].append(place)
@@ -167,9 +167,9 @@ class ToRow(beam.DoFn):
 
 
 def read_file(file: fileio.ReadableFile) -> tuple[str, bytes]:
-    """The path of a file and what it holds; nothing where it cannot be read.
+    """The path of a file and its content; empty content if it cannot be read.
 
-    A name that is not UTF-8, which Beam could not pass on, has its odd bytes spelled out.
+    In a name that is not UTF-8, which Beam cannot pass on, invalid bytes are written as escapes.
     """
     name = os.fsencode(file.metadata.path).decode(errors="backslashreplace")
     try:
@@ -179,9 +179,9 @@ def read_file(file: fileio.ReadableFile) -> tuple[str, bytes]:
 
 
 def parse_example(record: bytes, image_feature: str, id_feature: str) -> tuple[str, bytes]:
-    """The id and the encoded image of a serialised `tf.train.Example`; both empty where they are not to be had.
+    """The id and the encoded image of a serialised `tf.train.Example`; both empty if it cannot be parsed.
 
-    An example without an id goes by the SHA-1 digest of its record.
+    An example without an id gets the SHA-1 digest of its record.
     """
     try:
         features = tf.train.Example.FromString(record).features.feature
@@ -204,25 +204,28 @@ def _require_match(pattern: str) -> None:
     try:
         found = FileSystems.match([pattern], limits=[1])[0].metadata_list
     except ValueError as error:
-        # A file system that Beam does not know, or that it needs another package for.
-        raise UsageError(f"--input={pattern} cannot be looked up: {_sentence(error)}") from error
+        # A file system that Beam does not know, or for which it needs another package.
+        raise UsageError(f"Files of --input={pattern} cannot be listed: {_sentence(error)}") from error
     if not found:
-        raise UsageError(f"No file fits --input={pattern}; in a shell, put the pattern in quotes.")
+        raise UsageError(f"No file matches --input={pattern}; in a shell, put the pattern in quotes.")
 
 
 def _image_form(model: str) -> tuple[tuple[int, int], int, PixelRange]:
-    """Height and width that images are resized to, channels, and the range of values; earlier versions left none."""
+    """Height and width that images are resized to, channels, and the range of values.
+
+    Earlier versions did not save the range.
+    """
     try:
         detector = tf.saved_model.load(model)
         _, height, width, channels = detector.signatures["serve"].structured_outputs["reconstruction"].shape
         bits, low, high = detector.pixel_range.numpy().tolist() if hasattr(detector, "pixel_range") else FULL_RANGE
         return (height, width), channels, PixelRange(int(bits), low, high)
     except (OSError, KeyError, tf.errors.OpError) as error:
-        raise UsageError(f"--model={model} is no detector; name the saved_model folder of a finished run.") from error
+        raise UsageError(f"--model={model} is not a detector; name the saved_model folder of a run.") from error
 
 
 def _sentence(error: Exception) -> str:
-    """What an exception says, in one line; those from a worker end with it, after a traceback."""
+    """The message of an exception in one line; exceptions from a worker end with it, after a traceback."""
     lines = str(error).strip().splitlines()
     if not lines:
         return type(error).__name__

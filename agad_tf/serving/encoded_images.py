@@ -1,4 +1,4 @@
-"""Image files as the SavedModel reads them: by TensorFlow alone, with the colours that Pillow sees."""
+"""Decoding of image files in the SavedModel: with TensorFlow only, and with the same colours as Pillow's."""
 
 from functools import partial
 
@@ -7,7 +7,7 @@ import tensorflow as tf
 from agad_tf.data.preprocessing import enough_pixels, to_network_input
 from agad_tf.serving.orientation import orientation, turned_upright
 
-# Weights of red, green and blue in a grey image, in 1/65536, as Pillow has them.
+# Weights of red, green and blue in a grey image, in 1/65536, as in Pillow.
 LUMA = (19595, 38470, 7471)
 
 
@@ -23,8 +23,8 @@ def decode_files(
         bits: of the values that the training images used, 8 or more.
 
     Returns:
-        The images, float32 (batch, height, width, channels) in [-1, 1], 0 where a file cannot be read; and whether
-        each could be, bool (batch,).
+        The images, float32 (batch, height, width, channels) in [-1, 1], 0 if a file cannot be read; and whether each
+        file could be read, bool (batch,).
     """
     count = tf.size(encoded, tf.int64)
     blank = tf.zeros((*image_size, channels))
@@ -32,7 +32,7 @@ def decode_files(
     read = files.map(
         lambda row, file: (row, _decode(file, image_size, channels, bits)), num_parallel_calls=tf.data.AUTOTUNE
     )
-    # One more row, so that there is a batch where no file can be read.
+    # One more row, so that the batch is not empty if no file can be read.
     read = read.ignore_errors().concatenate(tf.data.Dataset.from_tensors((count, blank)))
     rows, images = read.batch(count + 1).get_single_element()
     rows, shape = rows[:, tf.newaxis], [count + 1]
@@ -42,7 +42,7 @@ def decode_files(
 
 
 def to_8_bits(values: tf.Tensor, bits: int) -> tf.Tensor:
-    """Values of so many bits as uint8; higher ones count as the highest."""
+    """Converts values of the given bits to uint8; higher values are clipped."""
     clipped = tf.minimum(tf.cast(values, tf.int32), 2 ** min(bits, 16) - 1)
     return tf.cast(tf.bitwise.right_shift(clipped, bits - 8), tf.uint8)
 
@@ -59,7 +59,7 @@ def _decode(encoded: tf.Tensor, image_size: tuple[int, int], channels: int, bits
 
 
 def _decode_pixels(encoded: tf.Tensor, image_size: tuple[int, int], bits: int) -> tf.Tensor:
-    # By its header, a JPEG, a BMP of a palette, or a PNG of 16 bits.
+    # Recognised by its header: a JPEG, a BMP with a palette, or a PNG of 16 bits.
     is_jpeg = tf.strings.substr(encoded, 0, 3) == b"\xff\xd8\xff"
     has_palette = (tf.strings.substr(encoded, 0, 2) == b"BM") & (_number(encoded, 28, 2) <= 8)
     is_deep = (tf.strings.substr(encoded, 1, 3) == b"PNG") & (tf.strings.substr(encoded, 24, 1) == b"\x10")
@@ -74,11 +74,11 @@ def _decode_pixels(encoded: tf.Tensor, image_size: tuple[int, int], bits: int) -
 
 
 def _decode_jpeg(encoded: tf.Tensor, enough: int) -> tf.Tensor:
-    """Grey or RGB, at the reduced size that Pillow would choose too."""
+    """Grey or RGB, at the same reduced size as Pillow's."""
     shortest = tf.reduce_min(tf.io.extract_jpeg_shape(encoded)[:2])
 
     def at(ratio: int) -> tf.Tensor:
-        # By the transform that Pillow uses; TensorFlow's default is a faster one that differs.
+        # With the transform that Pillow uses; TensorFlow's default is faster and gives other values.
         return tf.io.decode_jpeg(encoded, ratio=ratio, dct_method="INTEGER_ACCURATE")
 
     reduced = [(shortest >= ratio * enough, partial(at, ratio)) for ratio in (8, 4, 2)]
@@ -86,14 +86,14 @@ def _decode_jpeg(encoded: tf.Tensor, enough: int) -> tf.Tensor:
 
 
 def _decode_palette_bmp(encoded: tf.Tensor) -> tf.Tensor:
-    """RGB, uint8 (height, width, 3); TensorFlow itself would read the indices for grey values."""
+    """RGB, uint8 (height, width, 3); TensorFlow itself would take the indices for grey values."""
     header, compression = _number(encoded, 14, 4), _number(encoded, 30, 4)
     width, signed_height, depth = _number(encoded, 18, 4), _number(encoded, 22, 4), _number(encoded, 28, 2)
     height = tf.abs(signed_height)
     checks = [
         tf.debugging.assert_equal(compression, 0, "The BMP is compressed."),
-        tf.debugging.assert_greater_equal(header, 40, "The BMP has no header of Windows."),
-        tf.debugging.assert_equal(8 % depth, 0, "The BMP has no depth of 1, 2, 4 or 8 bits."),
+        tf.debugging.assert_greater_equal(header, 40, "The BMP has no Windows header."),
+        tf.debugging.assert_equal(8 % depth, 0, "The BMP's depth is not 1, 2, 4 or 8 bits."),
     ]
     with tf.control_dependencies(checks):
         colours = tf.where(_number(encoded, 46, 4) > 0, _number(encoded, 46, 4), tf.bitwise.left_shift(1, depth))
@@ -102,16 +102,16 @@ def _decode_palette_bmp(encoded: tf.Tensor) -> tf.Tensor:
     stride = (width * depth + 31) // 32 * 4
     values = tf.io.decode_raw(tf.strings.substr(encoded, _number(encoded, 10, 4), height * stride), tf.uint8)
     rows = tf.cast(tf.reshape(values, (height, stride, 1)), tf.int32)
-    # Of each byte the highest bits are the leftmost pixel.
+    # The highest bits of a byte are the leftmost pixel.
     shifts = tf.range(8 - depth, -1, -depth)
     indices = tf.bitwise.bitwise_and(tf.bitwise.right_shift(rows, shifts), tf.bitwise.left_shift(1, depth) - 1)
     indices = tf.reshape(indices, (height, stride * 8 // depth))[:, :width]
-    # Rows lie from the bottom up, unless the height is negative.
+    # Rows are stored from the bottom up, unless the height is negative.
     indices = tf.cond(signed_height > 0, lambda: indices[::-1], lambda: indices)
     return tf.gather(palette[:, 2::-1], indices)
 
 
 def _number(encoded: tf.Tensor, start: int, size: int) -> tf.Tensor:
-    """The whole number at a place of a file, int32; 0 beyond its end."""
+    """The integer at a position in a file, int32; 0 beyond its end."""
     data = tf.io.decode_raw(tf.strings.substr(encoded + b"\0" * (start + size), start, size), tf.uint8)
     return tf.reduce_sum(tf.bitwise.left_shift(tf.cast(data, tf.int32), tf.range(0, 8 * size, 8)))

@@ -1,4 +1,4 @@
-"""The detector as ONNX or LiteRT, for where TensorFlow is not; each file is checked against the Keras model."""
+"""The detector as ONNX or LiteRT, for use without TensorFlow; each file is checked against the Keras model."""
 
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,17 +12,17 @@ from agad_tf.data.preprocessing import to_network_input, to_pixels
 from agad_tf.evaluation.thresholds import Decision
 from agad_tf.models.agad import AGAD
 
-# By format: the packages it needs, which are the extra of its name.
+# The packages that each format needs, which its extra installs.
 PACKAGES = {"onnx": ("tf2onnx", "onnxruntime"), "litert": ("ai_edge_litert",)}
-# Keras' exporter to LiteRT names inputs and outputs as they are named here from this version on.
+# The first version of Keras whose LiteRT exporter keeps the names of inputs and outputs.
 KERAS_FOR_LITERT = (3, 15)
-# Largest difference of a score from that of the Keras model, as a share of it.
+# Largest relative difference of a score from that of the Keras model.
 TOLERANCE = 1e-3
 CHECKED_IMAGES = 5
 
 
 class PortableDetector(keras.Model):
-    """Images of the networks' own size in, scores and probabilities out.
+    """Takes images of the networks' size, and returns scores and probabilities.
 
     Args:
         model: the trained model, in float32.
@@ -52,19 +52,19 @@ class PortableDetector(keras.Model):
 
 
 def require_packages(form: str) -> None:
-    """Raises UsageError where what a format needs is not installed."""
+    """Raises UsageError if a package that a format needs is not installed."""
     missing = [package for package in PACKAGES.get(form, ()) if find_spec(package) is None]
     if missing:
         raise UsageError(f'--export_format={form} needs {" and ".join(missing)}; run: pip install "agad_tf[{form}]".')
     if form == "litert" and tuple(map(int, keras.__version__.split(".")[:2])) < KERAS_FOR_LITERT:
         raise UsageError(
-            f"--export_format=litert needs Keras 3.15 or later, and this is Keras {keras.__version__}; run: "
+            f"--export_format=litert needs Keras 3.15 or later, but Keras {keras.__version__} is installed; run: "
             'pip install "agad_tf[litert]".'
         )
 
 
 def export_portable(model: AGAD, decision: Decision, path: Path, form: str) -> None:
-    """Writes the detector through Keras' exporter and checks it; an earlier file stays until the new one is right.
+    """Writes the detector with Keras' exporter and checks it; an earlier file stays until the check has passed.
 
     Args:
         model: the trained model, in float32.
@@ -80,7 +80,7 @@ def export_portable(model: AGAD, decision: Decision, path: Path, form: str) -> N
     shape = (None, *model.scoring_shape)
     detector = PortableDetector(model, decision)
     images = np.random.default_rng(0).integers(0, 256, (CHECKED_IMAGES, *model.scoring_shape)).astype(np.float32)
-    # Smooth images are what detectors see in use.
+    # Smooth images, like those that detectors see in use.
     images[1:] = np.linspace(0, 255, model.scoring_size[0], dtype=np.float32)[:, np.newaxis, np.newaxis]
     expected = detector(images)["score"].numpy()
     beside = path.with_name(f"partial-{path.name}")
@@ -92,8 +92,8 @@ def export_portable(model: AGAD, decision: Decision, path: Path, form: str) -> N
     if not difference <= TOLERANCE:
         beside.unlink()
         raise RunError(
-            f"The {form} model scores images differently from the Keras model, by up to {difference:.1g} of a score; "
-            "export a SavedModel."
+            f"Scores of the {form} model differ from those of the Keras model by up to {difference:.1g} of a score; "
+            "export a SavedModel instead."
         )
     beside.replace(path)
 

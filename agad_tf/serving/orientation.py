@@ -1,9 +1,9 @@
-"""How an encoded image is to be turned by its EXIF data, as Pillow does it, by TensorFlow alone."""
+"""Turns encoded images upright by their EXIF data, as Pillow does, with TensorFlow only."""
 
 import tensorflow as tf
 
 _ORIENTATION_TAG = 0x0112
-# So many entries of the first directory are looked at, which lies close behind the header.
+# Number of entries that are read of the first directory, which follows soon after the header.
 _ENTRIES, _FARTHEST = 64, 1024
 _DIRECTORY_BYTES = 2 + 12 * _ENTRIES
 
@@ -15,7 +15,7 @@ def orientation(encoded: tf.Tensor) -> tf.Tensor:
         encoded: string, the content of a file.
 
     Returns:
-        int32, 1 to 8 as EXIF counts them; 1, upright, where there is none.
+        int32, 1 to 8 as in EXIF; 1, upright, if there is none.
     """
     is_png = tf.strings.substr(encoded, 1, 3) == b"PNG"
     is_webp = tf.strings.substr(encoded, 8, 4) == b"WEBP"
@@ -29,7 +29,7 @@ def orientation(encoded: tf.Tensor) -> tf.Tensor:
     is_big_endian = header == b"MM\0*"
 
     def number(data: tf.Tensor) -> tf.Tensor:
-        """Of two bytes in the last axis."""
+        """The number in two bytes along the last axis."""
         first, second = data[..., 0], data[..., 1]
         return tf.where(is_big_endian, 256 * first + second, first + 256 * second)
 
@@ -45,11 +45,11 @@ def orientation(encoded: tf.Tensor) -> tf.Tensor:
 
 
 def turned_upright(pixels: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
-    """Turns an image.
+    """Turns an image upright.
 
     Args:
         pixels: (height, width, channels).
-        orientation: int32, 1 to 8 as EXIF counts them.
+        orientation: int32, 1 to 8 as in EXIF.
 
     Returns:
         The image, of the same type.

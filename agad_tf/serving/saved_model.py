@@ -1,4 +1,4 @@
-"""The detector as a SavedModel: raw images in, scores and verdicts out, without this package."""
+"""The detector as a SavedModel, which scores raw images without this package."""
 
 import math
 import shutil
@@ -20,20 +20,20 @@ from agad_tf.serving.warm_up import write_warm_up_requests
 
 
 class Detector(tf.Module):
-    """What is served.
+    """The module that is saved as a SavedModel.
 
     Args:
         model: the trained model.
         decision: how scores are judged.
-        pixel_range: which values are black and white where there are more than 8 bits.
+        pixel_range: the values that are black and white in images of more than 8 bits.
     """
 
     def __init__(self, model: AGAD, decision: Decision, pixel_range: PixelRange = FULL_RANGE):
         super().__init__()
-        # As TensorFlow's variables: Keras' own would be saved a second time, and TensorFlow Serving would restore the
-        # copies that nothing reads.
+        # As TensorFlow's variables: Keras' variables would be saved twice, and TensorFlow Serving would restore the
+        # unused copies.
         self.weights = [variable.value for variable in model.scoring_variables]
-        # The model itself would bring its optimizers into the file.
+        # The model itself would include its optimizers.
         inputs = tf.TensorSpec((None, *model.scoring_shape), tf.float32)
         # One graph for all signatures.
         self._look = tf.function(partial(scores_and_maps, model), input_signature=[inputs], autograph=False)
@@ -41,7 +41,7 @@ class Detector(tf.Module):
             tf.Variable(getattr(decision, name), trainable=False, dtype=tf.float32, name=name)
             for name in ("threshold", "center", "slope")
         )
-        # For who decodes files by other means before they are scored.
+        # For callers that decode files themselves.
         self.pixel_range = tf.Variable(pixel_range, trainable=False, dtype=tf.float64, name="pixel_range")
         self._bits = pixel_range.bits
         height, width, self.channels = model.scoring_shape
@@ -49,12 +49,12 @@ class Detector(tf.Module):
 
     @tf.function(autograph=False)
     def serve(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Scores images as the user has them.
+        """Scores images.
 
         Args:
-            images: uint8, float32 or float64 (batch, height, width, channels) in [0, 255], of any size; or uint16 by
-                the range that the training images used. Floats of at most 1 are scored as they are, nearly black, and
-                a warning is written to stderr.
+            images: uint8, float32 or float64 (batch, height, width, channels) in [0, 255], of any size; or uint16 in
+                the range that the training images used. Floats of at most 1 count as nearly black, and a warning is
+                written to stderr.
 
         Returns:
             "score", float (batch,): A(x), higher is more abnormal; "probability", float (batch,) in [0, 1], rising
@@ -73,12 +73,12 @@ class Detector(tf.Module):
         """Scores encoded images, which may differ in size.
 
         Args:
-            encoded: string (batch,), the content of JPEG, PNG, BMP, WebP or GIF files, of which the first frame counts.
+            encoded: string (batch,), the content of JPEG, PNG, BMP, WebP or GIF files, whose first frame is scored.
                 They are turned upright by their EXIF data.
 
         Returns:
-            As `serve`. A file that cannot be read has NaN for all numbers and False for "is_anomaly", and the others
-            their scores.
+            As `serve`. A file that cannot be read gets NaN for all numbers and False for "is_anomaly"; other files are
+            not affected.
         """
         return self._judge_files(encoded)
 
@@ -125,7 +125,7 @@ def _warn_of_small_values(images: tf.Tensor) -> None:
     tf.cond(
         (highest > 0) & (highest <= 1),
         lambda: tf.print(
-            "agad_tf: the largest value of these images is",
+            "agad_tf: the largest pixel value of these images is",
             highest,
             "- the detector takes 0 to 255; multiply images of 0 to 1 by 255.",
             output_stream=sys.stderr,
@@ -136,7 +136,7 @@ def _warn_of_small_values(images: tf.Tensor) -> None:
 
 @CLOCK.within("export")
 def export_saved_model(model: AGAD, decision: Decision, path: Path, pixel_range: PixelRange = FULL_RANGE) -> None:
-    """Writes the SavedModel, beside an earlier one and then in its place, with requests that warm it up.
+    """Writes the SavedModel with warm-up requests; an earlier one is replaced when the new one is complete.
 
     `tf.saved_model.load(path).serve(images)` takes uint8, uint16, float32 and float64; of the signatures "serve" and
     "serving_default" take float32, "serve_uint8" takes uint8, "serve_bytes" encoded images, and "classify" examples.
@@ -145,11 +145,11 @@ def export_saved_model(model: AGAD, decision: Decision, path: Path, pixel_range:
         model: the trained model.
         decision: how scores are judged.
         path: folder to write.
-        pixel_range: which values are black and white where there are more than 8 bits.
+        pixel_range: the values that are black and white in images of more than 8 bits.
     """
     detector = Detector(model, decision, pixel_range)
     shape = (None, None, None, detector.channels)
-    # Each type traced here is one that `serve` takes; float64 is what NumPy makes of most arithmetic.
+    # `serve` takes each type traced here; float64 is the result of most NumPy arithmetic.
     as_float, as_uint8, *_ = (
         detector.serve.get_concrete_function(tf.TensorSpec(shape, dtype, "images"))
         for dtype in (tf.float32, tf.uint8, tf.float64, tf.uint16)
@@ -164,7 +164,7 @@ def export_saved_model(model: AGAD, decision: Decision, path: Path, pixel_range:
     beside = path.with_name(f"partial-{path.name}")
     shutil.rmtree(beside, ignore_errors=True)
     tf.saved_model.save(detector, str(beside), signatures=signatures)
-    # It is saved as a signature for Predict, like all others.
+    # It would be saved as a signature for Predict, like all others.
     updater = tf.compat.v1.saved_model.signature_def_utils.MethodNameUpdater(str(beside))
     updater.replace_method_name("classify", tf.saved_model.CLASSIFY_METHOD_NAME, tags="serve")
     updater.save()

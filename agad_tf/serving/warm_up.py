@@ -1,4 +1,4 @@
-"""Requests that TensorFlow Serving sends to a detector before it is asked by anyone, so that no one waits."""
+"""Requests that TensorFlow Serving sends to a detector when it loads it, so that the first user need not wait."""
 
 import io
 from pathlib import Path
@@ -12,7 +12,7 @@ from agad_tf.data.scoring_batches import images_at_a_time
 
 FILE = Path("assets.extra") / "tf_serving_warmup_requests"
 BATCH_SIZES = (1, 8)
-# Side in pixels that the detector enlarges black images from: a file of large ones would take gigabytes.
+# Side of the black images in pixels, which the detector enlarges: large ones would make the file gigabytes.
 LARGEST_SIDE = 256
 
 
@@ -45,7 +45,7 @@ def write_warm_up_requests(image_size: ImageSize, channels: int, saved_model: Pa
 def _prediction_log(signature: str, name: str, batch: np.ndarray) -> bytes:
     """A serialised tensorflow.serving.PredictionLog.
 
-    Its classes come in a package that wants a server's libraries; of four nested messages the bytes are few.
+    The package of its classes needs a server's libraries, and four nested messages take few lines.
     """
     model_spec = _field(3, signature.encode())
     tensor = tf.make_tensor_proto(batch).SerializeToString()

@@ -1,4 +1,4 @@
-"""What a call asks of a run that may be there already."""
+"""What a call in training mode has to do with a run that may already exist."""
 
 import dataclasses
 import enum
@@ -12,7 +12,7 @@ from agad_tf.files.workdir import Workdir
 
 
 class Asked(enum.Enum):
-    """Training, from the beginning or from where it stopped; measurement of a finished run; or nothing new."""
+    """Training, new or continued; measuring a finished run again; or nothing."""
 
     TRAINING = enum.auto()
     MEASUREMENT = enum.auto()
@@ -22,15 +22,15 @@ class Asked(enum.Enum):
 def what_is_asked(config: ExperimentConfig, workdir: Workdir) -> Asked:
     """What is left to do for a call in training mode.
 
-    A finished run is measured and exported again for another threshold, or a format or protocol that it lacks. Any run
-    is trained for more epochs where its learning rate is constant.
+    A finished run is measured and exported again if the threshold changes, or for a format or protocol that it lacks.
+    If its learning rate is constant, a run can be trained for more epochs.
 
     Args:
         config: of the call.
         workdir: of the run.
 
     Raises:
-        UsageError: the run has other settings, or more epochs are asked for and its learning rate falls.
+        UsageError: the run has other settings, or more epochs are requested although its learning rate falls.
     """
     if not workdir.config.exists():
         return Asked.NOTHING if workdir.results.exists() else Asked.TRAINING
@@ -47,7 +47,7 @@ def what_is_asked(config: ExperimentConfig, workdir: Workdir) -> Asked:
     if not workdir.results.exists():
         return Asked.TRAINING
     if read_results(workdir.results).get("epochs") not in (stored.epochs, None):
-        # More epochs were begun after it had been finished.
+        # After it was finished, more epochs were begun.
         return Asked.TRAINING
     lacks_format = config.export_format != "saved_model" and not workdir.portable(config.export_format).exists()
     lacks_protocol = not set(config.protocols) <= set(stored.protocols)

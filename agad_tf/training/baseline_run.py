@@ -1,4 +1,4 @@
-"""The story of a baseline's run: it is fitted, measured and reported, and leaves no detector."""
+"""The run of a baseline: fitted, measured and reported, without a detector to export."""
 
 import time
 
@@ -13,7 +13,7 @@ from agad_tf.training.run_folder import used_by_this_process_alone, write_set_up
 
 
 def run_baseline(config: ExperimentConfig) -> None:
-    """Fits a baseline and measures it; a run that is finished is done again.
+    """Fits a baseline and measures it; a finished run is repeated.
 
     Args:
         config: the experiment; its method is one of `agad_tf.config.choices.BASELINES`.

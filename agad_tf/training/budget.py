@@ -1,4 +1,4 @@
-"""A time budget of training: the learning rate comes to its end when the time is up, and training with it."""
+"""A time budget of training: when the time is up, training ends, and the learning rate has reached its last value."""
 
 import time
 from typing import Any
@@ -7,13 +7,13 @@ import keras
 
 
 class TimeIsUpError(Exception):
-    """The time budget of training is used up."""
+    """The time budget is used up."""
 
 
 class Budget(keras.callbacks.Callback):
-    """Ends training after the step in which the time is up; counts from when it is made.
+    """Ends training after the step in which the time is up; the clock starts when it is constructed.
 
-    Must come after `Checkpoints`, so that they know how far training has come.
+    Must come after `Checkpoints`, which must know how far training has come.
 
     Args:
         seconds: of the whole run, above 0.

@@ -1,4 +1,4 @@
-"""Checkpoints: all that a run needs to go on as if it had never stopped, in the middle of an epoch too."""
+"""Checkpoints: all state that a run needs to continue exactly, also in the middle of an epoch."""
 
 import os
 import re
@@ -17,7 +17,7 @@ from agad_tf.config.seconds import CLOCK
 from agad_tf.models.agad import AGAD
 
 KEPT = 2
-# Of an epoch that takes longer than this, so much at most is lost with the machine.
+# In seconds. In longer epochs, at most this much training is lost in a crash.
 SAVE_SECONDS = 600.0
 _NAME = re.compile(r"epoch-(\d+)(?:-step-(\d+))?\.index")
 
@@ -35,11 +35,11 @@ class Position(NamedTuple):
 
 
 class Checkpoints(keras.callbacks.Callback):
-    """Saves all of a run's state after every epoch, and in one that takes long; restores the newest that is whole.
+    """Saves the state of a run after every epoch, and within long epochs; restores the newest undamaged checkpoint.
 
-    Must come after the callbacks that write: an epoch that is saved is an epoch whose other traces are on disk.
-    A file is written beside its place, made to reach the disk, and then put there; TensorFlow keeps a checksum of
-    every tensor, and of the index.
+    Must come after the callbacks that write: when an epoch is saved, its other files are on disk. A file is written
+        under another name, flushed to disk and then renamed; TensorFlow keeps a checksum of every tensor, and of the
+        index.
 
     Args:
         model: the compiled model.
@@ -56,14 +56,14 @@ class Checkpoints(keras.callbacks.Callback):
         self.learning_rate_scale = tf.Variable(1.0, trainable=False)
         self._metrics = [variable.value for metric in model.metrics for variable in metric.variables]
         self._metric_values: list[np.ndarray] = []
-        # TensorFlow finds the variables of networks and optimizers, and not those of a Keras model itself.
+        # TensorFlow finds the variables of networks and optimizers, but not those of the Keras model itself.
         names = [f"{name}{kind}" for kind in ("", "_optimizer") for name in ("generator", "discriminator", "segmenter")]
         found = {name: getattr(model, name, None) for name in names}
         networks = tf.train.Checkpoint(**{name: part for name, part in found.items() if part is not None})
         between_epochs = {"model": networks, "epochs_done": self.epochs_done, "seconds": self.seconds}
-        # What versions before 0.5 saved.
+        # The layout of versions before 0.5.
         self._between_epochs = tf.train.Checkpoint(**between_epochs)
-        # The optimizers have saved what they train, so that of a network that shares others' weights this is left.
+        # The optimizers save the variables that they train; these are the rest, for a network that shares weights.
         averages = model.ema_generator.variables if model.ema_generator is not None else []
         untrained = [variable for variable in model.auxiliary_variables if not variable.trainable]
         anywhere = {
@@ -73,26 +73,26 @@ class Checkpoints(keras.callbacks.Callback):
             "metrics": self._metrics,
             "scoring": [variable.value for variable in (*averages, *model.score_statistics)],
         }
-        # What versions before 0.7 saved.
+        # The layout of versions before 0.7.
         self._without_untrained = tf.train.Checkpoint(**anywhere)
         self._anywhere = tf.train.Checkpoint(**anywhere, untrained=[variable.value for variable in untrained])
-        # One graph for all: every checkpoint that is written eagerly leaves some KiB in memory.
+        # One graph for all checkpoints: each one that is written eagerly leaks some KiB.
         self._write = tf.function(self._write_anew, autograph=False)
-        # Workers save together or not at all, and clocks and signals do not reach all of them at the same step.
+        # All workers must save at the same step, but clocks and signals do not reach them at the same step.
         self.saves_within_epochs = not isinstance(model.distribute_strategy, tf.distribute.MultiWorkerMirroredStrategy)
         self._saved: Position | None = None
         self._counted_until = self._saved_at = time.monotonic()
 
     @CLOCK.within("checkpoints")
     def restore(self, directory: Path) -> Position:
-        """Restores the newest checkpoint of a directory that is whole.
+        """Restores the newest undamaged checkpoint.
 
         Returns:
-            How far the run had come; nowhere without any checkpoint.
+            How far the run had come; the beginning if there is no checkpoint.
 
         Raises:
-            RunError: there are checkpoints, and none can be read.
-            PermissionError: they may not be read.
+            RunError: there are checkpoints, but none can be read.
+            PermissionError: this user may not read them.
         """
         if directory.exists():
             _require_readable(directory, os.R_OK | os.X_OK)
@@ -100,21 +100,21 @@ class Checkpoints(keras.callbacks.Callback):
         for position in reversed(found):
             prefix = str(directory / _name(position))
             for file in directory.glob(f"{_name(position)}.*"):
-                # TensorFlow takes an index that may not be read for a damaged one.
+                # TensorFlow reports an index without read permission as damaged.
                 _require_readable(file, os.R_OK)
             try:
                 self._restore(prefix)
             except tf.errors.PermissionDeniedError as error:
-                raise PermissionError(f"{prefix} may not be read; give this user the permission to read it.") from error
-            # A file that is too short comes as an IndexError, an index that is none as a ValueError.
+                raise PermissionError(f"No permission to read {prefix}; give it to this user.") from error
+            # A file that is too short raises IndexError, and an invalid index raises ValueError.
             except (tf.errors.OpError, AssertionError, ValueError, IndexError):
-                tqdm.write(f"agad_tf: the checkpoint {prefix} is damaged and is left out.", file=sys.stderr)
+                tqdm.write(f"agad_tf: the checkpoint {prefix} is damaged and is skipped.", file=sys.stderr)
             else:
                 return self.position
         if found:
             raise RunError(
-                f"No checkpoint in {directory} is whole, or none fits the settings that the model was built with; keep "
-                "the folder, look at what has changed since, or train again in another --workdir."
+                f"All checkpoints in {directory} are damaged, or do not fit the settings of the model; keep the folder "
+                "and find out what has changed, or train again in another --workdir."
             )
         return self.position
 
@@ -137,9 +137,9 @@ class Checkpoints(keras.callbacks.Callback):
 
     @CLOCK.within("checkpoints")
     def save(self) -> None:
-        """Saves where the run is now, between two steps."""
+        """Saves the state of the run, between two steps."""
         now = time.monotonic()
-        # As arrays: TensorFlow keeps every Python number that it has made a tensor of.
+        # As arrays: TensorFlow never frees Python numbers that it has converted to tensors.
         self.seconds.assign_add(np.array(now - self._counted_until))
         self._counted_until = self._saved_at = now
         if self.position == self._saved:
@@ -148,7 +148,7 @@ class Checkpoints(keras.callbacks.Callback):
         self.steps_done.assign(np.array(self.position.step))
         try:
             self._write()
-            # The index comes last: a checkpoint that has one has all of its data.
+            # The index is written last, so a checkpoint with an index has all of its data.
             for file in sorted(self.directory.glob("partial.*")):
                 with file.open("rb") as written:
                     os.fsync(written.fileno())
@@ -161,17 +161,17 @@ class Checkpoints(keras.callbacks.Callback):
             self._remove(position)
 
     def _write_anew(self) -> None:
-        # Where variables are, as what a graph places by itself goes into a file of its own.
+        # On the device of the variables: whatever a graph places elsewhere goes into a separate file.
         with tf.device(self.steps_done.device):
             self._anywhere.write(str(self.directory / "partial"))
 
     def _remove(self, position: Position) -> None:
-        # The index goes first: what is left of a removal that was cut short is no checkpoint.
+        # The index is removed first, so that an interrupted removal does not leave a checkpoint.
         for file in sorted(self.directory.glob(f"{_name(position)}.*"), reverse=True):
             file.unlink()
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        """Starts the clock; restores what the metrics had seen of an epoch that was interrupted."""
+        """Starts the clock; restores the metrics of an interrupted epoch."""
         self._counted_until = time.monotonic()
         self._first_step = self.position.step
         for variable, value in zip(self._metrics, self._metric_values, strict=False):
@@ -179,7 +179,7 @@ class Checkpoints(keras.callbacks.Callback):
         self._metric_values = []
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        """Counts steps, and saves from time to time."""
+        """Counts steps, and saves at intervals."""
         self.position = Position(self.position.epoch, self._first_step + batch + 1)
         if self.saves_within_epochs and time.monotonic() - self._saved_at > SAVE_SECONDS:
             self.save()
@@ -191,14 +191,14 @@ class Checkpoints(keras.callbacks.Callback):
 
 
 def saved_positions(directory: Path) -> list[Position]:
-    """What checkpoints a directory has, the newest last, whole or not."""
+    """The positions of all checkpoints of a directory, the newest last, damaged ones included."""
     names = (_NAME.fullmatch(file.name) for file in directory.glob("epoch-*.index"))
     return sorted(Position(int(name[1]), int(name[2] or 0)) for name in names if name)
 
 
 def _require_readable(path: Path, kind: int) -> None:
     if not os.access(path, kind):
-        raise PermissionError(f"{path} may not be read; give this user the permission to read it.")
+        raise PermissionError(f"No permission to read {path}; give it to this user.")
 
 
 def _name(position: Position) -> str:

@@ -1,4 +1,4 @@
-"""A look after each epoch at whether adversarial training has collapsed."""
+"""Watches after each epoch whether adversarial training has collapsed."""
 
 from typing import Any
 
@@ -13,21 +13,21 @@ from agad_tf.data.splits import NORMAL, OneClassTask
 from agad_tf.evaluation.collapse import collapse_figures, collapse_signs
 from agad_tf.models.agad import AGAD
 
-# So many images are enough to tell, and are sent through the networks in one batch.
+# This many images are enough, and fit into one batch.
 IMAGES = 256
 
 
 class CollapseWatch(keras.callbacks.Callback):
-    """Measures at the end of every epoch what collapses when adversarial training does, and says so.
+    """Measures signs of collapsed adversarial training at the end of every epoch, and reports them.
 
     Adds to the logs "validation_reconstruction_spread", "validation_discriminator_accuracy" and, where the model
     trains with pseudo-anomalies, "validation_pseudo_anomaly_auroc".
 
     Args:
         model: the compiled model.
-        task: normal validation images are taken from it.
-        epochs: of the whole run. In its first three quarters nothing is said: a generator begins with one image for
-            all.
+        task: the source of normal validation images.
+        epochs: of the whole run. Nothing is reported in the first three quarters, because every generator begins with
+            one image for all inputs.
     """
 
     def __init__(self, model: AGAD, task: OneClassTask, epochs: int):
@@ -39,7 +39,7 @@ class CollapseWatch(keras.callbacks.Callback):
 
     @CLOCK.within("validation scores")
     def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
-        """Measures; `logs` gets the figures."""
+        """Measures, and adds the figures to `logs`."""
         figures = collapse_figures(*(values.numpy() for values in self._look(self.images)))
         if not self.model.contextual_adversarial:
             del figures["validation_pseudo_anomaly_auroc"]
@@ -50,7 +50,7 @@ class CollapseWatch(keras.callbacks.Callback):
 
 
 def _look(model: AGAD, images: tf.Tensor) -> tuple[tf.Tensor, ...]:
-    """What `collapse_figures` takes."""
+    """The arguments of `collapse_figures`."""
     reconstruction, scores = model.reconstruct_and_score(images)
     _, scores_of_pseudo_anomalies = model.reconstruct_and_score(reconstruction)
     logits, logits_of_pseudo_anomalies = (

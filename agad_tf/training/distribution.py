@@ -1,4 +1,4 @@
-"""One machine to many: the devices that train, and what a worker may write."""
+"""The devices that train, on one machine or several, and what each worker may write."""
 
 import contextlib
 import json
@@ -16,7 +16,7 @@ from agad_tf.models.agad import AGAD
 
 
 def build_strategy(strategy: str, devices: Sequence[str]) -> tf.distribute.Strategy:
-    """Finds the devices that the flags ask for, and gives TensorFlow's way of training on them.
+    """Returns TensorFlow's distribution strategy for the devices that the flags name.
 
     Must come before TensorFlow touches a device: `--devices=CPU:0,CPU:1` divides the processor in two.
 
@@ -28,7 +28,7 @@ def build_strategy(strategy: str, devices: Sequence[str]) -> tf.distribute.Strat
         MultiWorkerMirroredStrategy, MirroredStrategy, OneDeviceStrategy, or the default without any.
 
     Raises:
-        UsageError: there is no such device, or no cluster to be part of.
+        UsageError: there is no such device, or no cluster.
     """
     if _in_cluster(strategy, devices):
         return tf.distribute.MultiWorkerMirroredStrategy()
@@ -41,20 +41,20 @@ def build_strategy(strategy: str, devices: Sequence[str]) -> tf.distribute.Strat
 def mirrored(devices: list[str]) -> tf.distribute.MirroredStrategy:
     """MirroredStrategy on devices of one machine, such as "GPU:0"."""
     if devices[0].startswith("CPU"):
-        # Parts of one processor: plain sums do what messages between devices would.
+        # For parts of one processor, plain sums replace messages between devices.
         return tf.distribute.MirroredStrategy(devices, tf.distribute.ReductionToOneDevice())
     return tf.distribute.MirroredStrategy(devices)
 
 
 def is_chief(strategy: str, devices: Sequence[str]) -> bool:
-    """Whether this process is the one that writes: the only one, or the chief of its cluster.
+    """Whether this process writes files: it is the only one, or the chief of its cluster.
 
     Args:
         strategy: as in `build_strategy`.
         devices: as in `build_strategy`.
 
     Raises:
-        UsageError: there is no cluster to be part of.
+        UsageError: there is no cluster.
     """
     if not _in_cluster(strategy, devices):
         return True
@@ -64,10 +64,10 @@ def is_chief(strategy: str, devices: Sequence[str]) -> bool:
 
 
 def require_one_clock(budget: float, strategy: str, devices: Sequence[str]) -> None:
-    """Refuses a time budget for several machines: their clocks do not end training at the same step.
+    """Refuses a time budget for several machines, because their clocks would end training at different steps.
 
     Args:
-        budget: seconds; infinity is no budget.
+        budget: seconds; infinity means none.
         strategy: as in `build_strategy`.
         devices: as in `build_strategy`.
 
@@ -76,30 +76,31 @@ def require_one_clock(budget: float, strategy: str, devices: Sequence[str]) -> N
     """
     if budget < math.inf and _in_cluster(strategy, devices):
         raise UsageError(
-            "--budget is for one machine, as each of several has a clock of its own; leave it out, or give "
-            "--strategy=none to train on this machine alone."
+            "--budget works on one machine only, because several machines have different clocks; leave it out, or give "
+            "--strategy=none to train on this machine only."
         )
 
 
 def require_same_epoch(strategy: tf.distribute.Strategy, epoch: int) -> None:
-    """Ends a run whose workers would go on from different epochs: each would wait for what no other sends.
+    """Ends a run whose workers would continue from different epochs, and would wait for each other forever.
 
     Raises:
-        RunError: this worker's epoch differs from the mean of all.
+        RunError: this worker's epoch differs from the others'.
     """
     mean = strategy.reduce("MEAN", strategy.run(lambda: tf.constant(epoch, tf.float32)), axis=None)
     if float(mean) != epoch:
         raise RunError(
-            f"This worker would go on after epoch {epoch}, others after another one; put --workdir on a folder that "
-            "all workers see, and start all of them again."
+            f"This worker would continue after epoch {epoch}, but others after a different epoch; put --workdir on a "
+            "folder that all workers see, and start all of them again."
         )
 
 
 @contextlib.contextmanager
 def folder_to_write(folder: Path, chief: bool) -> Iterator[Path]:
-    """The folder of the run for the chief; one that is gone afterwards for all others.
+    """The folder of the run for the chief, and a temporary folder for all other workers.
 
-    All workers carry out the same calls, as saving what they share takes all of them, and one set of files is kept.
+    All workers make the same calls, because saving shared variables takes all of them, but only one set of files is
+    kept.
 
     Args:
         folder: of the run.
@@ -116,7 +117,7 @@ def folder_to_write(folder: Path, chief: bool) -> Iterator[Path]:
 
 
 def describe(model: AGAD) -> str:
-    """One line on what trains, and whether XLA compiles it."""
+    """One line about the devices, and whether XLA compiles."""
     replicas = model.distribute_strategy.num_replicas_in_sync
     return ", ".join(
         [
@@ -145,9 +146,9 @@ def _in_cluster(strategy: str, devices: Sequence[str]) -> bool:
         address = None
     if not isinstance(address, str):
         raise UsageError(
-            "To train on several machines each process needs the environment variable TF_CONFIG, such as "
+            "To train on several machines, each process needs the environment variable TF_CONFIG, such as "
             '{"cluster": {"worker": ["host1:12345", "host2:12345"]}, "task": {"type": "worker", "index": 0}}; '
-            f"it is {description or 'not set'}. README says how to start a cluster."
+            f"it is {description or 'not set'}. flags/README.md explains how to start a cluster."
         )
     return True
 

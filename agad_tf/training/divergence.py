@@ -1,4 +1,4 @@
-"""The end of training whose losses or scores are not finite."""
+"""Ends training when losses or scores are no longer finite."""
 
 from typing import Any
 
@@ -6,13 +6,13 @@ import keras
 
 
 class DivergedError(Exception):
-    """Losses or scores are no longer numbers; the message says which, and when."""
+    """Losses or scores are not finite; the message says which, and when."""
 
 
 class Divergence(keras.callbacks.Callback):
-    """Ends training when none of `LIMIT` steps in a row could be taken.
+    """Ends training when `LIMIT` steps in a row had to be skipped.
 
-    Must come after `Checkpoints`, which knows of an epoch's earlier steps.
+    Must come after `Checkpoints`, which restores the count of an epoch's earlier steps.
 
     Args:
         steps_per_epoch: batches in an epoch.
@@ -25,14 +25,14 @@ class Divergence(keras.callbacks.Callback):
         self.window = min(self.LIMIT, steps_per_epoch)
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        """Counts from here."""
+        """Resets the count."""
         self._look(0)
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        """Looks at every so many steps at once, as a look keeps an accelerator waiting.
+        """Checks several steps at once, because each check keeps an accelerator waiting.
 
         Raises:
-            DivergedError: all of them were left out.
+            DivergedError: all of them were skipped.
         """
         taken, skipped = batch + 1 - self.steps, self.skipped
         if taken >= self.window:

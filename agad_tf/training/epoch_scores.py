@@ -15,19 +15,19 @@ from agad_tf.training.divergence import DivergedError
 
 
 class EpochScores(keras.callbacks.Callback):
-    """Scores the validation images, and keeps the epoch that the family protocol would report.
+    """Scores the validation images, and keeps the scores of the epoch that the family protocol reports.
 
-    Adds to the logs "validation_score" (mean of the normal images), where the validation set has anomalies
-    "validation_auroc", and against synthetic ones "validation_synthetic_auroc". The test set is scored under the
-    leaking protocol only, if it has anomalies, and nothing here depends on it.
+    Adds to the logs "validation_score" (mean of the normal images), "validation_auroc" if the validation set has
+    anomalies, and "validation_synthetic_auroc" against synthetic ones. The test set is scored only by the leaking
+    protocol, and only if it has anomalies; nothing here depends on it.
 
     Args:
         task: the images.
         scorer: of the model in training.
-        path: `.npz` that the best epoch's labels and scores are kept in.
-        synthetic: anomalies made from normal validation images, uint8 (images, height, width, channels), or none.
-        with_family: whether the test set is scored under the leaking protocol, if it has anomalies.
-        first_epoch: the number of the epoch after which there are scores.
+        path: `.npz` file for the best epoch's labels and scores.
+        synthetic: anomalies made from normal validation images, uint8 (images, height, width, channels), or None.
+        with_family: whether to score the test set by the leaking protocol, if it has anomalies.
+        first_epoch: the first epoch after which images are scored.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class EpochScores(keras.callbacks.Callback):
 
     @CLOCK.within("validation scores")
     def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
-        """Scores both sets; `logs` gets the validation figures.
+        """Scores both sets, and adds the validation figures to `logs`.
 
         Raises:
             DivergedError: the scores are not finite; the epoch is not saved.

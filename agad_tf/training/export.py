@@ -1,4 +1,4 @@
-"""The detector of a run in the format that is asked for."""
+"""Exports the detector of a run in another format."""
 
 import dataclasses
 
@@ -13,7 +13,7 @@ from agad_tf.serving.onnx_litert import export_portable
 
 @CLOCK.within("export")
 def write_portable(config: ExperimentConfig, model: AGAD, decision: Decision) -> None:
-    """Writes the detector as ONNX or LiteRT, in float32 whatever it was trained in.
+    """Writes the detector as ONNX or LiteRT, in float32 even if it was trained in another format.
 
     Args:
         config: of the run; its export format is "onnx" or "litert".

@@ -1,4 +1,4 @@
-"""The epochs of a run: from where it stopped, past interruptions and divergence, to the last one."""
+"""The epochs of a run, with interruptions, divergence and a time budget."""
 
 import math
 import sys
@@ -33,13 +33,13 @@ from agad_tf.training.normal_residuals import NormalResiduals
 from agad_tf.training.progress import Progress
 from agad_tf.training.usual_maps import UsualMaps
 
-# What a run that has diverged goes back with, and how often.
+# After divergence: the factor for the learning rate, and how often a run may go back.
 SETBACK = 0.1
 SETBACKS = 3
 
 
 class Schedule(NamedTuple):
-    """How long a run trains, and how fast.
+    """Epochs and learning rate of a run.
 
     Attributes:
         epochs: of the whole run, at least 1.
@@ -53,14 +53,14 @@ class Schedule(NamedTuple):
 
 
 class Fitting:
-    """Trains from where the checkpoints are to the last epoch.
+    """Trains from the newest checkpoint to the last epoch.
 
-    Where losses stop being numbers, training goes back to the last checkpoint with a tenth of the learning rate.
+    If losses are no longer finite, training goes back to the last checkpoint with a tenth of the learning rate.
 
     Args:
         model: compiled, and restored.
         checkpoints: of the model.
-        task: the images, which are read now.
+        task: the images, which are read in the constructor.
         plan: of the batches.
         schedule: of the epochs.
         workdir: of the run.
@@ -69,7 +69,7 @@ class Fitting:
         seed: of the order that images are trained with.
         protocols: by which the test set is scored; see `EpochScores`.
         masks: files of the masks of labelled anomalies by their ids, for a model that learns from them; None otherwise.
-        seconds: after which the learning rate comes to its end, and training with it, if epochs are left.
+        seconds: time budget; when it is used up, training ends, and the learning rate has reached its last value.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class Fitting:
         self.workdir = workdir
         self.scoring_batch_size = scoring_batch_size
         self.seed = seed
-        # As many as are looked at for signs of collapse: enough to tell by.
+        # As many as `CollapseWatch` uses, which are enough.
         watched = task.validation.of_label(NORMAL).images[:IMAGES]
         image_size = model.scoring_size
         self.synthetic = synthetic_images(watched, image_size, plan.kinds) if plan.kinds else None
@@ -112,7 +112,7 @@ class Fitting:
             RunError: training has diverged again and again.
         """
         if self.checkpoints.position == Position(0):
-            # There is always something to go back to.
+            # So that there is always a checkpoint to go back to.
             self.checkpoints.save()
         while self.checkpoints.position.epoch < self.schedule.epochs:
             began = self.checkpoints.position
@@ -136,7 +136,7 @@ class Fitting:
         ):
             callbacks = self._callbacks(progress, interruption)
             if step == self.plan.steps_per_epoch:
-                # All steps of an epoch had been taken, and its scoring was interrupted.
+                # All steps of an epoch were taken, but its scoring was interrupted.
                 self.checkpoints.on_epoch_begin(epoch)
                 ending = keras.callbacks.CallbackList(callbacks, model=self.model)
                 ending.on_epoch_end(epoch, self.model.get_metrics_result())
@@ -156,7 +156,7 @@ class Fitting:
             self.workdir.family_scores,
             self.synthetic,
             with_family="family" in self.protocols,
-            # What is usual is learned once, after the last epoch: it takes as long as an epoch does.
+            # Once, after the last epoch, because it takes as long as an epoch.
             first_epoch=epochs if has_parts else 1,
         )
         adapting = UsualMaps(self.inputs, self.task.reference, epochs) if has_parts else NormalResiduals(self.inputs)
@@ -175,7 +175,7 @@ class Fitting:
         ]
 
     def _fit_until(self, end: int, callbacks: list[keras.callbacks.Callback]) -> None:
-        """Trains to the beginning of an epoch, which from the middle of one is the next."""
+        """Trains to the beginning of an epoch; in the middle of an epoch, this is the next one."""
         epoch, step = self.checkpoints.position
 
         def batches(context: tf.distribute.InputContext) -> tf.data.Dataset:
@@ -194,11 +194,11 @@ class Fitting:
             )
 
     def _leave_out_the_rest(self) -> None:
-        """Goes to after the last step of the last epoch, whose scoring and saving end the run."""
+        """Skips to the end of the last epoch, whose scoring and saving end the run."""
         (epoch, step), (epochs, steps) = self.checkpoints.position, (self.schedule.epochs, self.plan.steps_per_epoch)
         tqdm.write(
-            f"The time budget is used up after {epoch + step / steps:.2f} of {epochs} epochs "
-            f"({epoch * steps + step} steps); the rest is left out."
+            f"The time budget is used up after {epoch + step / steps:.2f} of {epochs} epochs, at step "
+            f"{epoch * steps + step}; the rest is skipped."
         )
         self.checkpoints.position = Position(epochs - 1, steps)
         self.checkpoints.save()
@@ -212,7 +212,7 @@ class Fitting:
             )
         reached = self.checkpoints.position
         if reached.epoch == began.epoch and reached.step - began.step <= Divergence.LIMIT:
-            # It has not come anywhere from there: the checkpoint holds the trouble itself.
+            # No progress since that checkpoint, so the checkpoint itself must be bad.
             self.checkpoints.drop_newest()
         epoch, step = self.checkpoints.restore(self.checkpoints.directory)
         self.checkpoints.learning_rate_scale.assign(SETBACK * scale)

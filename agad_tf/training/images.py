@@ -1,4 +1,4 @@
-"""The images that a configuration asks for."""
+"""Loads the images that a configuration names."""
 
 from pathlib import Path
 
@@ -23,7 +23,7 @@ def load_images(config: ExperimentConfig) -> tuple[Source, OneClassTask]:
         The data set, and the task.
 
     Raises:
-        UsageError: there is no such data set, or it does not fit what is asked for.
+        UsageError: there is no such data set, or it does not fit the configuration.
         RunError: it cannot be read.
     """
     source, task = load_task(
@@ -54,8 +54,8 @@ def masks_to_learn_from(
         segmentation: whether the run has a network that learns from masks.
 
     Returns:
-        Files of the masks by the ids of training images, None without any; and how many labelled anomalies have one, in
-        a sentence, empty where masks are not learned from.
+        Files of the masks by the ids of training images, or None; and a sentence about how many labelled anomalies have
+        a mask, empty if the run does not learn from masks.
     """
     labelled = task.train.of_label(ABNORMAL).ids.tolist()
     if not segmentation or not labelled or not isinstance(task.train.images, Pictures):
@@ -63,18 +63,18 @@ def masks_to_learn_from(
     masks = {row: source.train_masks[row] for row in labelled if row in source.train_masks}
     have = "has" if len(labelled) == 1 else "have"
     anomalies = "anomaly" if len(labelled) == 1 else "anomalies"
-    return masks or None, f"{len(masks)} of {len(labelled)} labelled {anomalies} to train on {have} a mask."
+    return masks or None, f"{len(masks)} of {len(labelled)} labelled {anomalies} for training {have} a mask."
 
 
 def normals_alone(task: OneClassTask) -> str:
-    """How a set of normal images alone is divided, in a sentence.
+    """How a set of only normal images is divided, in a sentence.
 
     Args:
         task: without anomalies in its test set.
     """
     train, validation, test = (len(split.labels) for split in (task.train, task.validation, task.test))
-    usual = "" if task.reference is None else f"{len(task.reference.labels)} to say what is usual, "
+    usual = "" if task.reference is None else f"{len(task.reference.labels)} for the statistics of the score, "
     return (
-        f"The images are all normal: {train} are to train on, {usual}{validation} to choose the threshold by, and "
-        f"{test} held out for the report."
+        f"All images are normal: {train} for training, {usual}{validation} to choose the threshold, and {test} held "
+        "out for the report."
     )

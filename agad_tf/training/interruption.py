@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM between two steps."""
+"""Ends training between two steps on Ctrl-C or SIGTERM."""
 
 import signal
 import threading
@@ -10,8 +10,8 @@ import keras
 class Interruption(keras.callbacks.Callback):
     """Ends training between two steps on Ctrl-C or SIGTERM; a context manager around `fit`.
 
-    Python's own way, an exception wherever the process happens to be, aborts it when that is inside TensorFlow.
-    Must come after the checkpoints among the callbacks, so that they know how far training has come.
+    Python's default raises an exception at any point, which aborts the process inside TensorFlow. Must come after the
+    checkpoints in the list of callbacks, which must know how far training has come.
     """
 
     SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -21,7 +21,7 @@ class Interruption(keras.callbacks.Callback):
         self.requested = False
 
     def __enter__(self) -> "Interruption":
-        # Python allows handlers in the main thread alone; elsewhere signals are not ours to take.
+        # Python allows signal handlers only in the main thread.
         in_main_thread = threading.current_thread() is threading.main_thread()
         self._handlers = {number: signal.signal(number, self._request) for number in self.SIGNALS if in_main_thread}
         return self
@@ -34,7 +34,7 @@ class Interruption(keras.callbacks.Callback):
         self.requested = True
 
     def poll(self) -> None:
-        """Ends what calls it if that was asked for.
+        """Raises KeyboardInterrupt if a signal has arrived.
 
         Raises:
             KeyboardInterrupt: it was.
@@ -43,9 +43,9 @@ class Interruption(keras.callbacks.Callback):
             raise KeyboardInterrupt
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        """Ends training if that was asked for during the step."""
+        """Ends training if a signal arrived during the step."""
         self.poll()
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Ends training if that was asked for while the epoch was scored."""
+        """Ends training if a signal arrived while the epoch was scored."""
         self.poll()

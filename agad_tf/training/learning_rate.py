@@ -9,7 +9,7 @@ import numpy as np
 
 from agad_tf.training.budget import Budget
 
-# What is left of the learning rate when a share of the epochs is done. The names are those of
+# The factor of the learning rate when a share of the epochs is done. The names are those of
 # `agad_tf.config.choices.LEARNING_RATE_SCHEDULES`.
 _SCHEDULES: dict[str, Callable[[float], float]] = {
     "constant": lambda done: 1.0,
@@ -20,17 +20,17 @@ _SCHEDULES: dict[str, Callable[[float], float]] = {
 
 
 class LearningRate(keras.callbacks.Callback):
-    """Sets the learning rate of all optimizers at the beginning of every epoch; with a time budget, of every step.
+    """Sets the learning rate of all optimizers at the beginning of every epoch, or of every step with a time budget.
 
-    Not one of Keras' schedules: they count an optimizer's own steps, and a discriminator with new weights starts to
-    count from 0 again.
+    Keras' schedules are not used, because they count an optimizer's steps, and a discriminator with new weights starts
+    again from 0.
 
     Args:
         learning_rate: of the first epoch.
         schedule: "constant"; "cosine": along half a cosine, to reach 0 after the last epoch; or "cubic" and
             "sextic": as the third and the sixth power of the share of epochs that are left.
         epochs: of the whole run.
-        budget: of the whole run, whose end is the schedule's end if it comes before the last epoch's; None is no end.
+        budget: of the whole run, which ends the schedule if it ends before the last epoch; None means no limit.
     """
 
     def __init__(self, learning_rate: float, schedule: str, epochs: int, budget: Budget | None = None):
@@ -52,7 +52,7 @@ class LearningRate(keras.callbacks.Callback):
             self._set(max(self.epochs_done / self.epochs, self.budget.share_spent))
 
     def _set(self, done: float) -> None:
-        # As an array: TensorFlow keeps every Python number that it has made a tensor of.
+        # As an array: TensorFlow never frees Python numbers that it has converted to tensors.
         learning_rate = np.array(self.initial_learning_rate * _SCHEDULES[self.schedule](done), np.float32)
         for name in ("generator", "discriminator", "segmenter"):
             if (optimizer := getattr(self.model, f"{name}_optimizer", None)) is not None:

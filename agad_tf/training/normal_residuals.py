@@ -1,4 +1,4 @@
-"""What scores need to know of normal images, learned after each epoch."""
+"""Statistics of normal images that scores need, learned after each epoch."""
 
 from typing import Any
 
@@ -12,8 +12,8 @@ from agad_tf.data.training_inputs import TrainingInputs
 class NormalResiduals(keras.callbacks.Callback):
     """Adapts a model to normal training images after each epoch, if its scores depend on them.
 
-    Must come before what scores images. It takes training images, as the threshold is chosen on the validation images:
-    those would be less unusual among themselves than others are.
+    Must come before callbacks that score images. It uses training images, because the threshold is chosen on the
+        validation images: they would score too low if the statistics were their own.
 
     Args:
         inputs: the training images.
@@ -27,10 +27,10 @@ class NormalResiduals(keras.callbacks.Callback):
         self.inputs = inputs
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Adapts the model; scores that are not finite then are found when the validation images are scored."""
+        """Adapts the model; scores that are not finite are detected when the validation images are scored."""
         if not self.model.needs_adapt:
             return
-        # From all of them, as they may come in an order that means something.
+        # Spread over all images, because their order may have a meaning.
         rows = spread(self.inputs.normals, self.IMAGES)
         parts = np.split(rows, range(self.BATCH_SIZE, len(rows), self.BATCH_SIZE))
         self.model.adapt(self.inputs.of_rows(part) for part in parts)

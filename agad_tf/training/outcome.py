@@ -1,4 +1,4 @@
-"""What a measured run leaves in its folder: scores, summaries, report and figures."""
+"""The files that a measured run writes: scores, summaries, report and figures."""
 
 import os
 from collections.abc import Iterable
@@ -67,7 +67,7 @@ def write_outcome(
 
 
 def _held_out_names(source: Source) -> list[str]:
-    """Names of the images that validation images are taken from, by position; none where they are not files."""
+    """Names of the images that validation images come from, by position; empty if they are not files."""
     images = source.x_train if source.x_val is None else source.x_val
     origin = Path(source.origin)
     root = origin if origin.is_dir() else origin.parent

@@ -9,13 +9,13 @@ from agad_tf.training.budget import Budget
 
 
 class Progress(keras.callbacks.Callback):
-    """A bar over the steps of the whole run, and a line an epoch; a context manager that closes the bar in any case.
+    """A bar over the steps of the whole run, and a line for each epoch; a context manager that always closes the bar.
 
     Args:
         steps_per_epoch: batches in an epoch.
         epochs: of the whole run.
         first_step: steps that are done already, of all epochs.
-        budget: of the whole run, of which the bar shows what is left; None shows nothing.
+        budget: of the whole run; the bar shows the time that is left. None shows nothing.
     """
 
     SHOWN = (
@@ -44,11 +44,11 @@ class Progress(keras.callbacks.Callback):
         return self
 
     def __exit__(self, *_: object) -> None:
-        # Else it would be drawn again below the sentence that says what went wrong.
+        # Otherwise it would be drawn again below an error message.
         self.bar.close()
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        """Moves the bar; `batch` is the last of the steps that were taken at a time."""
+        """Moves the bar; `batch` is the last of the steps in one execution."""
         if self.budget is not None:
             left = tqdm.format_interval(self.budget.seconds_left)
             self.bar.set_postfix_str(f"{left} of the budget left", refresh=False)
@@ -60,6 +60,6 @@ class Progress(keras.callbacks.Callback):
         self.steps_shown = 0
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
-        """Says how the epoch went."""
+        """Prints the figures of the epoch."""
         shown = "  ".join(f"{name} {logs[name]:.4g}" for name in self.SHOWN if name in logs)
         self.bar.write(f"epoch {epoch + 1}/{self.epochs}  {shown}")

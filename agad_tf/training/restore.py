@@ -10,7 +10,7 @@ from agad_tf.training.checkpoints import Checkpoints
 
 
 def restore(config: ExperimentConfig) -> AGAD:
-    """The model of a run whose figures are there.
+    """The model of a finished run.
 
     Args:
         config: of the run.
@@ -27,14 +27,14 @@ def restore(config: ExperimentConfig) -> AGAD:
 
 
 def restore_with_checkpoints(config: ExperimentConfig, image_shape: tuple[int, int, int]) -> tuple[AGAD, Checkpoints]:
-    """The model of a run whose epochs are done, whether or not it has figures.
+    """The model of a run whose epochs are done, even if it has not been measured.
 
     Args:
         config: of the run.
         image_shape: height, width and channels of its images.
 
     Returns:
-        The model after its last epoch, and its checkpoints, which hold what else was saved of the run.
+        The model after its last epoch, and its checkpoints, which hold the rest of the saved state.
 
     Raises:
         RunError: epochs are missing, or all checkpoints are damaged.

@@ -1,4 +1,4 @@
-"""The story of a run: data, model, training, measurement, export, report."""
+"""A run from start to end: data, model, training, measurement, export, report."""
 
 import dataclasses
 import math
@@ -48,12 +48,12 @@ from agad_tf.training.run_warnings import run_warnings
 def train(config: ExperimentConfig, budget: float = math.inf) -> None:
     """Trains, measures and exports; continues where an earlier call with the same settings was interrupted.
 
-    Of several workers each trains, and the chief alone does the rest.
+    With several workers, all train, and the chief does the rest.
 
     Args:
         config: the experiment.
-        budget: seconds to train for at most, from the first step on, those of earlier calls included. No setting of
-            the run: a call that goes on may give another, or none.
+        budget: limit of seconds for training, counted from the first step, earlier calls included. It is not a setting
+            of the run: a later call may give another limit, or none.
 
     Raises:
         UsageError: the flags do not fit the run in their folder, the data, or the devices.
@@ -74,7 +74,7 @@ def train(config: ExperimentConfig, budget: float = math.inf) -> None:
         return
     chief = is_chief(config.strategy, config.devices)
     if (workdir.checkpoints / f"epoch-{config.epochs}.index").exists():
-        # All epochs are done; a chief that was lost while it measured them needs no other worker.
+        # All epochs are done: a chief that was lost during measurement can finish without other workers.
         if not chief:
             return
         strategy = tf.distribute.get_strategy()
@@ -88,7 +88,7 @@ def train(config: ExperimentConfig, budget: float = math.inf) -> None:
 
     with folder_to_write(config.folder, chief) as folder, used_by_this_process_alone(Workdir(folder)) as own:
         write_set_up(own, config, source)
-        # The task has copied what it takes; the others, of a benchmark set most, need not stay in memory.
+        # The task has copied its images; the others, most of a benchmark set, need not stay in memory.
         source = source.without_arrays()
         if not task.has_test_anomalies:
             print(normals_alone(task))
@@ -98,12 +98,11 @@ def train(config: ExperimentConfig, budget: float = math.inf) -> None:
         if batch_size < config.batch_size:
             normals = np.sum(task.train.labels == NORMAL)
             print(
-                f"The batch is {batch_size} images, not --batch_size={config.batch_size}: {normals} normal images are "
-                "there to train on."
+                f"The batch size is {batch_size}, not --batch_size={config.batch_size}: there are only {normals} "
+                "normal images to train on."
             )
 
-        # === Model ===
-        # The rest of an epoch that was interrupted must divide into equal parts too.
+        # === Model === The rest of an interrupted epoch must also divide into equal parts.
         steps = math.gcd(plan.steps_per_epoch, *(position.step for position in saved_positions(workdir.checkpoints)))
         with strategy.scope():
             model = build_model(config, (*source.image_size, source.channels), steps)
@@ -136,8 +135,8 @@ def train(config: ExperimentConfig, budget: float = math.inf) -> None:
         if not chief:
             return
 
-        # === Measurement, export and report ===
-        # On one device, whatever it was trained on: what is measured and exported is what the checkpoint holds.
+        # === Measurement, export and report === On one device, however it was trained, so that the checkpoint's
+        # content is measured and exported.
         restored = restore_with_checkpoints(config, (*source.image_size, source.channels))
         _measure_and_export(config, workdir, source, task, *restored)
     print(
@@ -162,16 +161,18 @@ def evaluate(config: ExperimentConfig) -> None:
     workdir = Workdir(config.folder)
     source, task = load_images(config)
     if holds_other_images(workdir, source):
-        print(f"{source.origin} holds other images than the run was trained on; the figures are of these.")
+        print(
+            f"{source.origin} holds other images than the run was trained on; the figures are those of the new images."
+        )
     restored = restore_with_checkpoints(config, (*source.image_size, source.channels))
     with used_by_this_process_alone(workdir):
         _measure_and_export(config, workdir, source, task, *restored)
-        # What was given now, such as a threshold, holds for later calls too.
+        # Options of this call, such as the threshold, also apply to later calls.
         write_whole(workdir.config, lambda file: file.write(to_flagfile(config)))
 
 
 def export(config: ExperimentConfig) -> None:
-    """Writes the detector of a finished run again, in the format that is asked for.
+    """Writes the detector of a finished run again, in the format that the configuration names.
 
     Args:
         config: of the run.
@@ -192,19 +193,19 @@ def export(config: ExperimentConfig) -> None:
 
 
 def _finished(config: ExperimentConfig, workdir: Workdir, asked: Asked) -> None:
-    """Shows a finished run, and measures and exports it again where that is asked."""
+    """Shows a finished run, and measures and exports it again if the flags require it."""
     settle_folder(workdir.saved_model)
     if asked is Asked.MEASUREMENT and is_chief(config.strategy, config.devices):
-        print(f"{workdir.root} holds the finished run; it is measured and exported again, as the flags ask.")
+        print(f"{workdir.root} holds the finished run; the new flags require that it is measured and exported again.")
         evaluate(config)
         return
     print_table(read_results(workdir.results))
-    print(f"{workdir.root} holds the finished run; --mode=evaluate measures it again.")
+    print(f"{workdir.root} holds the finished run, so nothing is left to do; --mode=evaluate measures it again.")
     asked_data = config.options()["data_dir"]
     if workdir.config.exists() and asked_data != (trained_on := read_config(workdir.root).options()["data_dir"]):
         print(
-            f"--data_dir={config.data_dir} was not looked at, as the run was trained on {trained_on}: "
-            "--mode=evaluate measures it on other images, and another --workdir trains anew."
+            f"--data_dir={config.data_dir} was not read, because the run was trained on {trained_on}. To measure it on "
+            "other images, use --mode=evaluate; to train on them, use another --workdir."
         )
 
 
@@ -219,7 +220,7 @@ def _measure_and_export(
     with_family = "family" in config.protocols and task.has_test_anomalies
     if with_family and not workdir.family_scores.exists():
         print(
-            "The family protocol is left out: it takes the best of all epochs, and this run was trained without "
+            "The family protocol is skipped: it needs the scores of every epoch, but this run was trained without "
             "--protocols=family."
         )
         with_family = False
@@ -260,7 +261,7 @@ def _plan(config: ExperimentConfig, task: OneClassTask, replicas: int = 1) -> Ba
 
 
 def _batch_size(config: ExperimentConfig, task: OneClassTask) -> tuple[int, int]:
-    """Images in a batch, and least anomalies among them: as many as asked for, or as there are."""
+    """Images in a batch, and the least number of anomalies among them: as given, or fewer in small sets."""
     return batch_size_that_fits(
         task.train, config.batch_size, config.min_anomalies, config.synthetic_anomalies, config.synthetic_share
     )

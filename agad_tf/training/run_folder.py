@@ -1,4 +1,4 @@
-"""The folder of a run: the lock that keeps others out, and what is written there before training."""
+"""The folder of a run: its lock, and the files that are written before training."""
 
 import contextlib
 import json
@@ -37,17 +37,15 @@ def used_by_this_process_alone(workdir: Workdir) -> Iterator[Workdir]:
     """
     workdir.checkpoints.mkdir(parents=True, exist_ok=True)
     try:
-        # The system takes the lock back from a process that is killed.
+        # The operating system releases the lock of a killed process.
         with FileLock(workdir.lock, timeout=0):
             yield workdir
     except Timeout as error:
-        raise RunError(
-            f"Another process is at work in {workdir.root}; wait for it or give another --workdir."
-        ) from error
+        raise RunError(f"Another process is using {workdir.root}; wait for it or give another --workdir.") from error
 
 
 def _contents(source: Source) -> str:
-    """The number of images of each part, and a checksum of their classes, names and sizes, wherever they lie."""
+    """The number of images of each part, and a checksum of their classes, names and sizes."""
     parts = {"train": (source.x_train, source.y_train), "val": (source.x_val, source.y_val)}
     parts["test"] = (source.x_test, source.y_test)
     counts, checksum = {}, 0
@@ -66,7 +64,7 @@ def _contents(source: Source) -> str:
 
 
 def holds_other_images(workdir: Workdir, source: Source) -> bool:
-    """Whether a data set is another than the one that the run was begun with; of a run without a record, False.
+    """Whether a data set differs from the one that the run was begun with; False if the run has no record of it.
 
     Args:
         workdir: of the run.
@@ -77,10 +75,9 @@ def holds_other_images(workdir: Workdir, source: Source) -> bool:
 
 @CLOCK.within("images")
 def write_set_up(workdir: Workdir, config: ExperimentConfig, source: Source) -> None:
-    """Writes what a run needs to go on later: its flags, the image files that were left out, and how the rest is read.
+    """Writes what a run needs to continue: its flags, the list of unreadable images, and the range of pixel values.
 
-    Call it only when flags and data are known to fit each other, as what is written here must not stand in the way of
-    better flags.
+    Call it only when flags and data have been checked, because these files would refuse corrected flags.
 
     Args:
         workdir: of the run.
@@ -92,14 +89,14 @@ def write_set_up(workdir: Workdir, config: ExperimentConfig, source: Source) -> 
     """
     if saved_positions(workdir.checkpoints) and holds_other_images(workdir, source):
         raise UsageError(
-            f"{source.origin} holds other images than those that {config.folder} was begun with; give --data_dir of "
-            "those, or another --workdir."
+            f"{source.origin} does not hold the images that {config.folder} was begun with; give their --data_dir, or "
+            "another --workdir."
         )
     write_whole(workdir.data_set, lambda file: file.write(_contents(source)))
     write_whole(workdir.config, lambda file: file.write(to_flagfile(config)))
-    # Not of a run that an earlier version began: what is not there says so.
+    # Not for runs of earlier versions, which are recognised by the missing file.
     if not workdir.left_out.exists() and (isinstance(source.x_train, Pictures) or source.pixel_range != FULL_RANGE):
         write_whole(workdir.pixel_range, lambda file: write_pixel_range(file, source.pixel_range))
     if isinstance(source.x_train, Pictures):
-        # The run then goes on with the same images, whatever becomes of the others.
+        # The run then continues with the same images, even if unreadable ones are repaired.
         write_whole(workdir.left_out, lambda file: write_left_out(file, source.left_out))

@@ -1,4 +1,4 @@
-"""What a user should know of a run before trusting its detector."""
+"""Warnings that a user should read before trusting a detector."""
 
 from collections.abc import Iterator, Mapping
 
@@ -6,21 +6,21 @@ from agad_tf.evaluation.collapse import collapse_signs
 
 
 def run_warnings(curves: Mapping[str, Mapping[int, float]], learning_rate_scale: float) -> Iterator[str]:
-    """Looks through the epochs of a run for signs of trouble.
+    """Searches the epochs of a run for problems.
 
     Args:
         curves: the scalars of every epoch, by name and by epoch.
-        learning_rate_scale: share that the learning rate was lowered to as training diverged, in (0, 1]; 1 if it
-            never did.
+        learning_rate_scale: factor by which divergence lowered the learning rate, in (0, 1]; 1 if training never
+            diverged.
 
     Yields:
-        A sentence for each sign.
+        A sentence for each problem.
     """
     if skipped := sum(curves.get("skipped_steps", {}).values()):
-        yield f"{skipped:.0f} training steps were left out, as a loss or gradient was not finite."
+        yield f"{skipped:.0f} training steps were skipped, because a loss or gradient was not finite."
     if learning_rate_scale < 1:
-        yield f"Training diverged, and went on with {learning_rate_scale:.1g} times the learning rate."
-    # Every epoch leaves figures, but for those that a time budget leaves out before the end of the last one.
+        yield f"Training diverged, and continued with {learning_rate_scale:.1g} times the learning rate."
+    # Every epoch has figures, except those that a time budget skips.
     epochs = {epoch for curve in curves.values() for epoch in curve}
     if epochs and len(epochs) < max(epochs):
         yield f"The time budget ended training in epoch {len(epochs)} of {max(epochs)}."

@@ -1,4 +1,4 @@
-"""What is usual among normal images, learned after the last epoch."""
+"""Statistics of normal error maps, learned after the last epoch."""
 
 from typing import Any
 
@@ -12,15 +12,15 @@ from agad_tf.models.peak_score import KINDS
 
 
 class UsualMaps(keras.callbacks.Callback):
-    """Adapts a `SegmentingAGAD` to normal images after the last epoch; must come before what scores images.
+    """Adapts a `SegmentingAGAD` to normal images after the last epoch; must come before callbacks that score images.
 
     Args:
         inputs: the training images.
-        reference: normal images that no gradient came from; None, or too few of them, takes training images.
+        reference: normal images that were not trained on; if None or too few, training images are used.
         epochs: of the whole run.
     """
 
-    # So many values of training images are looked at, at most, and so many of maps are kept: 1 GiB each.
+    # Greatest number of values of training images that are read, and of maps that are kept: 1 GiB each.
     VALUES = 2**28
     # Images at a time.
     BATCH_SIZE = 16

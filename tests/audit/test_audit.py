@@ -104,9 +104,9 @@ def test_the_verdict_tells_the_ways_apart():
 
     for score, conclusion in (
         (leaks, "the label leaks."),
-        (leaks_and_hurts, "the label leaks, though not in the detector's favour."),
+        (leaks_and_hurts, "the label leaks, although not in the detector's favour."),
         (hurts, "the difference is not in the detector's favour."),
-        (any_company_helps, "company in any order is what helps it, not the order."),
+        (any_company_helps, "other images in the batch help it in any order."),
         (hardly_helps, "the difference is hardly in the detector's favour."),
     ):
         assert measure(score, test_set).verdict.endswith(conclusion)
@@ -172,8 +172,8 @@ def test_of_a_large_test_set_a_part_with_its_share_of_anomalies_is_drawn(test_se
 @pytest.mark.parametrize(
     ("score", "complaint"),
     [
-        (lambda images: np.full(len(images), np.nan), "not one finite number"),
-        (lambda images: np.zeros(3), "not one finite number"),
+        (lambda images: np.full(len(images), np.nan), "one finite score for each"),
+        (lambda images: np.zeros(3), "one finite score for each"),
         (lambda images: np.full(len(images), 7.1), "the same score"),
     ],
 )
@@ -274,7 +274,7 @@ def test_a_foreign_saved_model_may_score_or_reconstruct_and_ask_for_a_size(image
 
 def test_the_run_of_a_baseline_is_refused(tmp_path):
     (tmp_path / "config.cfg").write_text(to_flagfile(ExperimentConfig(method="knn", workdir=str(tmp_path))))
-    with pytest.raises(UsageError, match="is a run of --method=knn, which leaves no model"):
+    with pytest.raises(UsageError, match="is a run of --method=knn, which has no model"):
         load_scoring_model(tmp_path)
 
 
@@ -315,21 +315,21 @@ def test_wrong_models_are_refused_with_one_sentence(trained, images, tmp_path):
     Served(lambda pixels: tf.reduce_mean(pixels, (1, 2, 3)), None).save(tmp_path / "unknown")
     colour = np.repeat(images, 3, axis=-1)
     for name, training_mode, pixels, kind, complaint in (
-        ("nowhere", False, images, UsageError, "nowhere is no model"),
-        ("weights.h5", False, images, UsageError, "weights.h5 is no model"),
+        ("nowhere", False, images, UsageError, "nowhere is not a model"),
+        ("weights.h5", False, images, UsageError, "weights.h5 is not a model"),
         ("saved_model", True, images, UsageError, "no training mode"),
         ("damaged", False, images, RunError, "cannot be loaded"),
-        ("empty", False, images, UsageError, "empty is no model"),
+        ("empty", False, images, UsageError, "empty is not a model"),
         ("damaged.keras", False, images, RunError, "is damaged"),
         ("half", False, images, RunError, "cannot be loaded"),
         ("vectors.keras", False, images, UsageError, r"input of shape \(None, 5\)"),
         ("other", False, images, UsageError, "no signature 'serving_default'"),
         ("three.keras", False, images, UsageError, r"makes \(6, 3\) of images of shape \(6, 16, 16, 1\)"),
         ("unknown", False, images, UsageError, "input of shape None"),
-        ("two", False, images, UsageError, "must make one score an image"),
+        ("two", False, images, UsageError, "must make one score for each image"),
         ("single", False, images, RunError, "fails on a batch of shape"),
-        ("saved_model", False, colour, UsageError, "1 channels and these have 3"),
-        ("model.keras", False, colour, UsageError, "1 channels and these have 3"),
+        ("saved_model", False, colour, UsageError, "1 channels, but these have 3"),
+        ("model.keras", False, colour, UsageError, "1 channels, but these have 3"),
     ):
         with pytest.raises(kind, match=complaint) as refused:
             load_scoring_model(tmp_path / name, training_mode)(pixels)
@@ -360,7 +360,7 @@ def test_an_audit_leaves_its_findings_for_programs_and_people(trained, test_set,
 
     page = pages[0].decode()
     assert page.index("depends on its batch: it moves") < page.index("<table>") < page.index('<svg role="img"')
-    assert "called as in training, on\nvalues in 0..1.\nData: fashion_mnist, normal class 0." in page
+    assert "in training mode, on values in 0..1.\nData: fashion_mnist, normal class 0." in page
     assert "&lt;b&gt;.keras" in page
     assert "mathdefault" not in page, "a formula that is not set"
     assert "<b>" not in page

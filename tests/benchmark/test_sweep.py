@@ -45,8 +45,8 @@ def test_what_contradicts_itself_is_left_out_and_said():
 @pytest.mark.parametrize(
     ("axes", "budget", "sentence"),
     [
-        ({"workdir": ["a"]}, "", "names no setting"),
-        ({"colour": ["a"]}, "", "names no setting"),
+        ({"workdir": ["a"]}, "", "is not a setting"),
+        ({"colour": ["a"]}, "", "is not a setting"),
         ({"width": [-1.0]}, "", "No combination .* --width is -1.0"),
         ({"gamma": [0.0, 5.0]}, "", "Nothing can be run with --gamma=5.0: --gamma is 5.0"),
         ({"normal_class": [0, 12]}, "", "with --normal_class=12: .* 10 classes"),

@@ -1,9 +1,14 @@
 """Measures training steps and scoring, each configuration in a process of its own, and prints a table.
 
     python -m tests.benchmarks --quick          # how fast it is here, against PyTorch, in under three minutes
-    python -m tests.benchmarks                  # the grid below, about half an hour on two cores
-    python -m tests.benchmarks --only=peer      # ours against PyTorch's, in turns
+    python -m tests.benchmarks                  # PyTorch at 32 px, the grid and command: about 45 minutes on two cores
     python -m tests.benchmarks --only=command   # memory, and waiting for input, of a training run
+    python -m tests.benchmarks --only=peer --image_size=32,128,256          # ours against PyTorch's, in turns
+    python -m tests.benchmarks --only=convolutions --image_size=32,128,256  # restated against plain ones, in turns
+
+The last two take about 25 and 20 minutes on two idle cores; --turns=1 takes a third. A batch has as many pixels as 256
+images of 32 px: 16 images of 128 px and 4 of 256 px. Against PyTorch the UNets have a quarter of that up to 64 px, or
+else they alone would take 20 minutes. Above 64 px the width is 0.25, that of the recipe own_images.
 
 Rows are appended to results/speed.csv as they come. `gflops` is the least floating-point work of the step by the time
 it took; `share` is that by the rate of a matrix product measured in turns with the step, in the same precision; `load`
@@ -12,7 +17,7 @@ is the machine's before the measurement, in which the one before has a part.
 
 import argparse
 import csv
-import importlib.util
+import functools
 import json
 import os
 import statistics
@@ -28,21 +33,24 @@ from rich.table import Table
 from tqdm import tqdm
 
 from agad_tf.config.choices import GENERATORS
+from tests.benchmarks.measure import WITHOUT_TORCH, has_torch
 from tests.benchmarks.record import processor
 
 ROOT = Path(__file__).parents[2]
 BATCH_SIZES = (1, 16, 64, 256, 1024)
 PRECISIONS = ("float32", "bfloat16")
 ROWS = Path(__file__).parent / "results" / "speed.csv"
-PEER_TURNS = 3
 # Load above which something else is at work.
 BUSY = 0.5
 QUICK = {"batch_size": 64, "rounds": 3}
-WITHOUT_TORCH = (
-    "PyTorch is not installed; to compare with it: pip install torch --index-url https://download.pytorch.org/whl/cpu"
-)
+# Of a batch, whatever the size of its images.
+PIXELS = 256 * 32**2
+# Up to this side in pixels the networks have their full width.
+FULL_WIDTH_SIDE = 64
+OWN_IMAGES_WIDTH = 0.25
 COLUMNS = (
-    *("date", "commit", "machine", "load", "framework", "generator", "batch_size", "precision", "replicas", "xla"),
+    *("date", "commit", "machine", "load", "framework", "generator", "image_size", "width"),
+    *("batch_size", "precision", "replicas", "xla", "convolutions"),
     *("step_ms", "images_per_second", "gflops", "matmul_gflops", "share"),
     *("scored_per_second", "served_per_second", "seconds_to_first_step", "peak_mib"),
 )
@@ -51,9 +59,13 @@ COLUMNS = (
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="the default network alone, with and without bfloat16")
-    parser.add_argument("--only", choices=["grid", "peer", "command"])
+    parser.add_argument("--only", choices=["grid", "peer", "command", "convolutions"])
     parser.add_argument("--csv", type=Path, default=ROWS)
-    parser.add_argument("--generators", default=",".join(GENERATORS), help="of the grid")
+    parser.add_argument("--generators", type=generators, default=list(GENERATORS), help="separated by commas")
+    parser.add_argument("--image_size", type=integers, default=[32], help="sides in pixels, separated by commas")
+    parser.add_argument("--width", type=float, help="of the networks; by default it goes with the size")
+    parser.add_argument("--batch_size", type=int, help="against PyTorch and of convolutions; by default as above")
+    parser.add_argument("--turns", type=int, default=3, help="how often both sides of a comparison are measured")
     options = parser.parse_args()
     load = os.getloadavg()[0]
     if load > BUSY:
@@ -65,9 +77,20 @@ def main():
     if options.quick:
         quick(options.csv)
         return
-    parts = {"peer": peer, "grid": lambda path: grid(path, options.generators.split(",")), "command": command}
-    for name in [options.only] if options.only else parts:
-        parts[name](options.csv)
+    parts = {"peer": peer, "grid": grid, "command": command, "convolutions": convolutions}
+    for name in [options.only] if options.only else ("peer", "grid", "command"):
+        parts[name](options)
+
+
+def generators(text):
+    names = text.split(",")
+    if not set(names) <= set(GENERATORS):
+        raise argparse.ArgumentTypeError(f"'{text}' should be of {', '.join(GENERATORS)}, separated by commas")
+    return names
+
+
+def integers(text):
+    return [int(number) for number in text.split(",")]
 
 
 def quick(path):
@@ -83,43 +106,78 @@ def quick(path):
         print(WITHOUT_TORCH)
 
 
-def has_torch():
-    return importlib.util.find_spec("torch") is not None
-
-
-def grid(path, generators):
-    """Generators at every size and precision; replicas and XLA at batch 256."""
+def grid(options):
+    """Generators at every batch size and precision; replicas and XLA at batch 256."""
     configurations = []
-    for generator in generators:
+    for generator in options.generators:
         for precision in PRECISIONS:
             base = {"generator": generator, "precision": precision}
             # A step of UNet++ at 1024 would take half a minute and 20 GB.
             sizes = [size for size in BATCH_SIZES if size <= 256 or generator == "encoder_decoder"]
             configurations += [{**base, "batch_size": size} for size in sizes]
             configurations += [{**base, "replicas": 2}, {**base, "xla": 1}]
-    report([measure(path, **configuration) for configuration in tqdm(configurations, "grid")])
+    report([measure(options.csv, **configuration) for configuration in tqdm(configurations, "grid")])
 
 
-def peer(path):
-    """Whether ours and PyTorch's compute the same, and then both in turns; the ratios of the medians."""
+def peer(options):
+    """Whether ours and PyTorch's compute the same, and then both in turns."""
     if not has_torch():
         raise SystemExit(WITHOUT_TORCH)
-    agreement = run_child("tests.benchmarks.agreement")
-    print(f"Losses of {agreement['steps']} steps agree to {agreement['relative_difference']:.0e}")
+    agreement = run_child("tests.benchmarks.agreement", f"--generators={','.join(options.generators)}")
+    for what, apart in agreement.items():
+        print(
+            f"{what}: losses of {len(apart)} steps agree to {max(apart):.0e}, of the first to {apart[0]:.0e}",
+            flush=True,
+        )
+    settings = configurations(options)
+    for setting in settings:
+        if not options.batch_size and setting["generator"] != "encoder_decoder" and setting["width"] == 1:
+            setting["batch_size"] //= 4
+    in_turns(options, settings, {"ours": {"framework": "tensorflow"}, "PyTorch": {"framework": "torch"}})
+
+
+def convolutions(options):
+    """The convolutions of agad_tf/networks/convolutions.py and those of Keras, in turns."""
+    in_turns(options, configurations(options), {name: {"convolutions": name} for name in ("restated", "plain")})
+
+
+def configurations(options):
+    """Sizes, generators and precisions, with the width and the batch that go with them."""
+    return [
+        {
+            "generator": generator,
+            "image_size": size,
+            "width": options.width or (1.0 if size <= FULL_WIDTH_SIDE else OWN_IMAGES_WIDTH),
+            "batch_size": options.batch_size or max(1, PIXELS // size**2),
+            "precision": precision,
+            "served": 0,
+        }
+        for size in options.image_size
+        for generator in options.generators
+        for precision in PRECISIONS
+    ]
+
+
+def in_turns(options, settings, sides):
+    """Measures both sides of every setting in turns, and prints the ratios of the medians."""
     rows = []
-    for precision in PRECISIONS:
-        turns = [
-            [measure(path, framework=framework, precision=precision) for framework in ("tensorflow", "torch")]
-            for _ in tqdm(range(PEER_TURNS), f"against PyTorch, {precision}")
-        ]
-        rows += [row for turn in turns for row in turn]
-        for name in ("step_ms", "scored_per_second"):
-            ours, theirs = (statistics.median(row[name] for row in side) for side in zip(*turns, strict=True))
-            print(f"{precision}: {name} {ours:.0f} to PyTorch's {theirs:.0f}, {ours / theirs:.2f} of it")
+    with tqdm(total=len(settings) * options.turns * len(sides), desc=" and ".join(sides)) as progress:
+        for setting in settings:
+            found = {name: [] for name in sides}
+            for _ in range(options.turns):
+                for name, side in sides.items():
+                    found[name].append(measure(options.csv, **setting, **side))
+                    progress.update()
+            rows += [row for side in found.values() for row in side]
+            what = "{generator}, {image_size} px, width {width:g}, batch {batch_size}, {precision}".format(**setting)
+            for column in ("step_ms", "scored_per_second"):
+                one, other = (statistics.median(row[column] for row in side) for side in found.values())
+                both = " to ".join(f"{value:.4g} ({name})" for name, value in zip(sides, (one, other), strict=True))
+                print(f"{what}: {column} {both}, ratio {one / other:.2f}", flush=True)
     report(rows)
 
 
-def command(path):
+def command(_):
     """One epoch of Fashion-MNIST by the command itself, and how long its steps wait for their batches."""
     with tempfile.TemporaryDirectory() as workdir:
         flags = ["--flagfile=flags/fmnist.cfg", "--epochs=1", f"--workdir={workdir}"]
@@ -142,18 +200,25 @@ def measure(path, **configuration):
     settings = {
         "framework": "tensorflow",
         "generator": "encoder_decoder",
+        "image_size": 32,
+        "width": 1.0,
         "batch_size": 256,
         "precision": "float32",
         "replicas": 1,
         "xla": 0,
+        "convolutions": "restated",
+        "served": 1,
         "rounds": 5,
         **configuration,
     }
+    is_new = not path.exists()
+    if not is_new and path.open().readline().rstrip().split(",") != list(COLUMNS):
+        raise SystemExit(f"{path} has other columns than these rows; move it away, or give another file by --csv.")
     arguments = [f"--{name}={value}" for name, value in settings.items()]
     load = os.getloadavg()[0]
     found = run_child("tests.benchmarks.measure", *arguments, f"--started={time.time()}")
     images, step = settings["batch_size"], found["step_ms"] / 1e3
-    gflops = images * found["gflop_per_image"] / step
+    gflops = images * gflop_per_image(*(settings[name] for name in ("generator", "image_size", "width"))) / step
     row = {
         "date": date.today().isoformat(),
         "commit": subprocess.run(
@@ -161,7 +226,7 @@ def measure(path, **configuration):
         ).stdout.strip(),
         "machine": f"{os.cpu_count()} cores, {processor()}",
         "load": round(load, 1),
-        **{name: value for name, value in settings.items() if name != "rounds"},
+        **{name: value for name, value in settings.items() if name in COLUMNS},
         "step_ms": found["step_ms"],
         "images_per_second": images / step,
         "gflops": gflops,
@@ -172,13 +237,22 @@ def measure(path, **configuration):
         "seconds_to_first_step": found["seconds_to_first_step"],
         "peak_mib": found["peak_mib"],
     }
-    is_new = not path.exists()
     with path.open("a", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS)
         if is_new:
             writer.writeheader()
         writer.writerow(row)
     return row
+
+
+@functools.cache
+def gflop_per_image(generator, image_size, width):
+    """The least floating-point work of a training step."""
+    from agad_tf.networks import build_discriminator, build_generator
+    from tests.flops import least_flops
+
+    shape = (image_size, image_size, 1)
+    return least_flops(build_generator(generator, shape, width), build_discriminator(shape, width)) / 1e9
 
 
 def run_child(module, *arguments):

@@ -5,6 +5,7 @@ from minute to minute, the share of that product's rate is what can be compared.
 """
 
 import argparse
+import importlib.util
 import json
 import os
 import resource
@@ -18,6 +19,18 @@ import numpy as np
 
 MATRIX_SIDE = 2048
 WARM_UP = 2
+WITHOUT_TORCH = (
+    "PyTorch is not installed; to compare with it: pip install torch --index-url https://download.pytorch.org/whl/cpu"
+)
+
+
+def has_torch():
+    return importlib.util.find_spec("torch") is not None
+
+
+def require_torch():
+    if not has_torch():
+        raise SystemExit(WITHOUT_TORCH)
 
 
 def main():
@@ -25,10 +38,13 @@ def main():
     parser.add_argument("--framework", choices=["tensorflow", "torch"], default="tensorflow")
     parser.add_argument("--generator", default="encoder_decoder")
     parser.add_argument("--image_size", type=int, default=32)
+    parser.add_argument("--width", type=float, default=1.0)
     parser.add_argument("--batch_size", type=int, default=256)
     parser.add_argument("--precision", choices=["float32", "bfloat16"], default="float32")
     parser.add_argument("--replicas", type=int, default=1)
     parser.add_argument("--xla", type=int, default=0)
+    parser.add_argument("--convolutions", choices=["restated", "plain"], default="restated")
+    parser.add_argument("--served", type=int, default=1, help="whether scoring by a SavedModel is timed as well")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--started", type=float, default=time.time())
     options = parser.parse_args()
@@ -41,7 +57,6 @@ def main():
             result[f"{name}_ms"] = 1e3 * float(np.median(times[name]))
     result["matmul_gflops"] = 2 * MATRIX_SIDE**3 / 1e9 / float(np.median(times["matmul"]))
     result["peak_mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    result["gflop_per_image"] = _gflop_per_image(options)
     print(json.dumps(result))
 
 
@@ -78,13 +93,15 @@ def _tensorflow(options):
     from agad_tf.serving.saved_model import export_saved_model
     from agad_tf.training.distribution import mirrored
 
+    if options.convolutions == "plain":
+        _use_plain_convolutions()
     devices = [f"CPU:{i}" for i in range(options.replicas)]
     strategy = mirrored(devices) if options.replicas > 1 else tf.distribute.get_strategy()
     policy = "float32" if options.precision == "float32" else "mixed_bfloat16"
     with strategy.scope():
         model = AGAD(
-            build_generator(options.generator, _shape(options), seed=0, dtype_policy=policy),
-            build_discriminator(_shape(options), seed=0, dtype_policy=policy),
+            build_generator(options.generator, _shape(options), options.width, seed=0, dtype_policy=policy),
+            build_discriminator(_shape(options), options.width, seed=0, dtype_policy=policy),
         )
         model.compile(jit_compile=bool(options.xla))
     images = tf.constant(_images(options))
@@ -100,7 +117,7 @@ def _tensorflow(options):
     if options.replicas == 1:
         score = tf.function(model.anomaly_score, jit_compile=bool(options.xla))
         functions["score"] = lambda: score(images).numpy()
-        if not options.xla:
+        if options.served and not options.xla:
             raw = (images + 1) * 127.5
             with tempfile.TemporaryDirectory() as folder:
                 export_saved_model(model, Decision(1.0, "", 1.0, 1.0, ""), Path(folder) / "saved_model")
@@ -109,14 +126,25 @@ def _tensorflow(options):
     return functions
 
 
+def _use_plain_convolutions():
+    """Gives the layers of `agad_tf.networks.convolutions` what Keras computes in their place."""
+    from keras import layers
+
+    from agad_tf.networks import convolutions
+
+    convolutions.Convolution.convolution_op = layers.Conv2D.convolution_op
+    convolutions.TransposedConvolution.call = layers.Conv2DTranspose.call
+
+
 def _torch(options):
+    require_torch()
     import torch
 
     from tests.benchmarks.torch_peer import TorchPeer
 
     torch.set_num_threads(os.cpu_count() or 1)
     bfloat16 = options.precision == "bfloat16"
-    peer = TorchPeer(bfloat16=bfloat16)
+    peer = TorchPeer(options.generator, options.image_size, width=options.width, bfloat16=bfloat16)
     images = torch.from_numpy(_images(options)).permute(0, 3, 1, 2)  # a view in channels_last
     labels = torch.zeros(options.batch_size)
     matrix = torch.randn(MATRIX_SIDE, MATRIX_SIDE, dtype=torch.bfloat16 if bfloat16 else torch.float32)
@@ -125,14 +153,6 @@ def _torch(options):
         "matmul": lambda: (matrix @ matrix)[0, 0].item(),
         "score": lambda: peer.score(images).sum().item(),
     }
-
-
-def _gflop_per_image(options):
-    from agad_tf.networks import build_discriminator, build_generator
-    from tests.flops import least_flops
-
-    generator, discriminator = build_generator(options.generator, _shape(options)), build_discriminator(_shape(options))
-    return least_flops(generator, discriminator) / 1e9
 
 
 if __name__ == "__main__":

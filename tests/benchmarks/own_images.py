@@ -2,11 +2,13 @@
 
 Sets are folders of `train/good`, `test/good` and `test/<defect>`, masks in `ground_truth/<defect>/<name>_mask.png`; or
 an .npz file of MedMNIST, whose class 0 is normal. A development part is put aside: every fifth of the training images,
-and every third of the abnormal test images by sorted name; of an .npz file its validation part. `--part=development`
-measures on it, to choose a recipe by; `--part=test` on all other test images, for the table.
+and every third of the abnormal test images by sorted name; of an .npz file its validation part. `--part development`
+measures on it, to choose a recipe by; `--part test` on all other test images, for the table. Both may be given: they
+share the training.
 
-A row is appended to `--csv`, unless it is there already. `auroc_local` is that of the score without its look at the
-whole, `auroc_norm` that of ‖x − x̂‖₂ from the same networks, and `parts` has every part of the score.
+A row for each part is appended to `--csv`, unless it is there already. `auroc_local` is that of the score without its
+look at the whole, `auroc_alike` that of the score by which all scales count alike, `auroc_norm` that of ‖x − x̂‖₂ from
+the same networks, and `parts` has every part of the score.
 """
 
 import argparse
@@ -38,7 +40,7 @@ KEYS = ("data", "part", "ablation", "size", "crop", "width", "steps", "learning_
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", required=True, help="folder of the set, or .npz file")
-    parser.add_argument("--part", choices=("development", "test"), default="development")
+    parser.add_argument("--part", choices=("development", "test"), nargs="+", default=["development"])
     parser.add_argument("--ablation", choices=tuple(ABLATIONS), default="none")
     parser.add_argument("--size", type=int, default=256, help="side in pixels that images are resized to")
     parser.add_argument("--crop", type=int, default=64, help="side in pixels of what a training step sees")
@@ -136,22 +138,18 @@ def is_measured(file: str, keys: dict[str, str]) -> bool:
         return any(all(row[name] == value for name, value in keys.items()) for row in csv.DictReader(opened))
 
 
-def measure(options: argparse.Namespace) -> dict[str, Any]:
-    """Trains, and measures on the part of the set."""
+def train(options: argparse.Namespace, images: np.ndarray) -> Any:
+    """A model, trained on normal images, float (images, size, size, channels) in [-1, 1]."""
     import keras
     import tensorflow as tf
-    from sklearn.metrics import roc_auc_score
 
-    from agad_tf.evaluation.metrics import detection_metrics
-    from agad_tf.models.peak_score import combined
     from agad_tf.models.segmenting_agad import SegmentingAGAD
     from agad_tf.networks import build_discriminator, build_generator, build_segmenter
 
     if options.threads:
         tf.config.threading.set_intra_op_parallelism_threads(options.threads)
         tf.config.threading.set_inter_op_parallelism_threads(options.threads)
-    images = read_parts(Path(options.data), options.part == "development", options.size)
-    channels = images["train"].shape[-1]
+    channels = images.shape[-1]
     keras.utils.set_random_seed(options.seed)
     network = ((options.crop, options.crop, channels), options.width, "batch", options.seed, options.policy)
     settings = {"segmenter": build_segmenter(*network), **ABLATIONS[options.ablation]}
@@ -165,23 +163,37 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     rates = (keras.optimizers.schedules.CosineDecay(options.learning_rate, options.steps) for _ in range(3))
     optimizers = [keras.optimizers.Adam(rate, beta_1=0.5) for rate in rates]
     model.compile(*optimizers[:2], segmenter_optimizer=optimizers[2])
-    began = time.monotonic()
-    train = tf.data.Dataset.from_tensor_slices(images["train"]).shuffle(len(images["train"]), seed=options.seed)
-    model.fit(train.repeat().batch(BATCH), steps_per_epoch=options.steps, verbose=2)
-    model.adapt(images["train"], unseen=images["held_out"])
-    trained = time.monotonic()
+    batches = tf.data.Dataset.from_tensor_slices(images).shuffle(len(images), seed=options.seed).repeat().batch(BATCH)
+    model.fit(batches, steps_per_epoch=options.steps, verbose=2)
+    return model
 
+
+def measure(model: Any, images: dict[str, np.ndarray], seed: int) -> dict[str, Any]:
+    """Learns what is usual, and measures on the part of the set that `read_parts` gives."""
+    import tensorflow as tf
+    from sklearn.metrics import roc_auc_score
+
+    from agad_tf.evaluation.metrics import detection_metrics
+    from agad_tf.models.peak_score import combined
+
+    began = time.monotonic()
+    model.adapt(images["train"], unseen=images["held_out"])
     measured = np.concatenate([images["good"], images["bad"]])
     labels = np.repeat([0, 1], [len(images["good"]), len(images["bad"])])
     parts = model.score_parts(measured)
+    weights = np.asarray(model.peak_score.scale_weights)
     local = np.concatenate([parts[:, :-1], np.full((len(parts), 1), -1e9, np.float32)], axis=1)
     batches = [measured[start : start + BATCH] for start in range(0, len(measured), BATCH)]
     residuals = [each - model.reconstruct_and_score(tf.constant(each))[0].numpy() for each in batches]
-    norms = np.concatenate([np.linalg.norm(each.reshape(len(each), -1), axis=1) for each in residuals])
-    figures = detection_metrics(labels, np.asarray(combined(parts)), options.seed)
+    figures = detection_metrics(labels, np.asarray(combined(parts, weights)), seed)
     found = {name: figures[name] for name in ("auroc", "auroc_low", "auroc_high")}
-    found["knn"], found["pca"] = pixel_baselines(images, options.seed)
-    found["auroc_local"], found["auroc_norm"] = (roc_auc_score(labels, each) for each in (combined(local), norms))
+    found["knn"], found["pca"] = pixel_baselines(images, seed)
+    others = {
+        "auroc_local": combined(local, weights),
+        "auroc_alike": combined(parts, np.ones_like(weights)),
+        "auroc_norm": np.concatenate([np.linalg.norm(each.reshape(len(each), -1), axis=1) for each in residuals]),
+    }
+    found |= {name: roc_auc_score(labels, each) for name, each in others.items()}
     found["pixel_auroc"] = float("nan")
     if "masks" in images:
         maps = np.concatenate([model.error_map(tf.constant(each)).numpy() for each in batches])
@@ -191,31 +203,50 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     return {
         **{name: f"{100 * value:.2f}" if np.isfinite(value) else "" for name, value in found.items()},
         "parts": " ".join(f"{name}={100 * roc_auc_score(labels, each):.1f}" for name, each in names),
+        "scale_weights": " ".join(f"{each:.2f}" for each in weights),
         "good": len(images["good"]),
         "bad": len(images["bad"]),
-        "training_seconds": round(trained - began),
-        "scoring_seconds": round(time.monotonic() - trained),
+        "scoring_seconds": round(time.monotonic() - began),
     }
 
 
+def append(file: Path, row: dict[str, Any]) -> None:
+    """Appends a row to a CSV."""
+    fresh = not file.exists()
+    with file.open("a", newline="") as opened:
+        writer = csv.DictWriter(opened, row, lineterminator="\n")
+        if fresh:
+            writer.writeheader()
+        writer.writerow(row)
+
+
 def main() -> None:
-    """Trains and measures, and appends a row to a CSV."""
+    """Trains and measures, and appends a row for each part to a CSV."""
     options = parse()
-    keys = {name: str(value) for name, value in vars(options).items() if name in KEYS}
-    keys = {name: Path(options.data).stem if name == "data" else keys[name] for name in KEYS}
-    if is_measured(options.csv, keys):
-        print(f"{options.csv} has this row already: {keys}")
+    keys = {name: str(value) for name, value in vars(options).items() if name in KEYS} | {
+        "data": Path(options.data).stem
+    }
+    rows = [{name: {**keys, "part": part}[name] for name in KEYS} for part in options.part]
+    missing = [row for row in rows if not is_measured(options.csv, row)]
+    if not missing:
+        print(f"{options.csv} has this already: {rows}")
         return
-    today = datetime.datetime.now(datetime.timezone.utc).date().isoformat()
-    row = {**keys, "commit": options.commit, "date": today, "processor": processor(), **measure(options)}
-    print(row)
-    if options.csv:
-        fresh = not Path(options.csv).exists()
-        with Path(options.csv).open("a", newline="") as file:
-            writer = csv.DictWriter(file, row, lineterminator="\n")
-            if fresh:
-                writer.writeheader()
-            writer.writerow(row)
+    measured_by = {
+        "commit": options.commit,
+        "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
+        "processor": processor(),
+    }
+    model, seconds = None, 0.0
+    for row in missing:
+        images = read_parts(Path(options.data), row["part"] == "development", options.size)
+        if model is None:
+            began = time.monotonic()
+            model = train(options, images["train"])
+            seconds = time.monotonic() - began
+        found = {**row, **measured_by, **measure(model, images, options.seed), "training_seconds": round(seconds)}
+        print(found)
+        if options.csv:
+            append(Path(options.csv), found)
 
 
 if __name__ == "__main__":

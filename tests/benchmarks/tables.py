@@ -137,6 +137,8 @@ def class_mean(rows: Sequence[Row]) -> str:
 def own_images() -> str:
     """Own images, mean over seeds on the test part."""
     rows = where(read("own_images.csv"), part="test", ablation="none")
+    # A later row is of later code.
+    rows = list({(row["data"], row["size"], row["seed"]): row for row in rows}.values())
     lines = []
     for data, size in distinct(rows, "data", "size"):
         found = where(rows, data=data, size=size)
@@ -154,11 +156,12 @@ def own_images_by_seed() -> str:
     """Own images, a line for every row."""
     lines = []
     for row in read("own_images.csv"):
-        figures = (row[name] for name in ("auroc_local", "auroc_norm", "pixel_auroc", "training_seconds", "commit"))
+        names = ("auroc_local", "auroc_alike", "auroc_norm", "pixel_auroc", "training_seconds", "commit")
+        figures = (row[name] for name in names)
         settings = (row[name] for name in ("data", "part", "ablation", "size", "seed"))
         lines.append([*settings, as_recorded({"metric": "", "deviation": "", **row}), whole_alone(row), *figures])
-    header = ["set", "part", "ablation", "size", "seed", "AUROC", "whole image alone", "maps alone", "norm alone"]
-    return markdown([*header, "pixels", "seconds", "commit"], lines)
+    header = ["set", "part", "ablation", "size", "seed", "AUROC", "whole image alone", "maps alone"]
+    return markdown([*header, "all scales alike", "norm alone", "pixels", "seconds", "commit"], lines)
 
 
 def whole_alone(row: Row) -> str:

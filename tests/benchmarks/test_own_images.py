@@ -16,9 +16,9 @@ def test_it_measures_a_folder_at_its_smallest(tmp_path, monkeypatch):
             Image.fromarray(rng.integers(0, 256, (20, 24), np.uint8)).save(folder / f"{number:02d}.png")
     results = tmp_path / "rows.csv"
     sizes = ("--size=32", "--crop=16", "--width=0.0625", "--steps=2")
-    for part in ("development", "test", "test"):
+    for parts in (["development"], ["development", "test"], ["test"]):
         monkeypatch.setattr(
-            sys, "argv", ["own_images", f"--data={tmp_path / 'set'}", f"--csv={results}", f"--part={part}", *sizes]
+            sys, "argv", ["own_images", f"--data={tmp_path / 'set'}", f"--csv={results}", "--part", *parts, *sizes]
         )
         own_images.main()
     with results.open() as file:

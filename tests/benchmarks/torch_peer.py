@@ -8,80 +8,41 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from tests.benchmarks.torch_networks import GENERATORS, Discriminator, UNet
+
 WEIGHTS = {"adversarial": 1.0, "contextual": 50.0, "contextual_adversarial": 15.0, "latent": 5.0, "epsilon": 1e-2}
-
-
-class Generator(nn.Sequential):
-    """The naive encoder-decoder at 32×32 pixels."""
-
-    def __init__(self, channels):
-        def normalized(layer, activation):
-            return layer, nn.BatchNorm2d(layer.out_channels, momentum=0.1), activation
-
-        leaky, relu = nn.LeakyReLU(0.2, inplace=True), nn.ReLU(inplace=True)
-        super().__init__(
-            nn.Conv2d(channels, 64, 4, 2, 1, bias=False),
-            leaky,
-            *normalized(nn.Conv2d(64, 128, 4, 2, 1, bias=False), leaky),
-            *normalized(nn.Conv2d(128, 256, 4, 2, 1, bias=False), leaky),
-            nn.Conv2d(256, 100, 4, bias=False),
-            *normalized(nn.ConvTranspose2d(100, 256, 4, bias=False), relu),
-            *normalized(nn.ConvTranspose2d(256, 128, 4, 2, 1, bias=False), relu),
-            *normalized(nn.ConvTranspose2d(128, 64, 4, 2, 1, bias=False), relu),
-            nn.ConvTranspose2d(64, channels, 4, 2, 1, bias=False),
-            nn.Tanh(),
-        )
-
-
-class Discriminator(nn.Module):
-    """Logits and latent embedding."""
-
-    def __init__(self, channels):
-        super().__init__()
-        leaky = nn.LeakyReLU(0.2, inplace=True)
-        self.features = nn.Sequential(
-            nn.Conv2d(channels, 64, 4, 2, 1, bias=False),
-            nn.BatchNorm2d(64),
-            leaky,
-            nn.Conv2d(64, 128, 4, 2, 1, bias=False),
-            nn.BatchNorm2d(128),
-            leaky,
-        )
-        self.classifier = nn.Conv2d(128, 1, 4, padding="same")
-
-    def forward(self, images):
-        latent = self.features(images)
-        return self.classifier(latent), latent
+# Of layers with weights, and how the package calls them.
+KINDS = {
+    nn.Conv2d: "Convolution",
+    nn.ConvTranspose2d: "TransposedConvolution",
+    nn.BatchNorm2d: "BatchNormalization",
+}
 
 
 class TorchPeer:
     """Generator, discriminator and both Adams; `train_step` is Algorithm 1."""
 
-    def __init__(self, channels=1, bfloat16=False):
-        self.generator, self.discriminator = (
-            network(channels).to(memory_format=torch.channels_last) for network in (Generator, Discriminator)
-        )
+    def __init__(self, generator="encoder_decoder", image_size=32, channels=1, width=1.0, bfloat16=False):
+        networks = GENERATORS[generator](image_size, channels, width), Discriminator(channels, width)
+        self.generator, self.discriminator = (network.to(memory_format=torch.channels_last) for network in networks)
         self.weights = [list(network.parameters()) for network in (self.generator, self.discriminator)]
         self.optimizers = [
             torch.optim.Adam(weights, 2e-4, (0.5, 0.999), eps=1e-7, fused=True) for weights in self.weights
         ]
-        self.moving = [layer for layer in self.generator if isinstance(layer, nn.BatchNorm2d)]
+        self.moving = [layer for layer in self.generator.modules() if isinstance(layer, nn.BatchNorm2d)]
         self.precision = torch.autocast("cpu", torch.bfloat16, enabled=bfloat16)
 
     def load(self, model):
         """Takes over the weights of an `agad_tf.AGAD`."""
         for ours, theirs in ((self.generator, model.generator), (self.discriminator, model.discriminator)):
-            modules = [m for m in ours.modules() if list(m.parameters(recurse=False))]
-            layers = [layer for layer in theirs.layers if layer.weights]
-            for module, layer in zip(modules, layers, strict=True):
-                values = [torch.from_numpy(np.array(value)) for value in layer.get_weights()]
-                if isinstance(module, nn.BatchNorm2d):
-                    targets = [module.weight, module.bias, module.running_mean, module.running_var]
-                else:
-                    values[0] = values[0].permute(3, 2, 0, 1)
-                    targets = [module.weight, *([] if module.bias is None else [module.bias])]
-                for target, value in zip(targets, values, strict=True):
-                    target.data.copy_(value)
+            for kind, keras_kind in KINDS.items():
+                modules = [module for module in ours.modules() if isinstance(module, kind)]
+                layers = [layer for layer in theirs.layers if type(layer).__name__ == keras_kind]
+                if theirs is model.generator:
+                    # Keras sorts layers by depth, and counts up their names in the order of making, which is ours.
+                    layers.sort(key=lambda layer: (len(layer.name), layer.name))
+                for module, layer in zip(modules, layers, strict=True):
+                    _copy(layer, module, turned=isinstance(ours, UNet))
 
     def train_step(self, images, labels):
         """Both updates from one forward pass; gives the two losses."""
@@ -143,3 +104,16 @@ class TorchPeer:
         )
         discriminator = labels * cross_entropy(logits, 0) + (1 - labels) * (fake_as_fake + cross_entropy(logits, 1))
         return (labels * anomaly + (1 - labels) * normality).mean(), discriminator.mean()
+
+
+def _copy(layer, module, turned):
+    """The weights of a Keras layer, its kernel turned by 180° on request."""
+    values = [torch.from_numpy(np.array(value)) for value in layer.get_weights()]
+    if isinstance(module, nn.BatchNorm2d):
+        targets = [module.weight, module.bias, module.running_mean, module.running_var]
+    else:
+        kernel = values[0].flip(0, 1) if turned else values[0]
+        values[0] = kernel.permute(3, 2, 0, 1)
+        targets = [module.weight, *([] if module.bias is None else [module.bias])]
+    for target, value in zip(targets, values, strict=True):
+        target.data.copy_(value)

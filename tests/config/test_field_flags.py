@@ -77,5 +77,7 @@ def test_an_output_that_is_a_file_is_refused_before_any_work(tmp_path):
     define_flags(flag_values)
     given = ("--mode=predict", f"--workdir={tmp_path}/run", "--input=photos", f"--output={tmp_path}/scores/new")
     flag_values(["agad_tf", *given])
-    with pytest.raises(UsageError, match=f"--output={tmp_path}/scores/new cannot be a folder, as {tmp_path}/scores is"):
+    with pytest.raises(
+        UsageError, match=f"--output={tmp_path}/scores/new cannot be a folder, because {tmp_path}/scores is"
+    ):
         config_from_flags(flag_values)

@@ -30,7 +30,7 @@ def test_a_users_keras_json_does_not_change_what_the_package_computes(tmp_path):
     (tmp_path / ".keras" / "keras.json").write_text(json.dumps(settings))
     done = run(SAYS, tmp_path)
     assert done.stdout.split() == ["channels_last", "float32", "1e-07"], done.stderr
-    assert "agad_tf sets Keras' floatx to float32, which was float16" in done.stderr
+    assert "agad_tf changes Keras' floatx from float16 to float32" in done.stderr
 
 
 def is_one_sentence(done, word):
@@ -55,7 +55,7 @@ def test_what_the_package_cannot_run_on_is_one_sentence(tmp_path, variable):
 def test_another_backend_in_a_users_keras_json_is_one_sentence(tmp_path):
     (tmp_path / ".keras").mkdir()
     (tmp_path / ".keras" / "keras.json").write_text('{"backend": "jax"}')
-    is_one_sentence(run(COMMAND, tmp_path), "the backend is set to jax")
+    is_one_sentence(run(COMMAND, tmp_path), "the backend is jax")
     done = run(SAYS, tmp_path, KERAS_BACKEND="tensorflow")
     assert done.returncode == 0, done.stderr
 

@@ -55,7 +55,7 @@ def test_what_follows_two_dashes_is_left_alone():
         ("nowhere.cfg", "There is no flagfile 'nowhere.cfg'; .*digits.cfg"),
         ("", "There is no flagfile ''"),
         ("folder", "is a folder"),
-        ("photo.cfg", "is no text"),
+        ("photo.cfg", "is not text"),
     ],
 )
 def test_what_is_no_flagfile_is_refused(tmp_path, monkeypatch, name, complaint):

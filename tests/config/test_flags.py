@@ -58,7 +58,7 @@ def test_flags_on_an_existing_run_may_say_where_but_not_what(tmp_path):
     (tmp_path / "config.cfg").write_text(to_flagfile(stored))
     config = parse("--mode=evaluate", f"--workdir={tmp_path}", "--data_dir=/data")
     assert (config.gamma, config.data_dir, config.workdir) == (0.1, "/data", str(tmp_path))
-    with pytest.raises(UsageError, match=r"--gamma=0\.1, which the flags contradict"):
+    with pytest.raises(UsageError, match=r"--gamma=0\.1, which differs from the flags"):
         parse("--mode=evaluate", f"--workdir={tmp_path}", "--gamma=0.2")
 
 
@@ -121,7 +121,7 @@ def test_labelled_classes_of_a_sweep_are_one_at_a_time():
 @pytest.mark.parametrize(
     ("argument", "sentence"),
     [
-        ("--sweep=gamma=0,1", "is given as --gamma="),
+        ("--sweep=gamma=0,1", "give --gamma="),
         ("--sweep=generator", "not of the form"),
         ("--sweep=colour=red", "not of the form"),
         ("--sweep=width=wide", "--sweep=width=wide"),
@@ -137,13 +137,13 @@ def test_wrong_sweeps_are_refused(argument, sentence):
 
 def test_seeds_count_from_one_seed():
     assert [each.seed for each in sweep("--seed=5", "--seeds=2").experiments] == [5, 6]
-    with pytest.raises(UsageError, match="give one of the two"):
+    with pytest.raises(UsageError, match="leave one of the two out"):
         sweep("--seed=5,6", "--seeds=2")
 
 
 @pytest.mark.parametrize("argument", ["--normal_class=all", "--normal_class=1,2", "--gamma=0,.05", "--sweep=width=1,2"])
 def test_several_values_are_for_benchmarks_alone(argument):
-    with pytest.raises(UsageError, match="for --mode=benchmark"):
+    with pytest.raises(UsageError, match=r"only --mode=benchmark takes|for --mode=benchmark"):
         parse(argument)
 
 
@@ -166,7 +166,7 @@ def test_a_flag_of_another_mode_is_refused(name):
 
 def test_a_budget_of_a_baseline_is_refused():
     assert parse("--budget=3m").epochs == 12
-    with pytest.raises(UsageError, match="--method=knn has no schedule"):
+    with pytest.raises(UsageError, match="--method=knn cannot be ended early"):
         parse("--method=knn", "--budget=3m")
 
 
@@ -175,7 +175,7 @@ def test_a_threshold_that_is_not_the_detectors_is_refused_by_modes_that_apply_it
     (tmp_path / "config.cfg").write_text(to_flagfile(ExperimentConfig(threshold="fpr=0.01", workdir=str(tmp_path))))
     command = [f"--flagfile={tmp_path}/config.cfg", f"--mode={mode}", *(["--input=a"] if mode == "predict" else [])]
     assert parse(*command).threshold == "fpr=0.01"
-    with pytest.raises(UsageError, match="kept in the detector"):
+    with pytest.raises(UsageError, match="part of the detector"):
         parse(*command, "--threshold=fpr=0.02")
 
 

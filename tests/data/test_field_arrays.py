@@ -72,7 +72,7 @@ def test_npz_of_whole_labels_in_floats_is_read(tmp_path):
 
 SENTENCES = {
     "string labels": (BYTES, np.array(["good", "bad"] * 6), "must hold class numbers from 0"),
-    "channels first": (np.moveaxis(BYTES, -1, 1), None, "channels first; put them last"),
+    "channels first": (np.moveaxis(BYTES, -1, 1), None, "with channels first; put them last"),
     "alpha": (np.concatenate([BYTES, BYTES[..., :1]], -1), None, r"must be numbers \(images, height, width\)"),
     "several labels": (BYTES, np.ones((12, 3), int), "one class for each image"),
     "not finite": (np.full((4, 8, 8), np.nan), None, "not finite"),
@@ -107,7 +107,9 @@ def test_npz_of_parts_that_differ_in_depth_is_refused(tmp_path):
     labels = np.arange(12) % 2
     wide = BYTES.astype(np.uint16)
     np.savez(tmp_path / "deep.npz", x_train=BYTES, y_train=labels, x_test=wide * 16, y_test=labels)
-    with pytest.raises(RunError, match="8 bits beside parts of more: x_train uint8, x_test uint16; make them alike"):
+    with pytest.raises(
+        RunError, match="8 bits with images of more: x_train uint8, x_test uint16; convert them to one type"
+    ):
         load_source("npz", str(tmp_path / "deep.npz"))
     np.savez(tmp_path / "wide.npz", x_train=BYTES, y_train=labels, x_test=wide, y_test=labels)
     np.testing.assert_array_equal(load_source("npz", str(tmp_path / "wide.npz")).x_test, BYTES)

@@ -56,7 +56,7 @@ def test_a_layout_without_test_good_holds_out_a_fifth_of_train_good(tmp_path):
     source = load_source("folder", str(tmp_path), 16)
     assert counts(source, "train") == {"good": 24, "bad": 0}
     assert counts(source, "test") == {"good": 6, "bad": 8}
-    assert "no images of class good for testing: 6 of 30 are held out of its training part" in source.note
+    assert "no images of class good for testing: 6 of 30 are held out from its training part" in source.note
     assert not set(source.x_train.paths) & set(source.x_test.paths)
 
 

@@ -95,7 +95,7 @@ def test_labels_of_rows_without_a_path_are_refused(images):
 
 def test_labels_of_one_image_that_differ_are_refused(images):
     path = listed(images, "path,label\n" + rows("a/{},good") + "a/003.png,bad\n")
-    with pytest.raises(UsageError, match=r"a/003\.png with the labels good and bad \(1 such\)"):
+    with pytest.raises(UsageError, match=r"a/003\.png with the labels good and bad \(1 such images\)"):
         load_source("folder", str(path), 16)
 
 
@@ -135,13 +135,13 @@ def test_labels_of_images_with_umlauts_are_read(tmp_path, encoding):
 
 def test_labels_in_a_column_of_another_name_are_asked_for_by_name(images):
     path = listed(images, "path;class\n" + rows("a/{};good"))
-    with pytest.raises(UsageError, match="it has 10 rows and the columns path, class"):
+    with pytest.raises(UsageError, match="its columns are path, class"):
         load_source("folder", str(path), 16)
 
 
 def test_labels_beside_paths_with_commas_are_told_to_be_quoted(images):
     path = listed(images, "path,label\n" + rows("a,{},good"))
-    with pytest.raises(RunError, match=r"rows of more values than its first line has columns; put .* in quotes"):
+    with pytest.raises(RunError, match=r"rows with more values than columns; put .* in quotes"):
         load_source("folder", str(path), 16)
 
 
@@ -219,7 +219,7 @@ def test_paths_in_a_list_may_start_at_home(images, monkeypatch):
 
 @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-32"])
 def test_a_list_in_another_encoding_is_told_which_to_use(images, encoding):
-    with pytest.raises(RunError, match="is no text in UTF-8 or UTF-16; save it as CSV in UTF-8"):
+    with pytest.raises(RunError, match="is not text in UTF-8 or UTF-16; save it as CSV in UTF-8"):
         load_source("folder", str(listed(images, "path,label\n" + rows("a/{},good"), encoding)), 16)
 
 
@@ -239,7 +239,7 @@ def test_a_list_in_another_folder_than_its_paths_start_from_is_told_where_to_go(
             (images / name).rename(images / "set" / name)
     path = listed(images / place, text)
     below = images if place == "lists" else images / "set"
-    with pytest.raises(RunError, match=rf"no such file \(20 such\); it lies below {below}: move the CSV there\."):
+    with pytest.raises(RunError, match=rf"no such file \(20 such rows\); it is in {below}: move the CSV there\."):
         load_source("folder", str(path), 16)
 
 

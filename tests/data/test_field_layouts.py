@@ -24,7 +24,9 @@ def command_that_works(error):
 def test_a_layout_of_several_categories_names_them_and_a_command_that_works(tmp_path, name):
     mvtec(tmp_path / name, "bottle", "cable", "wood")
     (tmp_path / name / "license.txt").write_text("free")
-    with pytest.raises(UsageError, match="holds 3 sets of images, not one: bottle, cable, wood; name it with") as error:
+    with pytest.raises(
+        UsageError, match="holds 3 sets of images, not one: bottle, cable, wood; give --data_dir="
+    ) as error:
         load_source("folder", str(tmp_path / name), 16)
     assert load_source("folder", command_that_works(error), 16).class_names == ("good", "crack")
 
@@ -47,7 +49,7 @@ ONE_TOO_HIGH = {
 @pytest.mark.parametrize("inside", ["line 1/photos", "2026/line 1/photos"])
 def test_a_layout_several_levels_too_high_names_a_command_that_works(tmp_path, layout, inside):
     write(tmp_path / inside, *ONE_TOO_HIGH[layout])
-    with pytest.raises(UsageError, match=f"holds one set of images, in {inside}; name it with --data_dir=") as error:
+    with pytest.raises(UsageError, match=f"holds one set of images, in {inside}; give --data_dir=") as error:
         load_source("folder", str(tmp_path), 16)
     assert load_source("folder", command_that_works(error), 16).class_number(Unsaid(0)) == 0
 
@@ -55,7 +57,7 @@ def test_a_layout_several_levels_too_high_names_a_command_that_works(tmp_path, l
 @pytest.mark.parametrize("layout", ONE_TOO_HIGH)
 def test_a_layout_one_level_too_high_names_a_command_that_works(tmp_path, layout):
     write(tmp_path / "photos", *ONE_TOO_HIGH[layout])
-    with pytest.raises(UsageError, match="holds one set of images, in photos; name it with --data_dir=") as error:
+    with pytest.raises(UsageError, match="holds one set of images, in photos; give --data_dir=") as error:
         load_source("folder", str(tmp_path), 16)
     assert load_source("folder", command_that_works(error), 16).class_number(Unsaid(0)) == 0
 
@@ -74,7 +76,7 @@ def test_a_layout_with_images_right_in_train_takes_them_as_normal(tmp_path, norm
     write(tmp_path, *numbered("train", 6), *numbered(f"test/{normal}", 2), *numbered("test/bad", 3))
     source = load_source("folder", str(tmp_path), 16)
     assert (source.class_names, len(source.x_train)) == ((normal, "bad"), 6)
-    assert f"6 images right in the train part: they count as normal, as class {normal}" in source.note
+    assert f"6 images directly in the train part: they count as normal (class {normal})" in source.note
 
 
 def test_a_layout_with_images_right_in_train_and_no_test_good_is_read(tmp_path):
@@ -86,7 +88,7 @@ def test_a_layout_with_images_right_in_train_and_no_test_good_is_read(tmp_path):
 def test_a_layout_with_images_right_in_test_is_asked_which_are_normal(tmp_path):
     write(tmp_path, *numbered("train", 6), *numbered("test", 4))
     with pytest.raises(
-        UsageError, match=r"4 images of the test part of .* lie in no class.*good/ and a folder for each"
+        UsageError, match=r"4 images of the test part of .* have no class folder.*good/ and one folder for each"
     ):
         load_source("folder", str(tmp_path), 16)
 
@@ -102,15 +104,13 @@ def test_a_layout_of_the_classes_valid_and_invalid_is_read(tmp_path):
 
 def test_a_layout_with_a_folder_that_is_no_part_names_it(tmp_path):
     write(tmp_path, *numbered("train/good", 6), *numbered("test/good", 2), *numbered("more/good", 2))
-    with pytest.raises(UsageError, match=r"lies in no part of the set, beside test, train: .*/more is none"):
+    with pytest.raises(UsageError, match=r"belongs to no part of the set: .*/more is not one of test, train"):
         load_source("folder", str(tmp_path), 16)
 
 
 def test_a_layout_without_a_part_says_what_each_part_has(tmp_path):
     write(tmp_path, *numbered("train/good", 6), *numbered("train/bad", 2), *numbered("val/good", 2))
-    with pytest.raises(
-        UsageError, match="has images 8 for train, 2 for val; it must have some for both train and test"
-    ):
+    with pytest.raises(UsageError, match="has images 8 for train, 2 for val; give some for both train and test"):
         load_source("folder", str(tmp_path), 16)
 
 
@@ -134,11 +134,11 @@ def test_a_file_that_is_no_list_is_called_what_it_is(tmp_path, name, advice):
 @pytest.mark.parametrize("inside", ["line", "2026/line"])
 def test_a_layout_too_high_of_classes_with_own_names_is_told_by_the_normal_one(tmp_path, inside):
     write(tmp_path / inside, *numbered("intact", 8), *numbered("broken", 8))
-    with pytest.raises(UsageError, match=r"has no class 'intact', only .* name that with --data_dir=") as error:
+    with pytest.raises(UsageError, match=r"has no class 'intact', only .* has that class: give --data_dir=") as error:
         load_source("folder", str(tmp_path), 16, "intact")
     assert load_source("folder", command_that_works(error), 16, "intact").class_names == ("broken", "intact")
     with pytest.raises(
-        UsageError, match="which holds broken, intact; if these are the classes, give --data_dir="
+        UsageError, match=r"which holds broken, intact\. If these are the classes, give --data_dir="
     ) as error:
         load_source("folder", str(tmp_path), 16, Unsaid(0))
     assert load_source("folder", command_that_works(error), 16, "intact").class_names == ("broken", "intact")
@@ -147,7 +147,7 @@ def test_a_layout_too_high_of_classes_with_own_names_is_told_by_the_normal_one(t
 def test_a_layout_too_high_of_several_sets_is_told_by_the_normal_class(tmp_path):
     for name in ("bottle", "cable"):
         write(tmp_path / name, *numbered("intact", 8), *numbered("broken", 8))
-    with pytest.raises(UsageError, match=r"bottle has one: .*, or one of .*cable\."):
+    with pytest.raises(UsageError, match=r"bottle has that class: .*, or one of .*cable\."):
         load_source("folder", str(tmp_path), 16, "intact")
 
 
@@ -173,7 +173,7 @@ def test_a_folder_between_part_and_class_is_no_class(tmp_path, between):
 
 def test_parts_inside_of_classes_are_refused_with_the_way_round(tmp_path):
     write(tmp_path, *numbered("good/train", 4), *numbered("good/test", 2), *numbered("bad/test", 2))
-    with pytest.raises(UsageError, match=r"parts inside of classes, such as bad/test; .* as test/bad\."):
+    with pytest.raises(UsageError, match=r"parts inside classes, such as bad/test; .* as in test/bad\."):
         load_source("folder", str(tmp_path), 16)
 
 
@@ -181,7 +181,7 @@ def test_images_right_in_the_training_part_are_of_the_class_that_is_named_normal
     write(tmp_path, *numbered("train", 4), *numbered("test/intact", 2), *numbered("test/bad", 2))
     source = load_source("folder", str(tmp_path), 16, "intact")
     assert (source.y_train == source.class_names.index("intact")).all()
-    assert "The others are not: bad, intact." in load_source("folder", str(tmp_path), 16).note
+    assert "These classes count as abnormal: bad, intact." in load_source("folder", str(tmp_path), 16).note
 
 
 def test_a_set_of_training_and_validation_parts_is_told_what_to_rename(tmp_path):

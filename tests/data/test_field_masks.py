@@ -136,7 +136,7 @@ def test_several_masks_of_an_image_are_united(tmp_path):
 
 def test_masks_of_one_image_that_differ_in_size_are_refused(tmp_path):
     files = [save(tmp_path / f"{n}.png", np.zeros((n, 5), np.uint8)) for n in (4, 5)]
-    with pytest.raises(RunError, match=r"5\.png is a mask of another size"):
+    with pytest.raises(RunError, match=r"5\.png is a mask with another size"):
         read_masks(files)
 
 

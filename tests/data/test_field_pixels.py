@@ -54,7 +54,7 @@ def test_depth_of_a_set_in_16_bit_files_is_found_and_said(tmp_path, capsys, bits
     made = deep_set(tmp_path, 2**bits - 1, np.uint16, ending, shape)
     source, _ = task_of(tmp_path)
     said = capsys.readouterr().err
-    assert (f"read as {bits}-bit ones: {2**bits - 1} is white" in said) == (bits < 16)
+    assert (f"read as {bits}-bit values: {2**bits - 1} is white" in said) == (bits < 16)
     assert source.pixel_range.bits == bits
     assert source.channels == (3 if len(shape) == 3 else 1)
     for part in (source.x_train, source.x_test):
@@ -89,7 +89,7 @@ def test_depth_of_floats_is_read_by_one_range(tmp_path, capsys, low, white, expe
     made = deep_set(tmp_path, white, np.float32, "tif", low=low)
     source, _ = task_of(tmp_path)
     assert source.left_out == {}
-    assert "Floating-point values are read from" in capsys.readouterr().err
+    assert "Floating-point values are read with" in capsys.readouterr().err
     black, bright = source.pixel_range[1:]
     if expected:
         assert (black, bright) == expected
@@ -123,7 +123,7 @@ def test_depth_beyond_that_of_the_run_is_said_once(capsys):
     bright = png_of_16_bit_colours(np.full((4, 4, 1), 60000, np.uint16))
     for _ in range(2):
         assert (decode_picture("bright.png", bright, 1, PixelRange(12)) == 255).all()
-    assert capsys.readouterr().err.count("values above 4095, which is white in images of 12 bits") == 1
+    assert capsys.readouterr().err.count("values above 4095, but the training images had 12 bits") == 1
     decode_picture("bright.png", bright, 1, FULL_RANGE)
     assert capsys.readouterr().err == ""
 
@@ -162,5 +162,5 @@ def test_depth_of_a_rotated_image_leaves_it_upright():
 def test_depth_of_a_set_in_32_bit_files_is_found_and_said(tmp_path, capsys, bits):
     deep_set(tmp_path, 2**bits - 1, np.int32, "tiff")
     source, _ = task_of(tmp_path)
-    assert f"read as {bits}-bit ones: {2**bits - 1} is white" in capsys.readouterr().err
+    assert f"read as {bits}-bit values: {2**bits - 1} is white" in capsys.readouterr().err
     assert np.asarray(source.x_train).max() == 255

@@ -79,7 +79,7 @@ def test_a_set_of_12_bit_colours_in_tiff_is_not_dark(tmp_path, capsys):
             values = RNG.integers(0, 4096, (16, 16, 3)).astype(np.uint16)
             (tmp_path / name / f"{number}.tif").write_bytes(colour_tiff(values))
     source, _ = task_of(tmp_path)
-    assert "read as 12-bit ones: 4095 is white" in capsys.readouterr().err
+    assert "read as 12-bit values: 4095 is white" in capsys.readouterr().err
     assert source.channels == 3 and np.asarray(source.x_train).max() > 250
 
 

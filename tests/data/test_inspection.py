@@ -99,7 +99,7 @@ def test_a_broken_picture_is_left_out_and_named(folder, capsys, name):
     assert source.x_train.paths.tolist() == before.x_train.paths.tolist()
     assert len(source.y_train) == len(source.x_train)
     said = capsys.readouterr().err
-    assert said.startswith(f"agad_tf: 1 of {len(GOOD) + 9} images are left out; left_out.csv lists them. {path}")
+    assert said.startswith(f"agad_tf: 1 of {len(GOOD) + 9} images is left out; see left_out.csv. {path}")
     assert "Traceback" not in said
 
 
@@ -200,7 +200,7 @@ def test_copies_are_counted_and_one_between_training_and_test_is_named(folder, c
     look(folder)
     said = capsys.readouterr().err
     assert "2 images are copies" in said
-    assert "one for training and one for testing" in said
+    assert "Copies in both training and test: 1" in said
     assert "leak.png" in said
 
 

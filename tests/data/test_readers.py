@@ -55,10 +55,10 @@ def test_idx_is_read_as_written(tmp_path, zipped):
         (b"", "not an IDX file"),
         (b"PK\x03\x04rubbish", "not an IDX file"),
         (idx_bytes(IMAGES)[:10], "not an IDX file"),
-        (idx_bytes(IMAGES)[:-1], "holds 23 bytes where its header says 24"),
-        (idx_bytes(IMAGES) + b"x", "holds more than 24 bytes where its header says 24"),
+        (idx_bytes(IMAGES)[:-1], "has 23 bytes, but its header says 24"),
+        (idx_bytes(IMAGES) + b"x", "has more than 24 bytes, but its header says 24"),
         (struct.pack(">BBBB4I", 0, 0, 8, 4, *[2**31] * 4), "header says"),
-        (struct.pack(">BBBB4I", 0, 0, 8, 4, 0, *[2**32 - 1] * 3), "impossible shape"),
+        (struct.pack(">BBBB4I", 0, 0, 8, 4, 0, *[2**32 - 1] * 3), "an impossible shape"),
     ],
 )
 def test_damaged_idx_is_refused_with_its_name(tmp_path, data, complaint):
@@ -149,7 +149,7 @@ def test_a_gzip_that_unpacks_without_end_is_read_no_further_than_announced(tmp_p
     path = tmp_path / "images.gz"
     path.write_bytes(gzip.compress(idx_bytes(IMAGES) + bytes(2**28), 1))
     tracemalloc.start()
-    with pytest.raises(RunError, match="holds more than 24 bytes"):
+    with pytest.raises(RunError, match="has more than 24 bytes"):
         read_idx(path)
     assert tracemalloc.get_traced_memory()[1] < 2**24
     tracemalloc.stop()
@@ -178,7 +178,7 @@ def test_an_npz_with_what_is_no_array_is_refused(tmp_path):
     path = tmp_path / "data.npz"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("x_train.npy", b"")
-    with pytest.raises(RunError, match="x_train, which is no array"):
+    with pytest.raises(RunError, match="x_train, which is not an array"):
         read_npz(path)
 
 

@@ -155,7 +155,7 @@ def test_the_table_of_cifar100_is_complete_and_in_order():
 def test_cifar100_folders_of_unknown_classes_are_refused(tmp_path):
     picture = picture_bytes(np.zeros((32, 32, 3), np.uint8))
     write_pictures(tmp_path, {"train/unicorn/1.png": picture, "test/wolf/1.png": picture})
-    with pytest.raises(RunError, match="'unicorn' is no class"):
+    with pytest.raises(RunError, match="'unicorn' is not a class"):
         load_source("cifar100", str(tmp_path))
 
 

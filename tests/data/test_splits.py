@@ -92,7 +92,7 @@ def test_a_class_of_one_image_is_refused():
 def test_a_test_set_without_anomalies_is_refused():
     images = np.zeros((4, 2, 2, 1), np.uint8)
     source = Source("test", images, np.array([0, 0, 1, 1]), images, np.zeros(4, int), "memory")
-    with pytest.raises(UsageError, match=r"nothing could be measured\. Add images of another class"):
+    with pytest.raises(UsageError, match=r"nothing can be measured\. Add images of another class"):
         one_class_task(source, 0)
 
 
@@ -106,5 +106,5 @@ def test_normal_images_alone_make_a_task_without_test_anomalies():
 def test_labelled_anomalies_that_are_not_there_are_not_to_be_had_by_another_share():
     images = np.zeros((8, 2, 2, 1), np.uint8)
     source = Source("test", images, np.zeros(8, int), images, np.arange(8) % 2, "memory")
-    with pytest.raises(UsageError, match=r"has 0; two are the least.*Give --gamma=0"):
+    with pytest.raises(UsageError, match=r"at least two labelled.*has 0\. Give --gamma=0"):
         one_class_task(source, 0, gamma=0.3)

@@ -176,7 +176,7 @@ def test_replicas_share_every_kind_evenly_and_make_what_one_would_make():
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
-        ({"min_anomalies": 4, "synthetic_share": 0.94}, "no room for all else"),
+        ({"min_anomalies": 4, "synthetic_share": 0.94}, "no room for other images"),
         ({"min_anomalies": 1, "synthetic_share": 0.05, "replicas": 4}, "its share"),
     ],
 )

@@ -138,10 +138,10 @@ def test_numbered_folders_go_by_their_names(tmp_path):
     ("names", "complaint"),
     [
         ([], "no images"),
-        (["a.png", "good/b.png"], "lies in no class"),
+        (["a.png", "good/b.png"], "has no class folder"),
         (["a.png"], "too few to divide"),
-        (["train/a.png", "train/bad/c.png", "test/good/b.png"], "lies in no class"),
-        (["train/good/a.png", "other/b.png", "test/good/c.png"], "other is none"),
+        (["train/a.png", "train/bad/c.png", "test/good/b.png"], "has no class folder"),
+        (["train/good/a.png", "other/b.png", "test/good/c.png"], "other is not one of"),
         (["train/good/a.png", "train/bad/b.png"], "both train and test"),
         (["test/good/a.png"], "both train and test"),
         (["train/good/a.png"], "too few to divide"),
@@ -158,9 +158,9 @@ def test_folders_in_no_layout_are_refused(tmp_path, names, complaint):
     [
         ("", RunError, "cannot be read as a CSV"),
         ("file,label\na.png,x\n", UsageError, "columns path and label"),
-        ("path,class\na.png,bad\n", UsageError, "columns path and label; it has 1 rows and the columns path, class"),
+        ("path,class\na.png,bad\n", UsageError, "columns path and label; its columns are path, class"),
         ("path,label\n", UsageError, "must have rows"),
-        ("path,label\nnone.png,x\n", RunError, r"none\.png, and there is no such file"),
+        ("path,label\nnone.png,x\n", RunError, r"none\.png, but there is no such file"),
         ("path,label,split\na.png,x,later\n", UsageError, "the split 'later'"),
     ],
 )
@@ -216,7 +216,7 @@ def test_arrays_of_good_images_alone_are_divided(tmp_path, images_name, labels_n
     assert parts_of(source) == (16, 4)
     together = np.concatenate([source.x_train, source.x_test])[..., 0]
     assert sorted(map(bytes, together)) == sorted(map(bytes, images))
-    assert ("holds no labels" in source.note) == (not labels)
+    assert ("has no labels" in source.note) == (not labels)
 
 
 def test_labels_under_another_name_are_not_taken_for_none(tmp_path):
@@ -235,11 +235,11 @@ def test_arrays_of_several_classes_need_a_test_part(tmp_path):
     ("changes", "kind", "complaint"),
     [
         ({"test_images": None}, UsageError, "must hold train_images"),
-        ({"train_images": np.zeros((30, 8, 8), np.float32)}, RunError, "whole numbers beside floating-point ones"),
+        ({"train_images": np.zeros((30, 8, 8), np.float32)}, RunError, "mixes whole and floating-point numbers"),
         ({"train_images": np.zeros((30, 8, 8, 4), np.uint8)}, RunError, "must be numbers"),
         ({"train_labels": np.zeros((30, 14), np.uint8)}, RunError, "one class for each"),
         ({"train_labels": np.full(30, 0.5, np.float32)}, RunError, "class numbers"),
-        ({"test_images": np.zeros((12, 9, 9), np.uint8)}, RunError, "differ in size or channels"),
+        ({"test_images": np.zeros((12, 9, 9), np.uint8)}, RunError, "differ in image size or channels"),
     ],
 )
 def test_arrays_that_are_not_what_they_must_be_are_refused(tmp_path, changes, kind, complaint):

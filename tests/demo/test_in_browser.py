@@ -92,6 +92,6 @@ def test_ctrl_c_ends_the_demo_with_a_sentence_and_deletes_what_was_dropped(demo)
     assert list((place / "tmp").glob("agad_tf-*"))
     process.send_signal(signal.SIGINT)
     said, _ = process.communicate(timeout=60)
-    assert said == "The demo has ended, and the images that were dropped on it are deleted.\n"
+    assert said == "The demo has ended, and the dropped images are deleted.\n"
     assert process.returncode == 0
     assert not list((place / "tmp").glob("agad_tf-*"))

@@ -1,4 +1,4 @@
-"""Runs a small benchmark as a user would: killed, gone on with, and looked at."""
+"""Runs a small benchmark as a user would: killed, continued, and read."""
 
 import csv
 import json

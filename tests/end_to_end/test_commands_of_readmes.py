@@ -1,4 +1,4 @@
-"""Every command in every README runs, or it is said here why not."""
+"""Runs every command in every README, or says why not."""
 
 import os
 import re
@@ -48,7 +48,7 @@ RUN_ELSEWHERE = {
     "python -m tests.benchmarks.record": "tests/benchmarks/test_tables.py",
     "python -m tests.benchmarks.own_images": "tests/benchmarks/test_own_images.py",
 }
-# What a test has not.
+# Not run by any test, and why.
 NOT_RUN = {
     "docker run": "needs a container engine",
     "curl": "needs the server of the line before",

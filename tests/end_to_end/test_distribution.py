@@ -89,7 +89,7 @@ def test_two_workers_train_to_the_scores_of_one_and_survive_a_kill(alone, tmp_pa
     # A worker that does not see the folder of the others would begin anew while they go on.
     workers = start_workers(folder, tmp_path / "elsewhere")
     assert all(process.wait(timeout=200) != 0 for process, _ in workers)
-    assert any("would go on after epoch" in log.read_text() for _, log in workers)
+    assert any("would continue after epoch" in log.read_text() for _, log in workers)
 
     workers = start_workers(folder, folder)
     finish(workers)

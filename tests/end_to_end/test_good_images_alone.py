@@ -67,8 +67,8 @@ def test_ten_good_images_make_a_detector(run):
 def test_the_command_says_how_it_has_read_and_divided_them(run):
     _, done = run
     assert re.search(r"photos has no class folders: all 10 images count as normal", done.stderr)
-    assert "7 are to train on, 1 to choose the threshold by, and 2 held out for the report" in done.stdout
-    assert "The batch is 7 images, not --batch_size=32" in done.stdout
+    assert "7 for training, 1 to choose the threshold, and 2 held out for the report" in done.stdout
+    assert "The batch size is 7, not --batch_size=32" in done.stdout
     assert "No anomalies in the test set: AUROC cannot be measured." in done.stdout
     assert "synthetic_auroc" in done.stdout
     assert "rests on 1 normal validation image; with so few, between 2.5 % and 97.5 %" in done.stdout
@@ -98,7 +98,7 @@ def test_an_audit_says_in_one_sentence_that_it_needs_both_kinds(run, tmp_path):
     options = ["--dataset=folder", f"--data_dir={place / 'photos'}", f"--workdir={tmp_path / 'audit'}"]
     done = agad("--mode=audit", f"--model={place / 'run'}", *options)
     assert done.returncode == 2
-    assert "needs at least two normal and two abnormal test images, and there are 2 and 0" in done.stderr
+    assert "needs at least two normal and two abnormal test images, but there are 2 and 0" in done.stderr
     assert "Traceback" not in done.stderr
 
 

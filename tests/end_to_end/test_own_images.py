@@ -90,7 +90,7 @@ def test_every_section_has_commands():
 
 def test_a_folder_of_pictures_becomes_a_detector_that_sees_what_is_odd(place):
     assert results(place, "photos")["protocols"]["per_image"]["auroc"] > 0.95
-    assert results(place, "photos")["detector"]["threshold_source"] == "0.95 quantile of validation normals"
+    assert results(place, "photos")["detector"]["threshold_source"] == "0.95 quantile of normal validation images"
     for name in ("report.html", "saved_model", "model.onnx", *(["model.tflite"] if exports_to_litert() else [])):
         assert (place / "runs" / "photos" / name).exists()
 

@@ -98,10 +98,10 @@ def test_the_detector_tells_anomalies_from_normal_images(run):
 def test_tensorboard_can_be_read(run):
     events = EventAccumulator(str(run[0] / "tensorboard"), size_guidance={"tensors": 0}).Reload()
     tags = set(events.Tags()["tensors"])
-    assert {"generator_loss", "discriminator_loss", "discriminator_resets", "validation/normal"} <= tags
-    assert {"test/normal", "test/abnormal", "scores/test/abnormal"} <= tags
+    assert {"losses/generator_loss", "losses/discriminator_loss", "training/discriminator_resets"} <= tags
+    assert {"validation/normal", "test/normal", "test/abnormal", "scores/test/abnormal"} <= tags
     epochs = read_config(run[0]).epochs
-    assert [event.step for event in events.Tensors("generator_loss")] == list(range(1, epochs + 1))
+    assert [event.step for event in events.Tensors("losses/generator_loss")] == list(range(1, epochs + 1))
 
 
 def test_saved_model_gives_the_scores_of_the_table(run):

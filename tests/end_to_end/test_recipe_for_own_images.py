@@ -108,13 +108,13 @@ def test_the_same_seed_repeats_the_scores_to_the_bit(run, folder):
     [
         ("--segmentation --local_anomalies=0", "--segmentation learns from local anomalies"),
         ("--score=euclidean", "go with --score=peak"),
-        ("--contextual_adversarial", "relies on"),
+        ("--contextual_adversarial", "needs them intact"),
         ("--crop_size=20", "multiple of 16"),
-        ("--scales=1,x", "no whole number"),
+        ("--scales=1,x", "not a whole number"),
         ("--scales=2,2", "different whole numbers"),
         ("--image_size=100", "multiples of 16"),
         ("--image_size=32x48 --crop_size=0 --scales=1", "must be square"),
-        ("--protocols=family", "name per_image"),
+        ("--protocols=family", "give per_image"),
     ],
 )
 def test_options_that_contradict_the_recipe_are_refused_in_one_sentence(folder, flag, sentence):
@@ -142,4 +142,4 @@ def test_images_narrower_than_a_part_and_a_few_labelled_anomalies_train(folder, 
         Image.fromarray(mask).save(tmp_path / "images" / "ground_truth" / "scratch" / f"l{number}_mask.png")
     done = train(tmp_path, *options)
     assert done.returncode == 0, done.stderr[-2000:]
-    assert re.search(r"[12] of 2 labelled anomalies to train on have a mask\.", done.stdout)
+    assert re.search(r"[12] of 2 labelled anomalies for training have a mask\.", done.stdout)

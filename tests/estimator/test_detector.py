@@ -374,8 +374,8 @@ def test_divergence_is_said(images):
         ({"threshold": "high"}, "^threshold is 'high'"),
         ({"value_range": (1, 0)}, r"value_range is \(1, 0\)"),
         ({"value_range": "bytes"}, "value_range is 'bytes'"),
-        ({"image_shape": (16,)}, r"\(16,\) was given"),
-        ({"image_shape": (16, 8)}, r"must be \(16, 8, 1\), as image_shape says"),
+        ({"image_shape": (16,)}, r"not \(16,\)"),
+        ({"image_shape": (16, 8)}, r"must be \(16, 8, 1\), as in image_shape"),
     ],
 )
 def test_a_wrong_parameter_is_named_in_fit_and_not_before(images, parameter, sentence):
@@ -428,7 +428,7 @@ def test_rows_that_do_not_fill_the_given_shape_are_refused(images):
 @pytest.mark.parametrize(
     ("y", "sentence"),
     [
-        (np.ones(40), "1 throughout"),
+        (np.ones(40), "labels in y are 1"),
         (-np.ones(40), "no normal image"),
         (np.arange(40) % 3, r"labels \[0, 1, 2\]"),
         (np.arange(40) % 3 - 1, r"labels \[-1, 0, 1\]"),
@@ -456,5 +456,5 @@ def test_an_image_size_may_be_native(images):
 
 
 def test_whole_images_that_are_not_square_are_refused(images):
-    with pytest.raises(ValueError, match="must be square, and the size is 32x16"):
+    with pytest.raises(ValueError, match="must be square, but their size is 32x16"):
         AGADDetector(**{**TINY, "image_size": "32x16"}).fit(images)

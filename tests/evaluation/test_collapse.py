@@ -45,9 +45,9 @@ def test_a_healthy_game_has_no_signs():
 @pytest.mark.parametrize(
     ("name", "value", "sign"),
     [
-        ("validation_reconstruction_spread", 0.01, "the same image whatever it is shown"),
-        ("validation_discriminator_accuracy", 1.0, "leaves the generator nothing"),
-        ("validation_discriminator_accuracy", 0.5, "no more than a coin"),
+        ("validation_reconstruction_spread", 0.01, "the same image for every input"),
+        ("validation_discriminator_accuracy", 1.0, "so the generator learns nothing"),
+        ("validation_discriminator_accuracy", 0.5, "no more than by chance"),
         ("validation_pseudo_anomaly_auroc", 0.5, "no higher than the images"),
     ],
 )

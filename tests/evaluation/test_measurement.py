@@ -91,6 +91,18 @@ def test_a_threshold_on_many_images_is_given_with_its_uncertainty_and_no_warning
     assert "rests on 50 normal validation images: between" in threshold_uncertainty(results["detector"])
 
 
+@pytest.mark.parametrize(("anomalies", "expected"), [(1, "only 1 is abnormal"), (9, "only 9 are abnormal"), (10, "")])
+def test_a_threshold_on_few_anomalies_gets_a_warning(normals_alone, anomalies, expected):
+    source, task = normals_alone
+    labels = np.repeat([0, 1], [50, anomalies])
+    task = dataclasses.replace(task, validation=dataclasses.replace(task.validation, labels=labels))
+    options = {"threshold": "auto", "anomaly_classes": (), "seed": 0}
+    measured = measure_baseline(source, task, np.arange(50.0 + anomalies), np.arange(8.0), **options)
+    warnings = results_of({"method": "knn"}, source, measured, 1.0)["warnings"]
+    assert len(warnings) == bool(expected)
+    assert expected in "".join(warnings)
+
+
 @pytest.mark.parametrize("kinds", [(), ("rotation", "erasure")])
 def test_synthetic_anomalies_are_measured_by_where_training_made_some(normals_alone, build_model, kinds):
     source, task = normals_alone

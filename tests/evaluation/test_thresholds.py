@@ -96,6 +96,7 @@ def test_a_threshold_says_how_many_normal_images_it_rests_on():
     for rule, normals in (("auto", None), ("quantile=0.99", 24), ("fpr=0.1", 24), ("12", None)):
         basis = threshold_basis(labels, scores, decide(labels, scores, rule).threshold, rule)
         assert basis["threshold_normals"] == normals
+        assert basis["threshold_anomalies"] == (3 if rule == "auto" else None)
         assert (basis["expected_flagged_low"] is None) == (rule == "auto")
     assert threshold_basis(labels[:24], scores[:24], 22.77, "auto")["threshold_normals"] == 24
 

@@ -9,6 +9,7 @@ the input in a file named crash-….
 import argparse
 import contextlib
 import gzip
+import importlib.util
 import io
 import struct
 import sys
@@ -16,6 +17,9 @@ import tarfile
 import tempfile
 import zipfile
 from pathlib import Path
+
+if importlib.util.find_spec("atheris") is None:
+    raise SystemExit("atheris is not installed; to fuzz: pip install atheris")
 
 import atheris
 

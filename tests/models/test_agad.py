@@ -404,7 +404,7 @@ def test_xla_compiles_the_step_and_computes_the_same(build_model, batch, anomaly
 
 
 def test_sample_weights_are_refused(build_model, batch):
-    with pytest.raises(ValueError, match="weighted by label alone"):
+    with pytest.raises(ValueError, match="weighted only by label"):
         build_model().fit(*batch, sample_weight=np.ones(8), verbose=0)
 
 

@@ -109,6 +109,6 @@ def test_every_baseline_is_known_and_no_other(source):
 def test_the_ceiling_is_refused_where_all_images_are_of_one_class():
     images = np.zeros((4, 8, 8, 1), np.uint8)
     source = Source("folder", images, np.zeros(4, int), images, np.zeros(4, int), "photos")
-    with pytest.raises(UsageError, match="photos has one class only"):
+    with pytest.raises(UsageError, match="photos has only one class"):
         require_labels("supervised", source)
     require_labels("knn", source)

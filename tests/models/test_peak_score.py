@@ -68,5 +68,48 @@ def test_position_counts_where_normal_images_say_so(aligned):
     assert varies.tolist() == [aligned, aligned]
 
 
+def at_two_scales(count):
+    return [noise(count), noise(count)[:, ::2, ::2]]
+
+
+def with_spots(maps, scale, kind=1):
+    spots = [each.copy() for each in maps]
+    spots[scale][:, 5:8, 5:8, kind] += 9
+    return spots
+
+
+def fitted_at_two_scales(maps, altered):
+    score = PeakScore(variables, SHAPE, [SHAPE[:2], (8, 12)])
+    images = RNG.normal(size=(len(maps[0]), *SHAPE)).astype(np.float32)
+    score.fit(looks_at(images), [[each] for each in maps], altered and [[each] for each in altered])
+    return score
+
+
+@pytest.mark.parametrize("kind", [0, 1])
+@pytest.mark.parametrize("scale", [0, 1])
+def test_a_scale_counts_as_much_as_its_better_map_finds_of_local_anomalies(scale, kind):
+    maps = at_two_scales(40)
+    score = fitted_at_two_scales(maps, with_spots([each[:20] for each in maps], scale, kind))
+    weights = np.asarray(score.scale_weights)
+    assert weights[scale] == 1
+    assert weights[1 - scale] < 0.1
+    images = RNG.normal(size=(9, *SHAPE)).astype(np.float32)
+    found, missed = (score.score_and_map(images, with_spots(at_two_scales(9), each)) for each in (scale, 1 - scale))
+    assert (found[0].numpy() > 1.5 * missed[0].numpy()).all()
+    assert (found[1].numpy().max(axis=(1, 2)) > 1.5 * missed[1].numpy().max(axis=(1, 2))).all()
+
+
+def test_few_images_tell_scales_apart_less():
+    few, many = (fitted_at_two_scales(maps, with_spots(maps, 0)) for maps in (at_two_scales(4), at_two_scales(40)))
+    assert few.scale_weights[1] > 2 * many.scale_weights[1]
+
+
+@pytest.mark.parametrize("is_altered", [False, True])
+def test_scales_count_alike_where_nothing_tells_them_apart(is_altered):
+    maps = [np.repeat(each[:1], 40, axis=0) for each in at_two_scales(1)]
+    score = fitted_at_two_scales(maps, maps if is_altered else None)
+    np.testing.assert_array_equal(score.scale_weights, 1)
+
+
 def test_without_statistics_there_is_no_score():
     assert np.isnan(made().score(np.zeros((2, *SHAPE), np.float32), [noise(2)])).all()

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from agad_tf.data.crops import random_crops
-from agad_tf.models.losses import highest_verdict_loss
+from agad_tf.models.losses import highest_pixels_loss
 from agad_tf.models.segmenting_agad import SegmentingAGAD
 from agad_tf.networks import build_discriminator, build_generator, build_segmenter
 from agad_tf.training.distribution import mirrored
@@ -67,8 +67,9 @@ def test_the_peak_of_the_map_is_the_local_part_of_the_score(trained):
     images = stripes(4, 32, 48, 3)
     maps = model.error_map(tf.constant(images)).numpy()
     assert maps.shape == (4, 32, 48)
-    finest = model.score_parts(images)[:, :2].max(axis=1)
-    local = model.score_parts(images)[:, :-1].max(axis=1)
+    weights = np.repeat(np.cbrt(np.asarray(model.peak_score.scale_weights)), 2)
+    peaks = np.logaddexp(0, model.score_parts(images)[:, :-1]) * weights
+    finest, local = peaks[:, :2].max(axis=1), peaks.max(axis=1)
     assert (maps.max(axis=(1, 2)) >= finest - 1e-3).all()
     assert (maps.max(axis=(1, 2)) <= local + 1e-3).all()
 
@@ -231,4 +232,4 @@ def test_a_mask_teaches_where_and_a_label_alone_that_something_is_wrong():
     # The loss by a label alone falls where the highest verdict rises.
     low, high = np.full((1, 16, 16, 1), -3, np.float32), np.full((1, 16, 16, 1), -3, np.float32)
     high[0, 2:6, 2:6] = 3
-    assert highest_verdict_loss(tf.constant(high))[0] < highest_verdict_loss(tf.constant(low))[0]
+    assert highest_pixels_loss(tf.constant(high))[0] < highest_pixels_loss(tf.constant(low))[0]

@@ -71,7 +71,7 @@ def test_activations_and_images_that_are_no_squares_are_computed_as_by_keras(kin
 @pytest.mark.parametrize("kind", BOTH)
 @pytest.mark.parametrize("options", [{"padding": "valid"}, {"padding": "same", "dilation_rate": 2}])
 def test_what_the_layers_do_not_compute_is_refused(kind, options):
-    with pytest.raises(ValueError, match="padding='same' alone"):
+    with pytest.raises(ValueError, match="only padding='same'"):
         kind(4, 3, **options).build((None, 8, 8, 2))
 
 
@@ -94,7 +94,7 @@ def test_what_would_come_out_wrong_is_refused_on_build(kind, options, shape, mes
 @pytest.mark.parametrize("size", [2, 3, 4])
 @pytest.mark.parametrize(("shape", "sides"), [((None, 9, 8, 2), "9×8"), ((None, 8, 9, 2), "8×9")])
 def test_sides_that_the_stride_does_not_divide_are_refused(size, shape, sides):
-    message = f"multiples of the stride, and was given {sides} pixels with strides=2; resize or pad them"
+    message = f"multiples of the stride, but was given {sides} pixels with strides=2; resize or pad them"
     with pytest.raises(ValueError, match=message):
         Convolution(4, size, 2, "same").build(shape)
     layer = Convolution(4, size, 2, "same")

@@ -121,7 +121,7 @@ def test_predict_again_by_a_run_that_was_moved_goes_on(run, tmp_path, capsys):
     shutil.copytree(run.folder, tmp_path / "moved")
     capsys.readouterr()
     predict(dataclasses.replace(run, workdir=str(tmp_path / "moved")), str(tmp_path / "in"), str(tmp_path / "out"))
-    assert "1 of 1 images are done already" in capsys.readouterr().out
+    assert "1 of 1 images have been scored before" in capsys.readouterr().out
 
 
 def test_predict_again_in_a_folder_of_an_earlier_version_scores_anew(run, tmp_path):

@@ -111,7 +111,7 @@ def test_what_is_done_is_not_done_again_after_a_kill(run, shots, tmp_path, monke
     predict(run, str(shots), str(out))
     assert (out / "scores.csv").read_text() == whole
     assert len(decoded) == 12 - 5
-    assert "6 of 13 images are done already" in capsys.readouterr().out
+    assert "6 of 13 images have been scored before" in capsys.readouterr().out
     predict(run, str(shots), str(out))
     assert (out / "scores.csv").read_text() == whole
 

@@ -23,14 +23,16 @@ def test_tensorboard_has_losses_counter_rates_scores_images_and_histograms(fitte
     model, history = fitted
     events = events_of(tmp_path / "tensorboard")
     tags = set(events.Tags()["tensors"])
-    scalars = {*model.loss_means, "discriminator_resets", "validation_auroc", "validation_score"}
-    scalars |= {"learning_rate/generator_optimizer", "learning_rate/discriminator_optimizer"}
-    pictures = {f"validation/{label}" for label in ("normal", "abnormal")}
+    scalars = {*(f"losses/{name}" for name in model.loss_means), "training/discriminator_resets"}
+    scalars |= {"validation/validation_auroc", "validation/validation_score"}
+    scalars |= {"training/generator_learning_rate", "training/discriminator_learning_rate"}
+    images = {f"validation/{label}" for label in ("normal", "abnormal")}
     histograms = {f"scores/validation/{label}" for label in ("normal", "abnormal")}
-    assert scalars | pictures | histograms | {"validation/pr_curves"} <= tags
-    assert any(tag.startswith("discriminator/") for tag in tags)
-    assert [event.step for event in events.Tensors("generator_loss")] == [1, 2]
-    found = [tf.make_ndarray(event.tensor_proto).item() for event in events.Tensors("generator_loss")]
+    assert scalars | images | histograms | {"validation/pr_curves"} <= tags
+    assert any(tag.startswith("weights/discriminator/") for tag in tags)
+    assert {tag.partition("/")[0] for tag in tags} <= {"losses", "training", "validation", "scores", "weights"}
+    assert [event.step for event in events.Tensors("losses/generator_loss")] == [1, 2]
+    found = [tf.make_ndarray(event.tensor_proto).item() for event in events.Tensors("losses/generator_loss")]
     assert found == pytest.approx(history["generator_loss"])
 
 
@@ -54,8 +56,8 @@ def test_without_labelled_anomalies_their_losses_are_not_shown(build_model, task
     summaries = Summaries(tmp_path / "events", normal_only, lambda: scores.validation_scores)
     model.fit(images, epochs=1, verbose=0, callbacks=[scores, summaries])
     tags = set(events_of(tmp_path / "events").Tags()["tensors"])
-    assert tags >= set(NORMAL_TERMS)
-    assert not tags & set(ANOMALY_TERMS)
+    assert tags >= {f"losses/{name}" for name in NORMAL_TERMS}
+    assert not tags & {f"losses/{name}" for name in ANOMALY_TERMS}
 
 
 def test_tensorflow_keeps_no_number_of_an_epoch(fitted, task, tmp_path):

@@ -43,7 +43,8 @@ def test_depth_is_kept_for_encoded_images(exported, tmp_path):
 def test_ranges_of_0_to_1_are_warned_of_by_the_saved_model(exported, capfd, scale, warned):
     exported.serve((DEEP * scale).astype(np.float32))
     said = capfd.readouterr().err
-    assert bool(re.search(r"largest value of these images is .* multiply images of 0 to 1 by 255", said)) == warned
+    warning = r"largest pixel value of these images is .* multiply images of 0 to 1 by 255"
+    assert bool(re.search(warning, said)) == warned
 
 
 IMAGES = RNG.integers(0, 256, (24, 16, 16), np.uint8)

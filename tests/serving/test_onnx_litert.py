@@ -42,7 +42,9 @@ def test_a_keras_that_cannot_export_is_named(monkeypatch):
     monkeypatch.setattr(portable, "find_spec", lambda package: package)
     monkeypatch.setattr(portable.keras, "__version__", "3.12.0")
     portable.require_packages("onnx")
-    with pytest.raises(UsageError, match=r"needs Keras 3\.15 or later, and this is Keras 3\.12\.0; run: pip install"):
+    with pytest.raises(
+        UsageError, match=r"needs Keras 3\.15 or later, but Keras 3\.12\.0 is installed; run: pip install"
+    ):
         portable.require_packages("litert")
 
 

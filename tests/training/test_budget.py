@@ -81,7 +81,7 @@ def test_the_learning_rate_comes_to_its_end_with_the_time(build_model, batch, cl
 def test_a_run_whose_time_is_up_is_finished(config, second_a_step, capsys):
     training.train(config, 7.5)
     out, workdir = capsys.readouterr().out, Workdir(config.folder)
-    assert f"used up after 1.60 of {EPOCHS} epochs (8 steps)" in out
+    assert f"used up after 1.60 of {EPOCHS} epochs, at step 8" in out
     results = json.loads(workdir.results.read_text())
     assert results["epochs_trained"] == 1.6
     assert f"The time budget ended training in epoch 2 of {EPOCHS}." in results["warnings"]
@@ -127,6 +127,6 @@ def test_the_bar_shows_what_is_left_of_the_budget(clock, monkeypatch):
 def test_a_budget_of_several_machines_is_refused(monkeypatch):
     cluster = {"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 1}}
     monkeypatch.setenv("TF_CONFIG", json.dumps(cluster))
-    with pytest.raises(UsageError, match="--budget is for one machine"):
+    with pytest.raises(UsageError, match="--budget works on one machine only"):
         require_one_clock(60.0, "auto", ())
     require_one_clock(60.0, "none", ())

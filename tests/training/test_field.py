@@ -14,7 +14,7 @@ def test_settings_outside_no_message_advises_to_remove_checkpoints(build_model, 
     checkpoints.position = Position(1)
     checkpoints.save()
     next(tmp_path.glob("epoch-1.data*")).write_bytes(b"short")
-    with pytest.raises(RunError, match="No checkpoint") as raised:
+    with pytest.raises(RunError, match="All checkpoints") as raised:
         checkpoints.restore(tmp_path)
     assert not any(word in str(raised.value) for word in ("remove", "delete"))
 

@@ -45,4 +45,5 @@ def test_a_missing_permission_is_called_so(as_nobody, capsys, name):
         with pytest.raises(SystemExit) as end, one_sentence_on_failure(""):
             READERS[name](path)
     assert end.value.code == 1
-    assert capsys.readouterr().err == f"agad_tf: {path} may not be read or written; give this user the permission.\n"
+    said = f"agad_tf: No permission to read or write {path}; give this user the permission.\n"
+    assert capsys.readouterr().err == said

@@ -135,7 +135,7 @@ def test_a_run_that_diverges_goes_back_with_a_lower_learning_rate(config, monkey
     assert "Going back to after epoch 2, with a learning rate of 2e-05" in said.err
     workdir = Workdir(config.folder)
     results = json.loads(workdir.results.read_text())
-    assert "Training diverged, and went on with 0.1 times the learning rate." in results["warnings"]
+    assert "Training diverged, and continued with 0.1 times the learning rate." in results["warnings"]
     assert "Warning: Training diverged" in said.out
     assert "Training diverged" in workdir.report.read_text()
     model, checkpoints = restore_with_checkpoints(config, (16, 16, 1))

@@ -58,7 +58,7 @@ def test_masks_of_labelled_anomalies_reach_training(begin):
     inputs, said = begin(gamma=0.3)
     masks = inputs.masks_of(np.arange(inputs.anomalies)).numpy()[..., 0]
     known = ~np.isnan(masks).any(axis=(1, 2))
-    assert f"{known.sum()} of {inputs.anomalies} labelled anomalies to train on have a mask." in said
+    assert f"{known.sum()} of {inputs.anomalies} labelled anomalies for training have a mask." in said
     assert known.sum() >= inputs.anomalies - 1 > 0
     np.testing.assert_array_equal(masks[known], np.tile(np.eye(32), (known.sum(), 1, 1)))
 

@@ -79,7 +79,7 @@ def test_a_resumed_run_equals_an_unbroken_one(config, tmp_path, monkeypatch, cap
         np.testing.assert_array_equal(*(variable.numpy() for variable in variables))
     # The epoch that was trained twice is shown once.
     events = EventAccumulator(str(Workdir(config.folder).tensorboard), size_guidance={"tensors": 0}).Reload()
-    assert [event.step for event in events.Tensors("generator_loss")] == [1, 2, 3]
+    assert [event.step for event in events.Tensors("losses/generator_loss")] == [1, 2, 3]
 
 
 @pytest.fixture
@@ -159,7 +159,7 @@ def test_a_batch_is_made_smaller_where_there_are_fewer_images(config, capsys):
     results = files_of(config)[1]
     _, task = load_images(config)
     assert results["batch_size"] == len(task.train.labels) < 500
-    said = f"The batch is {results['batch_size']} images, not --batch_size=500"
+    said = f"The batch size is {results['batch_size']}, not --batch_size=500"
     assert said in capsys.readouterr().out
     assert read_config(config.folder).batch_size == 500
     training.evaluate(read_config(config.folder))
@@ -205,7 +205,7 @@ def test_training_a_finished_run_again_changes_nothing(config, capsys):
 def test_another_experiment_in_the_same_folder_is_refused(config):
     config.folder.mkdir()
     (config.folder / "config.cfg").write_text(to_flagfile(config))
-    with pytest.raises(UsageError, match="--seed=0, which the flags contradict"):
+    with pytest.raises(UsageError, match="--seed=0, which differs from the flags"):
         training.train(dataclasses.replace(config, seed=1))
 
 
@@ -292,5 +292,5 @@ def test_ancestors_are_built_with_the_weights_of_their_papers(config, method):
 def test_a_run_is_trained_by_one_process_at_a_time(config):
     checkpoints = Workdir(config.folder).checkpoints
     checkpoints.mkdir(parents=True)
-    with FileLock(checkpoints / "lock"), pytest.raises(RunError, match="Another process is at work"):
+    with FileLock(checkpoints / "lock"), pytest.raises(RunError, match="Another process is using"):
         training.train(config)

@@ -14,7 +14,7 @@ def test_a_run_is_used_by_one_process_at_a_time(tmp_path):
     workdir.checkpoints.mkdir(parents=True)
     with (
         FileLock(workdir.lock),
-        pytest.raises(RunError, match="Another process is at work"),
+        pytest.raises(RunError, match="Another process is using"),
         used_by_this_process_alone(workdir),
     ):
         pass

@@ -8,12 +8,12 @@ def test_a_run_without_trouble_has_no_warnings():
 
 def test_steps_that_were_left_out_are_counted_over_all_epochs():
     assert list(run_warnings({"skipped_steps": {1: 2.0, 2: 3.0}}, 1.0)) == [
-        "5 training steps were left out, as a loss or gradient was not finite."
+        "5 training steps were skipped, because a loss or gradient was not finite."
     ]
 
 
 def test_a_learning_rate_that_was_lowered_is_told():
-    assert list(run_warnings({}, 0.1)) == ["Training diverged, and went on with 0.1 times the learning rate."]
+    assert list(run_warnings({}, 0.1)) == ["Training diverged, and continued with 0.1 times the learning rate."]
 
 
 def test_signs_of_collapse_are_those_of_the_last_epoch():
