@@ -269,6 +269,33 @@ def other_runs() -> str:
     return RECORDED["other runs"].of(rows) + made_by(rows) if rows else ""
 
 
+def in_turns(file: str, column: str, sides: Sequence[tuple[str, str]]) -> str:
+    """Medians of two sides that `python -m tests.benchmarks` measured in turns, and their ratios.
+
+    Args:
+        file: of results.
+        column: that tells the sides apart.
+        sides: value of the column and heading of either side.
+    """
+    lines = []
+    rows = read(file)
+    names = ("generator", "image_size", "width", "batch_size", "precision")
+    for setting in distinct(rows, *names):
+        found = [where(rows, **dict(zip(names, setting, strict=True)), **{column: value}) for value, _ in sides]
+        generator, size, width, batch, precision = setting
+        cells = [GENERATORS[generator], f"{size} px", f"{float(width):g}", batch, precision]
+        for figure in ("step_ms", "scored_per_second"):
+            one, other = (statistics.median(float(row[figure]) for row in side) for side in found)
+            cells += [f"{one:.0f}", f"{other:.0f}", f"**{one / other:.2f}**"]
+        shares = [float(row["share"]) for row in found[0]]
+        lines.append([*cells, f"{statistics.median(shares):.2f}", f"{float(found[0][0]['peak_mib']):.0f} MiB"])
+    (one, other) = (name for _, name in sides)
+    header = ["generator", "images", "width", "batch", "precision", f"step, {one}, ms", other, "ratio"]
+    header += [f"scored a second, {one}", other, "ratio", "share of matrix product", "peak memory"]
+    commits = ", ".join(dict.fromkeys(f"{row['commit']} {row['date']}" for row in rows))
+    return markdown(header, lines) + f"\n- {file}: {rows[0]['machine']} ({commits})\n"
+
+
 def recorded(experiment: str) -> str:
     """The rows of an experiment, and the commands that made them."""
     rows = where(read("measured.csv"), experiment=experiment)
@@ -284,6 +311,10 @@ TABLES: dict[str, Callable[[], str]] = {
     **{"published setting": by_class, "other runs": other_runs},
     **{"headline": headline, "own images": own_images, "own images by seed": own_images_by_seed},
     **{"flagfiles in short": lambda: flagfiles(in_short=True), "options": options},
+    "PyTorch in turns": lambda: in_turns("speed.csv", "framework", [("tensorflow", "ours"), ("torch", "PyTorch")]),
+    "convolutions in turns": lambda: in_turns(
+        "convolutions.csv", "convolutions", [("restated", "restated"), ("plain", "plain")]
+    ),
     **{"flagfiles by mean": flagfiles, "paper": paper, "baselines by mean": baselines},
 }
 

@@ -84,3 +84,18 @@ def test_a_table_says_whether_a_change_was_kept():
         "| none | 91.7 | |",
         "| wider | 91.7 | no, slower |",
     ]
+
+
+def test_sides_that_were_measured_in_turns_have_medians_and_ratios(tmp_path, monkeypatch):
+    monkeypatch.setattr(tables, "RESULTS", tmp_path)
+    setting = {"commit": "abc", "date": "2026-11-27", "machine": "here", "generator": "unet", "image_size": "32"}
+    setting |= {"width": "1.0", "batch_size": "64", "precision": "float32", "share": "0.5", "peak_mib": "900"}
+    with (tmp_path / "rows.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, [*setting, "framework", "step_ms", "scored_per_second"])
+        writer.writeheader()
+        for framework, steps in (("tensorflow", (100, 110, 900)), ("torch", (220, 200, 240))):
+            for step in steps:
+                writer.writerow({**setting, "framework": framework, "step_ms": step, "scored_per_second": 2 * step})
+    table = tables.in_turns("rows.csv", "framework", [("tensorflow", "ours"), ("torch", "PyTorch")])
+    assert "| UNet | 32 px | 1 | 64 | float32 | 110 | 220 | **0.50** | 220 | 440 | **0.50** | 0.50 | 900 MiB |" in table
+    assert table.endswith("- rows.csv: here (abc 2026-11-27)\n")
