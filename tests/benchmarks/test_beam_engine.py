@@ -30,6 +30,7 @@ def call(build_model, tmp_path, monkeypatch):
     return call
 
 
+@pytest.mark.slow
 def test_two_processes_write_what_one_writes(call, capsys):
     call("processes")
     direct, processes = capsys.readouterr().out.splitlines()

@@ -87,6 +87,7 @@ def test_without_data_dir_the_folder_of_the_package_is_read(tmp_path, monkeypatc
     np.testing.assert_array_equal(load_source("fashion_mnist").y_train, data["y_train"])
 
 
+@pytest.mark.slow
 def test_tensorflow_datasets_prepares_fashion_mnist_offline_from_primed_downloads(tmp_path):
     """The real builder runs; its download cache holds the files, so that no network is asked."""
     files, prepared_in = tmp_path / "files", tmp_path / "prepared"

@@ -162,6 +162,7 @@ def test_it_ends_a_pipeline(images, labels):
     assert last.image_shape_ == (5, 5, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("eager")
 def test_a_grid_search_in_two_processes_maximises_auroc(images, labels):
     train, test = next(StratifiedKFold(2).split(images, labels))
@@ -193,6 +194,7 @@ def test_the_scorer_roc_auc_is_right_where_abnormal_is_minus_one(images, labels)
     assert fold.score(images[test], labels[test]) == roc_auc_score(labels[test], -fold.score_samples(images[test]))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("eager")
 def test_labels_of_either_convention_teach_the_same(images, labels):
     options = {**TINY, "epochs": 4}

@@ -394,6 +394,7 @@ def test_ordinary_keras_callbacks_work(build_model, batch, tmp_path):
     assert (tmp_path / "best.keras").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("anomaly_normalization", ["joint", "separate"])
 def test_xla_compiles_the_step_and_computes_the_same(build_model, batch, anomaly_normalization):
     options = {"anomaly_normalization": anomaly_normalization}

@@ -161,6 +161,7 @@ def test_classify_answers_as_tensorflow_serving_asks(saved_model):
     assert b"tensorflow/serving/classify" in content
 
 
+@pytest.mark.slow
 def test_saved_model_cli_runs_it(trained, saved_model, tmp_path):
     """TensorFlow's own command, which knows nothing of this package."""
     images = np.random.default_rng(0).integers(0, 256, (3, 16, 16, 1), np.uint8)

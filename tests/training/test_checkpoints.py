@@ -74,6 +74,7 @@ def test_without_a_checkpoint_there_is_nothing_to_restore(build_model, tmp_path)
     assert Checkpoints(build_model(), tmp_path).restore(tmp_path) == (0, 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("replicas", [1, 2])
 def test_the_middle_of_an_epoch_is_restored_with_what_its_metrics_have_seen(build_model, tmp_path, replicas):
     images = np.random.default_rng(0).uniform(-1, 1, (24, 16, 16, 1)).astype(np.float32)

@@ -60,7 +60,7 @@ def interrupt_at(monkeypatch, count):
 
 
 # An epoch polls after each of its 5 steps, before each of the batches that it scores, and at its end.
-@pytest.mark.parametrize("count", [2, 5, 8, 28])
+@pytest.mark.parametrize("count", [2, *(pytest.param(count, marks=pytest.mark.slow) for count in (5, 8)), 28])
 def test_a_run_interrupted_anywhere_is_gone_on_with_to_the_bit(config, unbroken, monkeypatch, capsys, count):
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
         interrupt_at(patched, count)
@@ -188,6 +188,7 @@ def test_extreme_settings_end_in_figures_or_in_one_sentence(config, extreme):
         assert all(np.isfinite(variable.numpy()).all() for variable in model.weights)
 
 
+@pytest.mark.slow
 def test_a_training_set_of_one_picture_over_and_over_is_learned_from(config, monkeypatch):
     def constant(*args, **options):
         source = training_source(*args, **options)

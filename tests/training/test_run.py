@@ -93,6 +93,7 @@ def good_images(tmp_path):
     return {"dataset": "folder", "data_dir": str(folder), "normal_class": 0, "gamma": 0.0}
 
 
+@pytest.mark.slow
 def test_a_resumed_run_of_good_images_alone_equals_an_unbroken_one(config, good_images, tmp_path, monkeypatch):
     config = dataclasses.replace(config, **good_images, synthetic_anomalies=("warp",))
     unbroken = dataclasses.replace(config, workdir=str(tmp_path / "unbroken"))
@@ -119,6 +120,7 @@ def test_what_is_measured_is_what_was_trained(config):
     assert scores.mean() == pytest.approx(watched[config.epochs], rel=1e-5)
 
 
+@pytest.mark.slow
 def test_the_seconds_of_the_parts_are_those_of_the_whole(config, capsys):
     training.train(dataclasses.replace(config, epochs=1))
     capsys.readouterr()
@@ -133,6 +135,7 @@ def test_the_seconds_of_the_parts_are_those_of_the_whole(config, capsys):
     assert f"It took {sum(seconds.values()):.1f} s: " in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_labels_leak_by_the_family_protocol_alone_and_the_table_says_so(config, capsys):
     training.train(dataclasses.replace(config, epochs=1))
     protocols = files_of(config)[1]["protocols"]
@@ -141,6 +144,7 @@ def test_labels_leak_by_the_family_protocol_alone_and_the_table_says_so(config, 
     assert "labels leak" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_the_configuration_a_run_leaves_repeats_it(config, tmp_path):
     training.train(config)
     repeated = dataclasses.replace(read_config(config.folder), workdir=str(tmp_path / "again"))
@@ -154,6 +158,7 @@ def test_flags_that_do_not_fit_the_data_leave_no_run_behind(config):
     assert not config.folder.exists()
 
 
+@pytest.mark.slow
 def test_a_batch_is_made_smaller_where_there_are_fewer_images(config, capsys):
     training.train(dataclasses.replace(config, batch_size=500, epochs=1))
     results = files_of(config)[1]
