@@ -104,7 +104,7 @@ def test_a_file_that_scores_otherwise_is_not_left_behind(form, build_model, tmp_
     scores = getattr(portable, name)
     for wrong in (lambda *given: scores(*given) * 1.01, lambda *given: scores(*given) * np.nan):
         monkeypatch.setattr(portable, name, wrong)
-        with pytest.raises(RunError, match="differently"):
+        with pytest.raises(RunError, match="differ from those of the Keras model"):
             portable.export_portable(build_model(), DECISION, path, form)
         assert path.read_bytes() == before
         assert [file.name for file in tmp_path.iterdir()] == [path.name]
