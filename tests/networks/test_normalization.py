@@ -40,3 +40,14 @@ def test_bfloat16_images_keep_float32_statistics():
     assert outputs.dtype == tf.bfloat16
     assert layer.moving_mean.dtype == "float32"
     np.testing.assert_allclose(layer.moving_mean, 0.01 * tf.reduce_mean(images, (0, 1, 2)), rtol=0.01)
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize(("channels", "dtype"), [(8, tf.float32), (16, tf.bfloat16), (24, tf.float32)])
+def test_bfloat16_images_with_few_channels_take_the_faster_float32_kernel(channels, dtype, training):
+    layer = BatchNormalization(dtype="mixed_bfloat16")
+    spec = tf.TensorSpec((2, 4, 4, channels), tf.bfloat16)
+    graph = tf.function(lambda images: layer(images, training=training)).get_concrete_function(spec).graph
+    (kernel,) = [op for op in graph.get_operations() if op.type.startswith("FusedBatchNorm")]
+    assert kernel.inputs[0].dtype == dtype
+    assert graph.outputs[0].dtype == tf.bfloat16
