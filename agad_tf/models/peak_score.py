@@ -234,8 +234,11 @@ def _positive(parts: Any) -> Any:
 
 def _found(peaks: np.ndarray, peaks_of_altered: np.ndarray) -> float:
     """How well the peaks of a map separate images with local anomalies from those without: 2·AUROC − 1, at least 0."""
+    both = np.concatenate([peaks, peaks_of_altered])
+    if not np.isfinite(both).all():
+        return 0.0  # a network that diverged; its scores are not finite either
     labels = np.repeat([0, 1], [len(peaks), len(peaks_of_altered)])
-    return max(0.0, 2 * float(roc_auc_score(labels, np.concatenate([peaks, peaks_of_altered]))) - 1)
+    return max(0.0, 2 * float(roc_auc_score(labels, both)) - 1)
 
 
 def _weights(found: np.ndarray, images: int) -> np.ndarray:

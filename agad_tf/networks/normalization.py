@@ -6,7 +6,7 @@ import keras
 import tensorflow as tf
 from keras import layers
 
-# In bfloat16, oneDNN's kernel takes 4 to 8 times as long as in float32 unless channels are a multiple of this.
+# In bfloat16, oneDNN's kernel is several times slower than in float32 unless channels are a multiple of this.
 LANES = 16
 
 

@@ -16,7 +16,7 @@ from agad_tf.config.flagfiles import with_flagfiles
 from agad_tf.config.flags import config_from_flags, define_flags
 from agad_tf.data.preprocessing import to_uint8
 from tests.end_to_end.test_own_images import commands as commands_for_own_images
-from tests.end_to_end.test_own_images import environment, write_pictures
+from tests.end_to_end.test_own_images import environment, readers_folder
 from tests.end_to_end.test_readme import ROOT
 
 READMES = tuple(ROOT / folder / "README.md" for folder in ("", "flags", "agad_tf", "tests", "tests/benchmarks"))
@@ -120,10 +120,7 @@ def test_flags_of_every_command_exist_and_do_not_contradict(line, tmp_path, monk
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     """A reader's folder, with a run on grey images."""
-    place = tmp_path_factory.mktemp("reader")
-    (place / "flags").symlink_to(ROOT / "flags")
-    write_pictures(place / "photos" / "normal", 60)
-    write_pictures(place / "photos" / "abnormal", 10, bright=True)
+    place = readers_folder(tmp_path_factory)
     options = f"--flagfile=flags/folder.cfg --data_dir=photos --workdir=runs/photos --crop_size=32 --scales=1 {SMALL}"
     run(f"python -m agad_tf.main {options}", place)
     return place

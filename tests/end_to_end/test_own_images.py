@@ -49,13 +49,19 @@ def write_pictures(folder, count, bright=False):
         Image.fromarray(pixels).save(folder / f"{number:03d}.jpg")
 
 
-@pytest.fixture(scope="module")
-def place(tmp_path_factory):
-    """A folder as README's reader has it, after all of its commands."""
+def readers_folder(tmp_path_factory):
+    """A new folder with a reader's images, and with the flagfiles."""
     place = tmp_path_factory.mktemp("reader")
     (place / "flags").symlink_to(ROOT / "flags")
     write_pictures(place / "photos" / "normal", 60)
     write_pictures(place / "photos" / "abnormal", 10, bright=True)
+    return place
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder as README's reader has it, after all of its commands."""
+    place = readers_folder(tmp_path_factory)
     write_pictures(place / "new_photos", 6)
     write_pictures(place / "new_photos" / "odd", 3, bright=True)
     (place / "new_photos" / "broken.jpg").write_bytes(b"rubbish")

@@ -111,5 +111,11 @@ def test_scales_count_alike_where_nothing_tells_them_apart(is_altered):
     np.testing.assert_array_equal(score.scale_weights, 1)
 
 
+def test_maps_that_are_not_finite_give_scores_that_are_not():
+    maps = [np.full_like(each, np.nan) for each in at_two_scales(8)]
+    score = fitted_at_two_scales(maps, maps)
+    assert np.isnan(score.score(np.zeros((2, *SHAPE), np.float32), [each[:2] for each in maps])).all()
+
+
 def test_without_statistics_there_is_no_score():
     assert np.isnan(made().score(np.zeros((2, *SHAPE), np.float32), [noise(2)])).all()
