@@ -264,7 +264,7 @@ class SegmentingAGAD(AGAD):
                 iterator of batches of them, which need not fit into memory together.
             batch_size: images at a time, of an array.
             unseen: normal images that were not trained on, at least 4, in the same form; None means `images`. Their
-                maps are kept in memory until the end.
+                maps, and those of about `MOST_ALTERED` altered ones, are kept in memory until the end.
         """
         looks = [] if unseen is None else [looks_at(batch) for batch in self._batches(images, batch_size)]
         maps: list[list[np.ndarray]] = []

@@ -41,7 +41,7 @@ def exports_to_litert():
 
 
 def write_pictures(folder, count, bright=False):
-    """Dark squares on noise; in bright ones the square is none of the others' kind."""
+    """Dark squares on noise, or bright squares."""
     folder.mkdir(parents=True)
     for number in range(count):
         pixels = RNG.integers(100, 130, (40, 48, 3), np.uint8)
