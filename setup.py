@@ -14,7 +14,7 @@ ONNX_REQUIREMENTS = ["onnx>=1.17", "onnxruntime>=1.20", "tf2onnx>=1.16.1"]
 LITERT_REQUIREMENTS = ["ai-edge-litert>=2.1", "keras>=3.15; python_version >= '3.11'"]
 TEST_REQUIREMENTS = [
     *(*BEAM_REQUIREMENTS, *DEMO_REQUIREMENTS, *ONNX_REQUIREMENTS, *LITERT_REQUIREMENTS),
-    *("hypothesis>=6.100", "mypy>=1.15", "playwright>=1.49", "pytest>=8", "pytest-xdist>=3"),
+    *("hypothesis>=6.100", "mypy>=1.15", "playwright>=1.49", "pytest>=8", "pytest-timeout>=2.3", "pytest-xdist>=3"),
 ]
 
 FLAGFILES = Path("flags")

@@ -47,6 +47,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--commit", required=True, help="that the runs were made at")
     parser.add_argument("--command", required=True, help="that made them")
     parser.add_argument("--note", default="", help="what a reader must know, such as that half of the set was used")
+    parser.add_argument("--dataset", help="name of the set, where the runs' own is npz or folder")
     parser.add_argument(
         "--experiment", default="", help="the table that the runs belong to; default: by their settings"
     )
@@ -60,6 +61,8 @@ def main(arguments: list[str] | None = None) -> None:
         ]
     )
     rows = rows.assign(experiment=options.experiment).reindex(columns=COLUMNS, fill_value="")
+    if options.dataset:
+        rows = rows.assign(dataset=options.dataset)
     known = pd.read_csv(options.csv, dtype=str, keep_default_na=False) if options.csv.exists() else pd.DataFrame()
     merged = pd.concat([known, rows.astype(str)], ignore_index=True)
     # A row that is in the file stays, whatever it has in common with others.

@@ -90,7 +90,7 @@ def made_by(rows: Iterable[Row]) -> str:
 # How the rows of an experiment are laid out.
 RECORDED = {
     "published setting": Recorded(
-        ("dataset", "generator", "learning_rate_schedule", "normal_class", "seed"), ("protocol",)
+        ("dataset", "generator", "learning_rate_schedule", "epochs", "normal_class", "seed"), ("protocol",)
     ),
     "other runs": Recorded(
         (

@@ -30,7 +30,13 @@ BLOCK = re.compile(r"<!-- table: (.+?) -->\n(.*?)<!-- end -->", re.DOTALL)
 
 NOT_RUN = "not run"
 PROTOCOLS = ("family", "family_shuffled", "per_image")
-DATASETS = {"mnist": "MNIST", "fashion_mnist": "Fashion-MNIST", "cifar10": "CIFAR-10", "cifar100": "CIFAR-100"}
+HALF = " (half)"
+DATASETS = {
+    **{"mnist": "MNIST", "fashion_mnist": "Fashion-MNIST", "cifar10": "CIFAR-10", "cifar100": "CIFAR-100"},
+    **{"cifar100" + HALF: "CIFAR-100, half", "pneumoniamnist": "PneumoniaMNIST"},
+}
+# Of chest X-rays at 128 pixels, not of PneumoniaMNIST itself.
+PUBLISHED_OF_CHEST_X_RAYS = "72.6"
 GENERATORS = {"unet_plus_plus": "UNet++", "unet": "UNet", "encoder_decoder": "encoder-decoder"}
 METHODS = {
     **{"supervised": "a classifier with all labels", "knn": "kNN", "auto_encoder": "PyOD's auto-encoder"},
@@ -104,29 +110,37 @@ def mean_auroc(rows: Sequence[Row]) -> str:
 # === Tables of README.md ===
 
 
+def recorded_runs() -> list[Row]:
+    """Rows of runs that belong to no experiment; their data set is called half where half of it was trained on."""
+    return [
+        {**row, "dataset": row["dataset"] + HALF} if row["note"].startswith("half of the training images") else row
+        for row in where(read("measured.csv"), experiment="")
+    ]
+
+
 def published_setting() -> list[Row]:
     """Rows of the paper's recipe at full size and γ = 0, as `tests.benchmarks.record` appends them."""
-    rows = where(read("measured.csv"), experiment="", method="agad", gamma="0.0", width="1.0", variant="")
+    rows = where(recorded_runs(), method="agad", gamma="0.0", width="1.0", variant="")
     return [row for row in rows if row["dataset"] in DATASETS]
 
 
 def headline() -> str:
     """The published figures of the UNets beside the three protocols, mean over the classes that were run."""
     rows = published_setting()
-    asked = [(d, g) for d in ("fashion_mnist", "cifar10", "cifar100") for g in ("unet_plus_plus", "unet")]
+    asked = [(d, g) for d in ("fashion_mnist", "cifar10", "cifar100" + HALF) for g in ("unet_plus_plus", "unet")]
     lines = []
     for dataset, generator in dict.fromkeys([*asked, *distinct(rows, "dataset", "generator")]):
         of_pair = where(rows, dataset=dataset, generator=generator)
-        for (schedule,) in distinct(of_pair, "learning_rate_schedule") or [("",)]:
-            found = where(of_pair, learning_rate_schedule=schedule)
-            classes = ", ".join(sorted({row["normal_class"] for row in found}, key=int))
+        for schedule, epochs in distinct(of_pair, "learning_rate_schedule", "epochs") or [("", "")]:
+            found = where(of_pair, learning_rate_schedule=schedule, epochs=epochs)
+            numbers = sorted({row["normal_class"] for row in found}, key=int)
+            classes = ", ".join(numbers) if len(numbers) < 10 else f"all {len(numbers)}"
             figures = [class_mean(where(found, protocol=protocol)) for protocol in PROTOCOLS]
-            published = published_auroc({"dataset": dataset, "generator": generator, "gamma": 0})
-            lines.append([DATASETS[dataset], GENERATORS[generator], schedule, classes, published, *figures])
-    return markdown(
-        ["data set", "generator", "learning rate", "classes run", "published", *(TITLES.get(p, p) for p in PROTOCOLS)],
-        lines,
-    )
+            settings = {"dataset": dataset.removesuffix(HALF), "generator": generator, "gamma": 0}
+            published = PUBLISHED_OF_CHEST_X_RAYS if dataset == "pneumoniamnist" else published_auroc(settings)
+            lines.append([DATASETS[dataset], GENERATORS[generator], schedule, epochs, classes, published, *figures])
+    header = ["data set", "generator", "learning rate", "epochs", "classes run", "published"]
+    return markdown([*header, *(TITLES.get(p, p) for p in PROTOCOLS)], lines)
 
 
 def class_mean(rows: Sequence[Row]) -> str:
@@ -217,16 +231,23 @@ def gamma_cell(rows: Sequence[Row], dataset: str, gamma: str) -> str:
     return (mean_auroc(found) + (f" (seed {min(seeds)})" if len(seeds) == 1 else "")) if found else ""
 
 
+def naive_cifar100() -> list[Row]:
+    """CIFAR-100 by the paper's recipe and the naive network, a row for each class and protocol."""
+    return where(recorded_runs(), dataset="cifar100" + HALF, generator="encoder_decoder", width="1.0", variant="")
+
+
 def paper() -> str:
     """The paper's recipe by the naive network, seed 0."""
     rows = where(read("measured.csv"), experiment="paper's recipe", seed="0")
-    rows = [row for row in rows if not is_single(row)]
+    rows = [row for row in rows if not is_single(row)] + [{**row, "normal_class": "0-19"} for row in naive_cifar100()]
     lines = []
     for dataset, classes, gamma in distinct(rows, "dataset", "normal_class", "gamma"):
         found = where(rows, dataset=dataset, normal_class=classes, gamma=gamma)
         figures = [mean_auroc(where(found, protocol=protocol)) for protocol in reversed(PROTOCOLS)]
-        published = published_auroc({"dataset": dataset, "generator": "encoder_decoder", "gamma": float(gamma)})
-        name = DATASETS[dataset] + ("" if classes == "0-9" else f", classes {classes}")
+        published = published_auroc(
+            {"dataset": dataset.removesuffix(HALF), "generator": "encoder_decoder", "gamma": float(gamma)}
+        )
+        name = DATASETS[dataset] + ("" if classes in ("0-9", "0-19") else f", classes {classes}")
         lines.append([name, gamma, f"**{figures[0]}**", *figures[1:], published])
     return markdown(["data set", "γ", *(TITLES.get(p, p) for p in reversed(PROTOCOLS)), "published"], lines)
 
@@ -265,7 +286,7 @@ def by_class() -> str:
 def other_runs() -> str:
     """Rows that `tests.benchmarks.record` appended and that are not of the published setting; empty without any."""
     published = published_setting()
-    rows = [row for row in where(read("measured.csv"), experiment="") if row not in published]
+    rows = [row for row in recorded_runs() if row not in published]
     return RECORDED["other runs"].of(rows) + made_by(rows) if rows else ""
 
 

@@ -45,6 +45,15 @@ def test_runs_that_differ_in_another_option_are_told_apart(tmp_path):
     assert tuple(rows[0]) == record.COLUMNS
 
 
+def test_the_set_behind_own_arrays_is_named(tmp_path):
+    (tmp_path / "results.json").write_text(json.dumps({**RUN, "dataset": "npz"}))
+    arguments = ["--commit=abc1234", "--command=train", "--dataset=pneumoniamnist"]
+    for _ in range(2):
+        record.main([str(tmp_path), *arguments, f"--csv={tmp_path / 'measured.csv'}"])
+    with (tmp_path / "measured.csv").open() as file:
+        assert [row["dataset"] for row in csv.DictReader(file)] == ["pneumoniamnist"] * 2
+
+
 def test_rows_that_are_in_the_file_stay(tmp_path):
     (tmp_path / "results.json").write_text(json.dumps(RUN))
     results = tmp_path / "measured.csv"

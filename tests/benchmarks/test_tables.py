@@ -24,7 +24,7 @@ def append(path, **values):
 
 NEW = {
     **{"dataset": "cifar100", "normal_class": "3", "gamma": "0.0", "generator": "unet", "method": "agad", "seed": "0"},
-    **{"learning_rate_schedule": "cosine", "width": "1.0", "protocol": "per_image", "auroc": "61.25"},
+    **{"learning_rate_schedule": "cosine", "epochs": "7", "width": "1.0", "protocol": "per_image", "auroc": "61.25"},
 }
 
 
@@ -45,7 +45,13 @@ def test_the_check_names_the_tables_that_differ(results):
 
 def test_a_new_row_is_in_the_headline_and_only_its_protocol_is_run(results):
     append(results, **NEW)
-    assert "| CIFAR-100 | UNet | cosine | 3 | 92.8 | not run | not run | 61.2 |" in tables.headline()
+    assert "| CIFAR-100 | UNet | cosine | 7 | 3 | 92.8 | not run | not run | 61.2 |" in tables.headline()
+
+
+def test_a_row_says_that_half_of_the_training_images_were_used(results):
+    append(results, **{**NEW, "note": "half of the training images"})
+    assert "| CIFAR-100, half | UNet | cosine | 7 | 3 | 92.8 | not run | not run | 61.2 |" in tables.headline()
+    assert "| cifar100 (half) | unet | cosine | 7 | 3 |" in tables.by_class()
 
 
 @pytest.mark.parametrize("other", [{"variant": "--contextual_adversarial=False"}, {"dataset": "digits"}])

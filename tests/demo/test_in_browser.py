@@ -29,7 +29,10 @@ def demo(tmp_path_factory):
     config = digits_run(place / "run", epochs=1)
     train(config)
     (place / "tmp").mkdir()
-    command = [sys.executable, "-m", "agad_tf.main", "--mode=demo", f"--workdir={config.folder}"]
+    # Whoever starts the tests in the background ignores Ctrl-C, and processes inherit that.
+    hears = "import runpy, signal; signal.signal(signal.SIGINT, signal.default_int_handler); runpy.run_module"
+    command = [sys.executable, "-c", f"{hears}('agad_tf.main', run_name='__main__')"]
+    command += ["--mode=demo", f"--workdir={config.folder}"]
     environment = {**os.environ, "TMPDIR": str(place / "tmp"), "PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
         line = process.stdout.readline()
