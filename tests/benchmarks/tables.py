@@ -83,9 +83,13 @@ def with_tables(text: str) -> str:
 
 
 def read(name: str) -> list[Row]:
-    """The rows of a file of results."""
+    """The rows of a file of results; the name of a data set says where half of its training images were used."""
     with (RESULTS / name).open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+        rows = list(csv.DictReader(file))
+    of_half = [row for row in rows if row.get("note", "").startswith("half of the training images")]
+    for row in of_half:
+        row["dataset"] += HALF
+    return rows
 
 
 # === Cells ===
@@ -111,11 +115,8 @@ def mean_auroc(rows: Sequence[Row]) -> str:
 
 
 def recorded_runs() -> list[Row]:
-    """Rows of runs that belong to no experiment; their data set is called half where half of it was trained on."""
-    return [
-        {**row, "dataset": row["dataset"] + HALF} if row["note"].startswith("half of the training images") else row
-        for row in where(read("measured.csv"), experiment="")
-    ]
+    """Rows that belong to no experiment."""
+    return where(read("measured.csv"), experiment="")
 
 
 def published_setting() -> list[Row]:
@@ -193,6 +194,8 @@ def flagfiles(in_short: bool = False) -> str:
     rows = read("measured.csv")
     recipe = [row for row in where(rows, experiment="flagfiles", protocol="per_image") if is_single(row)]
     paper = where(rows, experiment="paper's recipe", protocol="per_image", normal_class="0-9")
+    paper += where(naive_cifar100(), protocol="per_image")
+    half, nearest = "cifar100" + HALF, "distance to the nearest pixels (kNN)"
     knn = where(rows, experiment="baselines", method="knn", normal_class="0-9")
     unseen = where(rows, experiment="one labelled kind", normal_class="0-9", variant="the eight others")
     no_network = where(rows, experiment="no network")
@@ -201,7 +204,7 @@ def flagfiles(in_short: bool = False) -> str:
         ("fashion_mnist", f"`flags/fmnist_best.cfg`{few}`flags/fmnist_few_anomalies.cfg`", recipe),
         ("fashion_mnist", "goal", ("95.0", "97.5", "98.5")),
         ("fashion_mnist", "the system of the paper, `flags/fmnist.cfg`", paper),
-        ("fashion_mnist", "distance to the nearest pixels (kNN)", knn),
+        ("fashion_mnist", nearest, knn),
         ("fashion_mnist", "no network: residuals of the mean training image", where(no_network, score="combined")),
         ("fashion_mnist", "… by the `mahalanobis` factor alone", where(no_network, score="mahalanobis")),
         (
@@ -214,6 +217,9 @@ def flagfiles(in_short: bool = False) -> str:
         ("mnist", "the system of the paper, `flags/mnist.cfg`", paper),
         ("cifar10", f"`flags/cifar10_best.cfg`{few}`flags/cifar10_few_anomalies.cfg`", recipe),
         ("cifar10", "goal", ("72", "", "85")),
+        (half, "`flags/cifar100_best.cfg`", recipe),
+        (half, "the system of the paper, `flags/cifar100.cfg --generator=encoder_decoder`", paper),
+        (half, nearest, where(recorded_runs(), dataset=half, method="knn", protocol="per_image")),
     )
     lines = []
     for dataset, by, given in parts:
