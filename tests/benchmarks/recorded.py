@@ -131,6 +131,7 @@ RECORDED = {
     "probe 6": Recorded(("variant",), ("gamma", "normal_class", "score")),
     "probe 6: MNIST": Recorded(("variant",), ("normal_class", "score")),
     "probe 7": Recorded(("gamma", "variant"), ("score",)),
+    "probe 8": Recorded(("variant", "seed"), ("score",)),
     "probe 7: seven classes": Recorded(("variant",), ("score",)),
     "probe 7: one labelled kind": Recorded(("variant",), ("score",)),
     "against PyTorch": Recorded(("variant",), ("metric",)),
