@@ -90,7 +90,7 @@ def results(place, run):
 
 def test_every_section_has_commands():
     flags = " ".join(flag for command in commands() for flag in command)
-    for flag in ("folder.cfg", "npz.cfg", "--threshold=quantile", "--mode=predict", "--save_maps", "onnx", "litert"):
+    for flag in ("folder.cfg", "npz.cfg", "--threshold=fpr", "--mode=predict", "--save_maps", "onnx", "litert"):
         assert flag in flags
 
 
