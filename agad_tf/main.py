@@ -14,7 +14,13 @@ from absl import app, flags
 
 from agad_tf.benchmark.sweep_flags import sweep_from_flags
 from agad_tf.config import flags as flagfile
-from agad_tf.config.command_line import EXIT_USAGE, one_sentence_on_failure, silenced_start, stop
+from agad_tf.config.command_line import (
+    EXIT_USAGE,
+    ended_without_finalization,
+    one_sentence_on_failure,
+    silenced_start,
+    stop,
+)
 from agad_tf.config.errors import RunError, UsageError
 from agad_tf.config.flagfiles import FLAGFILES, with_flagfiles
 from agad_tf.config.flags import config_from_flags, define_flags
@@ -80,7 +86,8 @@ def run() -> None:
     # --help shows the flags of the program that was called, whose name differs between `python -m` and agad-tf.
     for flag in flags.FLAGS.get_flags_for_module(flagfile):
         flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
-    app.run(main, flags_parser=_parse_flags)
+    with ended_without_finalization():
+        app.run(main, flags_parser=_parse_flags)
 
 
 def _command() -> str:

@@ -1,5 +1,6 @@
 """What commands write to the terminal: exit codes, one sentence on failure, and no messages of TensorFlow's set-up."""
 
+import atexit
 import contextlib
 import os
 import sys
@@ -39,6 +40,32 @@ def one_sentence_on_failure(if_interrupted: str) -> Iterator[None]:
         stop(error, EXIT_FAILURE)
     except KeyboardInterrupt:
         stop(if_interrupted, EXIT_INTERRUPTED)
+
+
+@contextlib.contextmanager
+def ended_without_finalization() -> Iterator[None]:
+    """Ends the process after its exit handlers, before the interpreter deletes its objects.
+
+    An error or Ctrl-C may end the command while tf.data's threads read images. The interpreter would stop these threads
+    in the middle of Python code, and then wait for them without end when it deletes the dataset's iterator.
+    """
+    code: object = EXIT_FAILURE
+
+    def end() -> None:
+        status = code if isinstance(code, int) else EXIT_FAILURE if code else 0
+        for stream in (sys.stdout, sys.stderr):
+            try:
+                stream.flush()
+            except OSError:
+                status = status or EXIT_FAILURE
+        os._exit(status)
+
+    atexit.register(end)
+    try:
+        yield
+    except SystemExit as ended:
+        code = ended.code
+        raise
 
 
 @contextlib.contextmanager

@@ -21,6 +21,19 @@ SMALLER = [
     *("--epochs=2", "--steps_per_epoch=2", "--batch_size=16"),
 ]
 RNG = np.random.default_rng(0)
+ON_A_SLOW_DISK = """
+import time
+from agad_tf import main
+from agad_tf.data.images_in_files import Pictures
+read = Pictures.network_inputs
+def read_slowly(self, rows):
+    until = time.monotonic() + 1 + rows[0] % 3
+    while time.monotonic() < until:
+        time.sleep(0.001)
+    return read(self, rows)
+Pictures.network_inputs = read_slowly
+main.run()
+"""
 
 
 def commands():
@@ -128,18 +141,30 @@ def test_a_class_of_which_nothing_can_be_read_is_named_in_one_sentence(tmp_path)
     assert not (tmp_path / "run").exists()
 
 
+def options_for_broken_pictures(folder, cache):
+    """Flags of a run whose normal images break after it has looked at them."""
+    (folder / "run").mkdir()
+    (folder / "run" / "left_out.csv").write_text("path,complaint\n")
+    write_pictures(folder / "photos" / "normal", 30)
+    write_pictures(folder / "photos" / "abnormal", 4)
+    for picture in (folder / "photos" / "normal").glob("*.jpg"):
+        picture.write_bytes(picture.read_bytes()[:200])
+    paths = (f"--data_dir={folder / 'photos'}", f"--workdir={folder / 'run'}")
+    return ["--flagfile=flags/folder.cfg", *paths, f"--cache_gib={cache}", *SMALLER]
+
+
 @pytest.mark.parametrize("cache", ["4", "0"])
 def test_a_picture_that_breaks_after_it_was_looked_at_is_named_in_one_sentence(tmp_path, cache):
     """Whether images are read at once or batch by batch."""
-    (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "left_out.csv").write_text("path,complaint\n")
-    write_pictures(tmp_path / "photos" / "normal", 30)
-    write_pictures(tmp_path / "photos" / "abnormal", 4)
-    for picture in (tmp_path / "photos" / "normal").glob("*.jpg"):
-        picture.write_bytes(picture.read_bytes()[:200])
-    options = [f"--data_dir={tmp_path / 'photos'}", f"--cache_gib={cache}", f"--workdir={tmp_path / 'run'}", *SMALLER]
-    done = agad("--flagfile=flags/folder.cfg", *options)
+    done = agad(*options_for_broken_pictures(tmp_path, cache))
     assert done.returncode == 1
     last = re.split(r"[\r\n]+", done.stderr.strip())[-1]
     assert re.search(r"^agad_tf: \S+normal/\d+\.jpg cannot be read as an image", last), done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_command_that_fails_ends_although_other_images_are_still_read(tmp_path):
+    command = [sys.executable, "-c", ON_A_SLOW_DISK, *options_for_broken_pictures(tmp_path, cache=0)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 1
+    assert "cannot be read as an image" in done.stderr
