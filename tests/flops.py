@@ -17,7 +17,7 @@ def forward_flops(network):
 
 
 def least_flops(generator, discriminator):
-    """Of a training step, for one image: derived in BUILD_NOTES.md, "Floating-point work of a step"."""
+    """Of a training step, for one image: derived in tests/benchmarks/README.md, "Floating-point work of a step"."""
     g, d = forward_flops(generator), forward_flops(discriminator)
     generator_passes = 2 * sum(g) + 2 * sum(g) + (2 * sum(g) - g[0])
     discriminator_of_image = sum(d) + sum(d) + (sum(d) - d[0])

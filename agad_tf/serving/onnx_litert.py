@@ -74,7 +74,7 @@ def export_portable(model: AGAD, decision: Decision, path: Path, form: str) -> N
 
     Raises:
         UsageError: a package is missing.
-        RunError: the file scores images differently from the Keras model.
+        RunError: the file cannot be run, or scores images differently from the Keras model.
     """
     require_packages(form)
     shape = (None, *model.scoring_shape)
@@ -86,7 +86,15 @@ def export_portable(model: AGAD, decision: Decision, path: Path, form: str) -> N
     beside = path.with_name(f"partial-{path.name}")
     signature = [keras.InputSpec(shape=shape, dtype="float32", name="images")]
     detector.export(str(beside), format=form, input_signature=signature, verbose=False)
-    found = (_scores_by_onnx if form == "onnx" else _scores_by_litert)(beside, images)
+    try:
+        found = (_scores_by_onnx if form == "onnx" else _scores_by_litert)(beside, images)
+    except RuntimeError as error:
+        # LiteRT, for example, cannot run the loop over the tiles of a large image.
+        beside.unlink()
+        raise RunError(
+            f"The {form} model was written, but its runtime cannot run it ({str(error).splitlines()[0]}); export a "
+            "SavedModel instead."
+        ) from error
     difference = float(np.max(np.abs(found - expected) / np.abs(expected)))
     # Written so that NaN fails.
     if not difference <= TOLERANCE:

@@ -110,6 +110,16 @@ def test_a_file_that_scores_otherwise_is_not_left_behind(form, build_model, tmp_
         assert [file.name for file in tmp_path.iterdir()] == [path.name]
 
 
+def test_a_file_that_its_runtime_cannot_run_ends_in_one_sentence(form, build_model, tmp_path, monkeypatch):
+    def fail(*_):
+        raise RuntimeError("Node number 30 (WHILE) failed to invoke.\nmore")
+
+    monkeypatch.setattr(portable, f"_scores_by_{form}", fail)
+    with pytest.raises(RunError, match=r"cannot run it \(Node number 30 \(WHILE\) failed to invoke\.\); export"):
+        portable.export_portable(build_model(), DECISION, file_of(form, tmp_path), form)
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_missing_package_is_named_with_its_extra(monkeypatch):
     monkeypatch.setattr(portable, "find_spec", lambda package: None)
     with pytest.raises(UsageError, match=r"agad_tf\[onnx\]"):
