@@ -46,19 +46,24 @@ def one_sentence_on_failure(if_interrupted: str) -> Iterator[None]:
 def ended_without_finalization() -> Iterator[None]:
     """Ends the process after its exit handlers, before the interpreter deletes its objects.
 
-    An error or Ctrl-C may end the command while tf.data's threads read images. The interpreter would stop these threads
-    in the middle of Python code, and then wait for them without end when it deletes the dataset's iterator.
+    An error or Ctrl-C may end the command while tf.data's threads read images. Otherwise the interpreter stops these
+    threads in the middle of Python code, and TensorFlow waits for them without end when the dataset's iterator is
+    deleted. Exit handlers that were registered before do not run; here these are only logging's.
     """
     code: object = EXIT_FAILURE
 
     def end() -> None:
-        status = code if isinstance(code, int) else EXIT_FAILURE if code else 0
-        for stream in (sys.stdout, sys.stderr):
-            try:
-                stream.flush()
-            except OSError:
-                status = status or EXIT_FAILURE
-        os._exit(status)
+        status = 0 if code is None else code if isinstance(code, int) else EXIT_FAILURE
+        try:
+            sys.stderr.flush()
+            sys.stdout.flush()
+        except BrokenPipeError:
+            status = status or EXIT_FAILURE
+        except OSError as error:
+            status = status or EXIT_FAILURE
+            print(f"agad_tf: The output could not be written ({error.strerror}).", file=sys.stderr, flush=True)
+        finally:
+            os._exit(status)
 
     atexit.register(end)
     try:
@@ -66,6 +71,8 @@ def ended_without_finalization() -> Iterator[None]:
     except SystemExit as ended:
         code = ended.code
         raise
+    else:
+        code = None
 
 
 @contextlib.contextmanager

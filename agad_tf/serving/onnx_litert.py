@@ -22,7 +22,7 @@ CHECKED_IMAGES = 5
 
 
 class PortableDetector(keras.Model):
-    """Takes images of the networks' size, and returns scores and probabilities.
+    """Takes images of the size that is scored, and returns scores and probabilities.
 
     Args:
         model: the trained model, in float32.
@@ -35,7 +35,7 @@ class PortableDetector(keras.Model):
         self.decision = decision
 
     def call(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Scores float32 (batch, image_size, image_size, channels) in [0, 255].
+        """Scores float32 (batch, height, width, channels) in [0, 255].
 
         Returns:
             "score", "probability" and "is_anomaly", each float32 (batch,), the last 0 or 1; "reconstruction" as
@@ -88,12 +88,12 @@ def export_portable(model: AGAD, decision: Decision, path: Path, form: str) -> N
     detector.export(str(beside), format=form, input_signature=signature, verbose=False)
     try:
         found = (_scores_by_onnx if form == "onnx" else _scores_by_litert)(beside, images)
-    except RuntimeError as error:
+    except Exception as error:  # The runtimes' own kinds of errors have no class in common.
         # LiteRT, for example, cannot run the loop over the tiles of a large image.
         beside.unlink()
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise RunError(
-            f"The {form} model was written, but its runtime cannot run it ({str(error).splitlines()[0]}); export a "
-            "SavedModel instead."
+            f"The {form} runtime cannot run the exported model ({reason}); export a SavedModel instead."
         ) from error
     difference = float(np.max(np.abs(found - expected) / np.abs(expected)))
     # Written so that NaN fails.
