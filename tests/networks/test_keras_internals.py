@@ -61,9 +61,9 @@ def private_names_of_others(path):
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute) and node.attr.startswith("_") and not node.attr.startswith("__"):
             of_self = isinstance(node.value, ast.Name) and node.value.id in ("self", "cls")
-            # Of named tuples and of `os` these are public.
-            public = ("_asdict", "_fields", "_replace", "_exit")
-            if not of_self and node.attr not in own and node.attr not in public:
+            # Of named tuples these are public, and so is `os._exit`.
+            public = node.attr in ("_asdict", "_fields", "_replace") or ast.unparse(node) == "os._exit"
+            if not of_self and node.attr not in own and not public:
                 yield node.attr
 
 
